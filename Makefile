@@ -1,0 +1,47 @@
+# Every target sets up what it needs in .venv; a machine needs only Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
+BENCH_STAMP := $(VENV)/.installed-bench
+
+.PHONY: check test lint bench docs venv
+.DELETE_ON_ERROR:
+
+check: $(STAMP)
+	$(BIN)/holdfast check
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(BENCH_STAMP)
+	@set -e; for f in benchmarks/bench_*.py; do \
+	  if [ -e "$$f" ]; then echo "== $$f"; $(BIN)/python "$$f"; else echo "no benchmark yet"; fi; \
+	done
+
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+venv: $(STAMP)
+
+# `--group` needs pip 25.1, and a fresh 3.11 environment has 23.2: hence pip first.
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+$(DOCS_STAMP): pyproject.toml $(STAMP)
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
+$(BENCH_STAMP): pyproject.toml $(STAMP)
+	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
