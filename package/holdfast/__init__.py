@@ -1,8 +1,8 @@
 """Holdfast: durable execution, and a simulator that checks it.
 
 The public names are resolved on first use (PEP 562): importing one room must not pull in the others, and
-`holdfast --help` must stay quick. The rooms are `holdfast.core` (the runtime), `holdfast.providers` (storage),
-`holdfast.sim` (the world), `holdfast.traces`, `holdfast.properties` and `holdfast.reports`.
+`holdfast --help` must stay quick. The rooms are `holdfast.core` (the runtime), `holdfast.providers`
+(storage), `holdfast.sim` (the world), `holdfast.traces`, `holdfast.properties` and `holdfast.reports`.
 """
 
 from importlib import import_module
@@ -19,7 +19,15 @@ _HOMES = {
     "RuntimeOptions": "holdfast.core",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "ActivityContext",
+    "Client",
+    "OrchestrationContext",
+    "Registry",
+    "Runtime",
+    "RuntimeOptions",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
