@@ -1,0 +1,159 @@
+"""The one port through which the runtime and the providers tell what happens inside a process.
+
+By default nobody listens, and then no event object is built. Structured logs, counters and the simulator's
+recorder are listeners (SS-22, sessions.md 27a). Listening never changes behaviour (RT-23.12).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+SignalCause = Literal["item_lost", "session_lost", "deadline", "shutdown"]
+"""Why a handler was told to stop: its item is gone, its session is, the local deadline passed, shutdown."""
+
+LeaseEndCause = Literal["lost", "deadline", "idle", "shutdown", "given_back"]
+"""Why a lease ended: the provider said so, the local deadline passed, idle release, shutdown, SS-14.16."""
+
+StopOutcome = Literal["completed", "failed", "discarded", "aborted", "not_started"]
+"""How an attempt ended: result or error acknowledged, result discarded after a signal, aborted after the
+grace period, or given back without a handler having run."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerStarted:
+    """START: a handler begins to run one attempt of an activity."""
+
+    worker_id: str
+    token: str
+    instance_id: str
+    execution_id: int
+    activity_id: int
+    session_id: str | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSignalled:
+    """SIGNAL: the attempt's cancellation token fires, once."""
+
+    worker_id: str
+    token: str
+    cause: SignalCause
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerStopped:
+    """STOP: the handler runs no longer (its final provider call may still follow)."""
+
+    worker_id: str
+    token: str
+    outcome: StopOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTaken:
+    """LEASE+: the worker starts to hold a session."""
+
+    worker_id: str
+    instance_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseEnded:
+    """LEASE-: the worker holds the session no longer; `in_flight` attempts were signalled."""
+
+    worker_id: str
+    instance_id: str
+    session_id: str
+    cause: LeaseEndCause
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalSent:
+    """RCALL: a stand-alone session renewal is sent."""
+
+    worker_id: str
+    instance_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalAnswered:
+    """RRET: it was answered; `error` is None on success."""
+
+    worker_id: str
+    instance_id: str
+    session_id: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityChanged:
+    """The worker's session units: leases, reservations of claiming fetches, units kept by SS-14.15."""
+
+    worker_id: str
+    leases: int
+    reserved: int
+    kept: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownBegan:
+    """SHUTDOWN: from here on no fetch is started."""
+
+    worker_id: str
+    graceful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownReturned:
+    """RETURNED: from here on no provider call is made."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """A turn was computed: what the engine started from and what it concluded (INV-33, INV-34)."""
+
+    instance_id: str
+    execution_id: int
+    open_sessions: tuple[str, ...]
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A structured log record: an event name of SS-22 or a message of RT-23.4, with its fields."""
+
+    event: str
+    level: Literal["debug", "info", "warning", "error"]
+    fields: dict[str, object]
+
+
+LocalEvent = (
+    HandlerStarted
+    | HandlerSignalled
+    | HandlerStopped
+    | LeaseTaken
+    | LeaseEnded
+    | RenewalSent
+    | RenewalAnswered
+    | CapacityChanged
+    | ShutdownBegan
+    | ShutdownReturned
+    | TurnEnded
+    | Logged
+)
+
+
+class Observer(Protocol):
+    """Who listens. It must not raise, block or change anything."""
+
+    def notify(self, event: LocalEvent) -> None:
+        """Take note of one event."""
+        ...
