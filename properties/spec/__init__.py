@@ -1,0 +1,29 @@
+"""The specification as data.
+
+Three files (`sessions-matrix.toml`, `provider-checks.toml` and `clauses.toml`, the last one written by
+`extract_clauses` from the texts) and `load`, which reads them. Imports nothing of ours.
+"""
+
+from holdfast.properties.spec.load import (
+    Check,
+    Clause,
+    Row,
+    Section,
+    checks,
+    clauses,
+    rows,
+    sections,
+    spec_fingerprint,
+)
+
+__all__ = [
+    "Check",
+    "Clause",
+    "Row",
+    "Section",
+    "checks",
+    "clauses",
+    "rows",
+    "sections",
+    "spec_fingerprint",
+]
