@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grimp
 import networkx
@@ -27,7 +28,9 @@ TIME_AND_CHANCE_MODULES = {"time", "random", "uuid", "secrets", "threading"}
 TIME_AND_CHANCE_CALLS = {("os", "urandom"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today")}
 
 # path: why it is one thing and long
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {
+    "core/provider.py": "the one contract, whole: every method with its five-part docstring (H16)",
+}
 # path::qualified name: why it is one thing and long
 LONG_FUNCTIONS: dict[str, str] = {}
 # path: why this file may ask the machine for time, chance or threads
@@ -60,7 +63,7 @@ def tree(path: Path) -> ast.Module:
 
 
 @cache
-def configuration() -> dict[str, dict]:  # type: ignore[type-arg]
+def configuration() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 

@@ -113,9 +113,7 @@ def as_toml(clauses: Iterable[Extracted]) -> str:
 
 def extract_directory(directory: Path) -> str:
     """`clauses.toml` of the three texts in `directory`."""
-    clauses = [
-        clause for name in TEXTS for clause in extract((directory / name).read_text(encoding="utf-8"))
-    ]
+    clauses = [clause for name in TEXTS for clause in extract((directory / name).read_text(encoding="utf-8"))]
     return as_toml(clauses)
 
 
