@@ -1,8 +1,8 @@
 """Choices and the tape: every decision of a run that its code does not determine.
 
-A draw is labelled and bounded: `(stream, site, arity) -> index`. Index 0 is the boring one (oldest enabled step
-first, no fault, no delay), so the empty tape is the plain, fair run. Scheduling, faults and workload data draw
-from separate streams, so that one more draw in one does not reshuffle the others.
+A draw is labelled and bounded: `(stream, site, arity) -> answer`. Answer 0 is the boring one (oldest enabled
+step first, no fault, no delay), so the empty tape is the plain, fair run. Scheduling, faults and workload data
+draw from separate streams, so that one more draw in one does not reshuffle the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Draw(NamedTuple):
     stream: Stream
     site: str
     arity: int
-    index: int
+    answer: int
 
 
 @dataclass(slots=True)
@@ -43,11 +43,11 @@ class Tape:
                 return self.data
 
     def deviations(self) -> Iterator[tuple[Stream, int, int]]:
-        """Every answer that is not the boring one, as (stream, position, index)."""
+        """Every answer that is not the boring one, as (stream, position, answer)."""
         for name in STREAMS:
-            for position, index in enumerate(self.stream(name)):
-                if index:
-                    yield name, position, index
+            for position, answer in enumerate(self.stream(name)):
+                if answer:
+                    yield name, position, answer
 
     def trimmed(self) -> Tape:
         """The same run without the trailing zeros of each stream."""

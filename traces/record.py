@@ -14,8 +14,8 @@ from holdfast.core.errors import ProviderError
 from holdfast.core.observe import LocalEvent
 
 Outcome = Literal["answered", "lost", "refused", "unsent"]
-"""The four outcomes of a provider call: done and answered; done and the answer lost; refused by the store with
-a transient error, nothing done; never sent. The last two leave the store as it was."""
+"""The four outcomes of a provider call: done and answered; done and the answer lost; refused by the store
+with a transient error, nothing done; never sent. The last two leave the store as it was."""
 
 FaultKind = Literal[
     "crash",  # a process is cut off for good; it may be started again
@@ -35,9 +35,9 @@ FaultKind = Literal[
 class Commit:
     """One provider call at its place in the total order.
 
-    `arguments` are by parameter name. `result` and `error` are the provider's own, whatever of them reached the
-    caller: after any outcome but `answered` the caller saw a transient error, late or never. `time_us` is
-    virtual time, `provider_ms` the store's clock, which may have jumped.
+    `arguments` are by parameter name. `result` and `error` are the provider's own, whatever of them reached
+    the caller: after any outcome but `answered` the caller saw a transient error, late or never. `time_us`
+    is virtual time, `provider_ms` the store's clock, which may have jumped.
     """
 
     position: int
