@@ -1,0 +1,133 @@
+"""What orchestration code asks for during a turn: one closed union of frozen records (RT-4.1, RT-27.4).
+
+An action has no event id while it is only emitted; `scheduling_event_id` is 0 then, and the id of the event
+that records it once the engine has given it one (RT-4.44, SS-11.5).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Action:
+    """What all actions share."""
+
+    scheduling_event_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallActivity(_Action):
+    """Run an activity; on a session if `session_id` is given."""
+
+    name: str
+    input: str
+    session_id: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateTimer(_Action):
+    """Wait until the due time, epoch milliseconds (RT-7.1)."""
+
+    fire_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitExternal(_Action):
+    """Wait for the next positional event of a name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DequeueEvent(_Action):
+    """Wait for the next message of a queue."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSubOrchestration(_Action):
+    """Run a child. `instance` is its suffix or explicit id; a placeholder until bound (RT-1.13)."""
+
+    name: str
+    instance: str
+    input: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOrchestrationDetached(_Action):
+    """Start a root instance and forget about it (RT-9.20)."""
+
+    name: str
+    instance: str
+    input: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinueAsNew(_Action):
+    """End this execution and begin the next with this input (RT-10.1)."""
+
+    input: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateCustomStatus(_Action):
+    """Set the custom status, or clear it with None."""
+
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetKeyValue(_Action):
+    """Set a key."""
+
+    key: str
+    value: str
+    last_updated_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearKeyValue(_Action):
+    """Clear a key."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearKeyValues(_Action):
+    """Clear all keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession(_Action):
+    """Open a session (SS-5.1)."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseSession(_Action):
+    """Close a session, open or not (SS-6.1)."""
+
+    session_id: str
+
+
+Action = (
+    CallActivity
+    | CreateTimer
+    | WaitExternal
+    | DequeueEvent
+    | StartSubOrchestration
+    | StartOrchestrationDetached
+    | ContinueAsNew
+    | UpdateCustomStatus
+    | SetKeyValue
+    | ClearKeyValue
+    | ClearKeyValues
+    | OpenSession
+    | CloseSession
+)
+"""Everything orchestration code can ask for."""
