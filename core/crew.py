@@ -1,0 +1,56 @@
+"""Crew: the asyncio tasks a runtime has started, so that none is forgotten and none fails unheard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+_PASSES: Final = 8
+"""Loop passes a cancelled task is given to unwind when there is no time to wait."""
+
+
+class Crew:
+    """Starts tasks, keeps them until they end, and tells `on_failure` of an exception nobody awaits.
+
+    Tasks are kept in order of creation: cancelling them in another order each time would not be repeatable.
+    """
+
+    def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
+        self._on_failure = on_failure
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Run it as a task of the running loop."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks[task] = None
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(error)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def idle(self) -> None:
+        """Wait until every task has ended, those included that are started meanwhile."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    async def cancel(self) -> None:
+        """Cancel every task and wait for all of them; they must not resist."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self.idle()
+
+
+async def unwound(future: asyncio.Future[Any]) -> bool:
+    """Give a cancelled future a few passes of the loop to end; whether it has."""
+    for _ in range(_PASSES):
+        if future.done():
+            return True
+        await asyncio.sleep(0)
+    return future.done()

@@ -1,0 +1,256 @@
+"""Runtime: one worker process: its dispatchers, its leases, its beginning and its end (RT-21)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from holdfast.core.activity_run import ActivityRunner, lookup_in
+from holdfast.core.begin import DispatchPolicy
+from holdfast.core.client import Client
+from holdfast.core.clock import Clock, IdSource
+from holdfast.core.crew import Crew
+from holdfast.core.dispatcher import Dispatcher
+from holdfast.core.errors import ConfigurationError
+from holdfast.core.forwarding import FencedProvider
+from holdfast.core.handler import Handlers
+from holdfast.core.ids import Micros
+from holdfast.core.item_renewal import ItemRenewals
+from holdfast.core.lease import LeaseView
+from holdfast.core.lease_keeper import LeaseKeeper
+from holdfast.core.limits import TurnLimits
+from holdfast.core.observe import Observer, ShutdownBegan, ShutdownReturned
+from holdfast.core.options import RuntimeOptions, Timing, in_micros, to_millis
+from holdfast.core.provider import DispatcherCapabilityFilter, Provider
+from holdfast.core.registry import Registry
+from holdfast.core.structured_log import Log
+from holdfast.core.system_activities import system_activities
+from holdfast.core.worker import Worker
+
+DUROXIDE_VERSION: Final = "0.1.32"
+"""The replay behaviour this engine implements, stamped into its events (RT-14.14)."""
+
+SHUTDOWN_TIMEOUT: Final = timedelta(seconds=1)
+"""What a shutdown is given if nobody says (RT-21.6)."""
+
+_LAST_CALLS: Final = Micros(1_000_000)
+"""Beyond the shutdown timeout: time for the final provider calls of what was aborted at the timeout."""
+
+
+class Runtime:
+    """Runs orchestrations and activities of a registry on a provider; several may share one (RT-21.5).
+
+    Raises ConfigurationError at `start` for mistakes in the registry.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        registry: Registry,
+        options: RuntimeOptions | None = None,
+        *,
+        clock: Clock,
+        ids: IdSource,
+        observer: Observer | None = None,
+    ) -> None:
+        self._options = options = RuntimeOptions() if options is None else options
+        self._timing = timing = Timing.of(options)
+        self._provider = provider
+        self._registry = registry
+        self._clock = clock
+        self._observer = observer
+        self._log = log = Log(observer)
+        self._runtime_id = f"{ids.bits(16):04x}"
+        self._owner = options.worker_node_id or f"{ids.bits(64):016x}"
+        self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._state: str = "new"
+        self._crew = crew = Crew(self._failed)
+        self._fence = FencedProvider(provider)
+        self._handlers = Handlers(Client(self._fence, clock=clock), observer)
+        self._keeper = LeaseKeeper(
+            provider,
+            clock,
+            crew,
+            owner=self._owner,
+            timing=timing,
+            limit=options.max_sessions_per_worker,
+            slot_count=options.worker_concurrency,
+            observer=observer,
+            on_change=self._changed.set,
+        )
+        self._runner = ActivityRunner(
+            provider,
+            clock,
+            crew,
+            self._keeper,
+            ItemRenewals(provider, clock, crew, self._keeper, log, timing=timing),
+            self._handlers,
+            lookup_in(system_activities(clock, ids), registry.resolve_activity),
+            log,
+            timing=timing,
+            max_attempts=options.max_attempts,
+        )
+        self._worker = Worker(
+            provider,
+            clock,
+            crew,
+            self._keeper,
+            self._runner,
+            owner=self._owner,
+            timing=timing,
+            tag_filter=options.worker_tag_filter,
+            uses_sessions=provider.supports_sessions() and options.max_sessions_per_worker > 0,
+            observer=observer,
+            on_change=self._changed.set,
+        )
+        self._dispatcher = Dispatcher(
+            provider,
+            clock,
+            crew,
+            policy=_policy(registry, options, timing),
+            timing=timing,
+            observer=observer,
+            on_change=self._changed.set,
+        )
+
+    @property
+    def owner_identity(self) -> str:
+        """This worker's name in session rows: one for all slots, fresh at every start (SS-3.10, SS-3.11)."""
+        return self._owner
+
+    @property
+    def options(self) -> RuntimeOptions:
+        """The options it was made with."""
+        return self._options
+
+    def leases(self) -> tuple[LeaseView, ...]:
+        """The session leases held now; a snapshot for oracles and diagnosis."""
+        return self._keeper.leases()
+
+    # --- beginning ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Check the registry and start the dispatchers (RT-21.4). Once per object."""
+        if self._state != "new":
+            raise ConfigurationError("a runtime is started once; make a new one to start again")
+        self._registry.check()
+        self._state = "running"
+        self._log.info(
+            "Runtime started",
+            provider=self._provider.name(),
+            provider_version=self._provider.version(),
+            worker_id=self._owner,
+            runtime_id=self._runtime_id,
+        )
+        self._log.info(
+            "Orchestration dispatcher capability filter configured",
+            ranges=[f"{low}..{high}" for low, high in self._options.replay_versions],
+        )
+        self._dispatcher.start(self._options.orchestration_concurrency, self._runtime_id)
+        self._worker.start(self._options.worker_concurrency)
+
+    async def run(self, *, shutdown_timeout: timedelta | None = None) -> None:
+        """Start, and run until cancelled, shut down or broken; then shut down.
+
+        Raises what broke it: an exception that no clause foresees ends the runtime, it is not hidden.
+        """
+        await self.start()
+        try:
+            await self._ended.wait()
+        finally:
+            await self.shutdown(shutdown_timeout if self._failure is None else timedelta(0))
+        if self._failure is not None:
+            raise self._failure
+
+    def _failed(self, error: BaseException) -> None:
+        """A task of ours raised what nobody expected."""
+        self._log.error("runtime task failed", error=repr(error))
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a task of the durable runtime failed", "exception": error}
+        )
+        if self._failure is None:
+            self._failure = error
+        self._ended.set()
+        self._changed.set()
+
+    # --- end ------------------------------------------------------------------------------------------
+
+    async def shutdown(self, timeout: timedelta | None = None) -> None:
+        """Stop; when this returns, no task of the runtime runs and no provider call is made any more.
+
+        Graceful (None: one second): fetch no more, signal session activities, let the others finish, give
+        back what did not, release the sessions (SS-9.8 to SS-9.13). A timeout of zero stops like a crash:
+        what was in flight is redelivered when its locks expire (SS-9.14, RT-21.8).
+        """
+        allowance = in_micros(to_millis(SHUTDOWN_TIMEOUT if timeout is None else timeout))
+        if allowance < 0:
+            raise ConfigurationError(f"the shutdown timeout is {timeout!r}; it must not be negative")
+        if self._state in ("stopping", "stopped"):
+            while self._state != "stopped":
+                await self._ended.wait()
+                await asyncio.sleep(0)
+            return
+        self._state = "stopping"
+        if self._observer is not None:
+            self._observer.notify(ShutdownBegan(self._owner, graceful=allowance > 0))
+        self._dispatcher.stop()
+        self._worker.stop()
+        try:
+            if allowance > 0:
+                await self._wind_down(allowance)
+        finally:
+            await self._cut_off()
+
+    async def _wind_down(self, allowance: Micros) -> None:
+        began = self._clock.monotonic_us()
+        steps = self._crew.start(self._release_everything(began, allowance), name="shutdown")
+        cut = self._crew.start(
+            self._clock.sleep_until(Micros(began + allowance + _LAST_CALLS)), name="shutdown timeout"
+        )
+        await asyncio.wait((steps, cut), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _release_everything(self, began: Micros, allowance: Micros) -> None:
+        """The order of SS-9c: signal, wait, give items back, release sessions, then the rest."""
+        self._keeper.begin_closing()
+        self._runner.stop(
+            sessions_by=Micros(began + min(self._timing.grace, allowance)),
+            plain_by=Micros(began + allowance),
+        )
+        await self._until(lambda: not self._worker.holds_session_items)
+        self._worker.unpark()
+        await self._until(lambda: not self._worker.fetching and not self._worker.holds_session_items)
+        self._keeper.release_all(self._handlers.unstopped())
+        await self._until(
+            lambda: not (self._worker.running or self._dispatcher.running or self._keeper.releasing)
+        )
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _cut_off(self) -> None:
+        self._keeper.stop()
+        await self._crew.cancel()
+        await self._handlers.abort_all()
+        self._fence.fence()
+        self._state = "stopped"
+        self._ended.set()
+        if self._observer is not None:
+            self._observer.notify(ShutdownReturned(self._owner))
+
+
+def _policy(registry: Registry, options: RuntimeOptions, timing: Timing) -> DispatchPolicy:
+    return DispatchPolicy(
+        registry=registry,
+        supported_versions=DispatcherCapabilityFilter(options.replay_versions),
+        duroxide_version=DUROXIDE_VERSION,
+        limits=TurnLimits(sessions_per_orchestration_max=options.max_sessions_per_orchestration),
+        unregistered_base=timing.unregistered_base,
+        unregistered_max=timing.unregistered_most,
+        max_attempts=options.max_attempts,
+    )
