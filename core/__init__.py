@@ -4,5 +4,62 @@ Orchestrations replayed from history, activities, timers, events, children, cont
 activity sessions; the provider contract (`holdfast.core.provider`); the ports for clock, ids and observation.
 
 May import nothing of ours. It knows no store, reads no clock and draws no randomness: all three are handed
-in, and so the same code runs in production and in the simulator.
+in, and so the same code runs in production and in the simulator. The public names below are resolved on first
+use, so that importing one module does not pull in the shells.
 """
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "ActivityContext": "holdfast.core.activity_context",
+    "ActivityError": "holdfast.core.errors",
+    "Client": "holdfast.core.client",
+    "Durable": "holdfast.core.futures",
+    "DurableFuture": "holdfast.core.futures",
+    "Exact": "holdfast.core.registry",
+    "ExponentialBackoff": "holdfast.core.retry",
+    "FixedBackoff": "holdfast.core.retry",
+    "Latest": "holdfast.core.registry",
+    "LinearBackoff": "holdfast.core.retry",
+    "NoBackoff": "holdfast.core.retry",
+    "OrchestrationContext": "holdfast.core.context",
+    "Registry": "holdfast.core.registry",
+    "RetryPolicy": "holdfast.core.retry",
+    "Runtime": "holdfast.core.runtime",
+    "RuntimeOptions": "holdfast.core.options",
+    "SessionIdError": "holdfast.core.errors",
+}
+
+__all__ = [
+    "ActivityContext",
+    "ActivityError",
+    "Client",
+    "Durable",
+    "DurableFuture",
+    "Exact",
+    "ExponentialBackoff",
+    "FixedBackoff",
+    "Latest",
+    "LinearBackoff",
+    "NoBackoff",
+    "OrchestrationContext",
+    "Registry",
+    "RetryPolicy",
+    "Runtime",
+    "RuntimeOptions",
+    "SessionIdError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'holdfast.core' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -5,6 +5,7 @@ that records it once the engine has given it one (RT-4.44, SS-11.5).
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +132,34 @@ Action = (
     | CloseSession
 )
 """Everything orchestration code can ask for."""
+
+_OPTIONAL: Final[dict[type[Action], frozenset[str]]] = {
+    CallActivity: frozenset({"session_id", "tag"}),
+    StartSubOrchestration: frozenset({"version"}),
+    StartOrchestrationDetached: frozenset({"version"}),
+    ContinueAsNew: frozenset({"version"}),
+    UpdateCustomStatus: frozenset({"status"}),
+}
+_NUMBERS: Final = frozenset({"fire_at_ms", "last_updated_at_ms"})
+
+
+def check_texts(action: Action) -> None:
+    """Raise TypeError or ValueError for a member that is no storable text, naming it.
+
+    Types are the author's promise; a broken one must not become an event that nobody can read back.
+    """
+    kind = type(action)
+    for member in kind.__slots__:
+        value = getattr(action, member)
+        if isinstance(value, str):
+            if not value.isascii():
+                _check_encodable(f"{kind.__name__}.{member}", value)
+        elif not (member in _NUMBERS or (value is None and member in _OPTIONAL.get(kind, ()))):
+            raise TypeError(f"{kind.__name__}.{member} must be a str, it is {value!r}")
+
+
+def _check_encodable(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} cannot be stored as UTF-8: {error}") from None

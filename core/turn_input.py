@@ -31,3 +31,5 @@ class TurnInput:
     duroxide_version: str
     kv_snapshot: Mapping[str, KvEntry] = field(default_factory=dict)
     limits: TurnLimits = DEFAULT_LIMITS
+    notices: Sequence[Message] = ()
+    """Messages to others that the batch itself calls for, whatever the turn concludes (RT-9.19)."""
