@@ -1,0 +1,75 @@
+"""What checks say about answers. Each raises `Broken` with what was expected and what came instead."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from holdfast.core.errors import ProviderError
+from holdfast.providers.conformance.harness import Broken
+
+T = TypeVar("T")
+
+
+def equal(actual: object, expected: object, what: str) -> None:
+    """`actual` is `expected`, of the same value."""
+    if actual != expected:
+        raise Broken(f"{what}: expected {_shown(expected)}, got {_shown(actual)}")
+
+
+def different(actual: object, other: object, what: str) -> None:
+    """The two are not equal."""
+    if actual == other:
+        raise Broken(f"{what}: both are {_shown(actual)}")
+
+
+def true(condition: bool, what: str) -> None:
+    """The sentence `what` holds."""
+    if not condition:
+        raise Broken(f"not so: {what}")
+
+
+def nothing(actual: object, what: str) -> None:
+    """The answer is None, or an empty collection."""
+    if actual is not None and actual != [] and actual != {} and actual != ():
+        raise Broken(f"{what}: expected nothing, got {_shown(actual)}")
+
+
+def present(actual: T | None, what: str) -> T:
+    """The answer is there; it is returned."""
+    if actual is None:
+        raise Broken(f"{what}: expected something, got None")
+    return actual
+
+
+def same_elements(actual: Sequence[str], expected: Sequence[str], what: str) -> None:
+    """The same texts in any order."""
+    equal(sorted(actual), sorted(expected), what)
+
+
+async def refused(call: Awaitable[object], *mentions: str) -> ProviderError:
+    """The call raises a permanent ProviderError whose message has one of the texts; it is returned."""
+    try:
+        answer = await call
+    except ProviderError as error:
+        if error.retryable:
+            raise Broken(f"expected a permanent error, got a retryable one: {error}") from error
+        if mentions and not any(text.lower() in error.message.lower() for text in mentions):
+            raise Broken(f"the error should speak of {' or '.join(mentions)}: {error}") from error
+        return error
+    raise Broken(f"expected a permanent error, the call answered {_shown(answer)}")
+
+
+async def refused_or_answered(call: Awaitable[T]) -> T | ProviderError:
+    """The answer, or the permanent error in its place."""
+    try:
+        return await call
+    except ProviderError as error:
+        if error.retryable:
+            raise
+        return error
+
+
+def _shown(value: object, length_max: int = 400) -> str:
+    text = repr(value)
+    return text if len(text) <= length_max else text[:length_max] + "…"

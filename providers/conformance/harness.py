@@ -1,0 +1,97 @@
+"""What the suite must know of the provider it is run on, and the time and ids it runs it with (PV-33.1)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.ids import LockToken, Millis
+from holdfast.core.provider import Provider, Store
+
+_LOCK_TIMEOUT = Millis(5_000)
+_SHORT_POLL_THRESHOLD = Millis(100)
+_NO_LATENCY = Millis(0)
+
+START_OF_TIME = Millis(1_700_000_000_000)
+"""What the clock shows when a store is created: an ordinary day, far from 0 and from every limit."""
+
+
+class SteppedClock:
+    """The store's clock of a check: it stands still until it is told to advance (PV-3.3, PV-33.1)."""
+
+    def __init__(self) -> None:
+        self.now = START_OF_TIME
+
+    def __call__(self) -> Millis:
+        return self.now
+
+    def advance(self, by: int) -> None:
+        """Let `by` milliseconds pass; a negative number sets the clock back."""
+        self.now = Millis(self.now + by)
+
+
+class CountingIds:
+    """Ids that are unique and the same in every run; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def token(self) -> LockToken:
+        """The next number, as 32 hexadecimal digits."""
+        return LockToken(f"{next(self._numbers):032x}")
+
+    def guid(self) -> str:
+        """The next number in the shape of a version 4 UUID."""
+        return f"00000000-0000-4000-8000-{next(self._numbers):012x}"
+
+    def bits(self, count: int) -> int:
+        """The next number, cut to `count` bits."""
+        return next(self._numbers) % (1 << count)
+
+
+class ImplicitStore(Protocol):
+    """A store whose session table has the shape of the implicit feature (PV-27.10)."""
+
+    def open(self) -> Provider:
+        """Open it with the provider under test, which must refuse."""
+        ...
+
+    def contents(self) -> object:
+        """All of it, in a form that two readings can be compared by."""
+        ...
+
+    def close(self) -> None:
+        """Free it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factory:
+    """The provider under test (PV-33.1).
+
+    `create` makes a fresh, isolated store each time it is called. `wrap`, the metrics wrapper, and
+    `implicit_store` are optional: checks that need them are skipped and say so.
+    """
+
+    create: Callable[[ProviderClock, IdSource], Store]
+    long_polling: bool = False
+    durable: bool = False
+    lock_timeout: Millis = _LOCK_TIMEOUT
+    short_poll_threshold: Millis = _SHORT_POLL_THRESHOLD
+    latency: Millis = _NO_LATENCY
+    rounds: int = 50
+    many_loops: bool = False
+    """Whether one store serves several event loops in several threads (PV-29.4)."""
+    wrap: Callable[[Provider], Provider] | None = None
+    implicit_store: Callable[[ProviderClock, IdSource], ImplicitStore] | None = None
+
+
+class Skipped(Exception):
+    """The check does not apply, or needs something this factory or store does not offer."""
+
+
+class Broken(AssertionError):
+    """The provider does not do what the check claims."""

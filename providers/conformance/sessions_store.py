@@ -1,0 +1,71 @@
+"""Explicit sessions: what a provider says of its support, wrappers, and stores of the other feature."""
+
+from __future__ import annotations
+
+from holdfast.core.ids import Millis
+from holdfast.core.provider import Provider
+from holdfast.providers.conformance import expect
+from holdfast.providers.conformance.fixture import LEASE, NOW, Fixture
+from holdfast.providers.conformance.harness import Skipped
+from holdfast.providers.conformance.messages import activity
+from holdfast.providers.conformance.registry import session_check
+
+
+@session_check("PVC-228")
+async def supports_sessions_false_default(fx: Fixture) -> None:
+    """A provider that does not override it reports no session support and its session methods raise."""
+    other = fx.provider
+    expect.equal(Provider.supports_sessions(other), False, "the default of supports_sessions()")
+    fetch = Provider.fetch_session_work_item(
+        other, fx.lock_timeout, NOW, worker_id="A", session_lock_duration=LEASE
+    )
+    await expect.refused(fetch, "does not support sessions")
+    renewal = Provider.renew_session_lock(other, "i", "s", "A", extend_for=Millis(1))
+    await expect.refused(renewal, "does not support sessions")
+    await expect.refused(Provider.release_session_lock(other, "i", "s", "A"), "does not support sessions")
+
+
+@session_check("PVC-241")
+async def supports_sessions_reported(fx: Fixture) -> None:
+    """The provider reports session support, and so does each other object on its store."""
+    expect.equal(fx.provider.supports_sessions(), True, "supports_sessions()")
+    expect.equal(fx.open().supports_sessions(), True, "supports_sessions() of a second object")
+
+
+@session_check("PVC-283")
+async def wrapper_delegates_session_methods(fx: Fixture) -> None:
+    """Through the metrics wrapper every session method behaves as on the bare provider."""
+    if fx.factory.wrap is None:
+        raise Skipped("the factory has no metrics wrapper")
+    bare, fx.provider = fx.provider, fx.factory.wrap(fx.provider)
+    expect.equal(fx.provider.supports_sessions(), bare.supports_sessions(), "supports_sessions()")
+    await fx.put(activity(2, session="s"), activity(3, session="s"))
+    work = await fx.claim("A")
+    await fx.no_claim("B", by=bare)
+    await fx.renew_work(work, session_for=LEASE)
+    await fx.renew_session("A")
+    error = await expect.refused(fx.renew_session("B"))
+    expect.equal(
+        error, await expect.refused(bare.renew_session_lock("i", "s", "B", extend_for=LEASE)), "error"
+    )
+    await fx.release("A")
+    await fx.claim("B", by=bare)
+
+
+@session_check("PVC-405")
+async def implicit_session_store_refused(fx: Fixture) -> None:
+    """Opening a store whose session table has the implicit shape is refused and leaves it as it was."""
+    if not fx.factory.durable or fx.factory.implicit_store is None:
+        raise Skipped("the factory cannot make a store of the implicit feature")
+    store = fx.factory.implicit_store(fx.clock, fx.ids)
+    try:
+        before = store.contents()
+
+        async def open_and_use() -> None:
+            provider = store.open()
+            await provider.enqueue_for_worker(activity())
+
+        await expect.refused(open_and_use(), "sessions")
+        expect.equal(store.contents(), before, "the store")
+    finally:
+        store.close()
