@@ -73,7 +73,7 @@ async def piggyback_never_shortens(fx: Fixture) -> None:
 
 @session_check("PVC-262")
 async def piggyback_does_not_reattach_released(fx: Fixture) -> None:
-    """After a release the former owner's item renewal raises, the session stays free, the row's lock as is."""
+    """After a release the former owner's item renewal raises, neither lock changes."""
     work = await _held(fx)
     await fx.release("A")
     fx.clock.advance(1_000)
