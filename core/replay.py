@@ -66,6 +66,7 @@ class Replay:
                 self._state.is_replaying = False
             self._poll_if_due()
             if self.finish is not None:
+                self._keep_messages(history[index:])
                 break
             self._apply(event, is_new=is_new)
         self._state.is_replaying = False
@@ -145,6 +146,12 @@ class Replay:
             case _:
                 pass  # other breadcrumbs and lifecycle events mean nothing to the code (RT-4.42)
         self._cause_is_new = is_new
+
+    def _keep_messages(self, unapplied: Sequence[Event]) -> None:
+        """The code has ended and the rest is not applied (RT-4.26); but no message may be lost (RT-10.12)."""
+        for event in unapplied:
+            if isinstance(event, events.QueueEvent):
+                self._state.queues.arrive(event.name, event.data)
 
     def _match(self, event: Event) -> None:
         self._state.recorded_ahead -= 1
