@@ -1,8 +1,8 @@
 """Choices and the tape: every decision of a run that its code does not determine.
 
 A draw is labelled and bounded: `(stream, site, arity) -> answer`. Answer 0 is the boring one (oldest enabled
-step first, no fault, no delay), so the empty tape is the plain, fair run. Scheduling, faults and workload data
-draw from separate streams, so that one more draw in one does not reshuffle the others.
+step first, no fault, no delay), so the empty tape is the plain, fair run. Scheduling, faults and data draw
+from separate streams, so that one more draw in one does not reshuffle the others.
 """
 
 from __future__ import annotations
