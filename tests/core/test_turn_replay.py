@@ -41,7 +41,7 @@ steps = st.one_of(
 )
 queues = st.sampled_from(["queue q", "queue r"])
 queue_steps = st.one_of(
-    st.tuples(st.just("select"), st.lists(queues, min_size=2, max_size=3)),
+    st.tuples(st.sampled_from(["select", "select last"]), st.lists(queues, min_size=2, max_size=3)),
     st.tuples(st.sampled_from(["await", "keep"]), queues),
     st.tuples(st.just("drop kept"), st.integers(0, 1)),
     st.tuples(st.just("await"), st.just("activity")),
@@ -79,6 +79,8 @@ class Interpreter:
                 return await self._schedule(ctx, what)
             case "select", choices:
                 return await ctx.select(*[self._schedule(ctx, what) for what in choices])
+            case "select last", choices:
+                return await ctx.select(*reversed([self._schedule(ctx, what) for what in choices]))
             case "join", parts:
                 return await ctx.join(*[self._schedule(ctx, what) for what in parts])
             case "keep", what:
