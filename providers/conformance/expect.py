@@ -60,6 +60,17 @@ async def refused(call: Awaitable[object], *mentions: str) -> ProviderError:
     raise Broken(f"expected a permanent error, the call answered {_shown(answer)}")
 
 
+async def told_retryable(call: Awaitable[object]) -> ProviderError:
+    """The call raises a retryable ProviderError; it is returned."""
+    try:
+        answer = await call
+    except ProviderError as error:
+        if not error.retryable:
+            raise Broken(f"expected a retryable error, got a permanent one: {error}") from error
+        return error
+    raise Broken(f"expected a retryable error, the call answered {_shown(answer)}")
+
+
 async def refused_or_answered(call: Awaitable[T]) -> T | ProviderError:
     """The answer, or the permanent error in its place."""
     try:

@@ -72,8 +72,10 @@ class ImplicitStore(Protocol):
 class Factory:
     """The provider under test (PV-33.1).
 
-    `create` makes a fresh, isolated store each time it is called. `wrap`, the metrics wrapper, and
-    `implicit_store` are optional: checks that need them are skipped and say so.
+    `create` makes a fresh, isolated store each time it is called; `many_loops` says that one store serves
+    several event loops in several threads (PV-29.4); `rounds` is how often each race is run.
+    `wrap`, the metrics wrapper, and `implicit_store` are optional: checks that need them are skipped and say
+    so.
     """
 
     create: Callable[[ProviderClock, IdSource], Store]
@@ -84,7 +86,6 @@ class Factory:
     latency: Millis = _NO_LATENCY
     rounds: int = 50
     many_loops: bool = False
-    """Whether one store serves several event loops in several threads (PV-29.4)."""
     wrap: Callable[[Provider], Provider] | None = None
     implicit_store: Callable[[ProviderClock, IdSource], ImplicitStore] | None = None
 
