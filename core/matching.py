@@ -15,19 +15,21 @@ class Nondeterminism(Exception):
     """The code does not fit its history; the text is the message of RT-4.80."""
 
 
-ACTION_EVENTS: tuple[type[Event], ...] = (
-    events.ActivityScheduled,
-    events.TimerCreated,
-    events.ExternalSubscribed,
-    events.QueueSubscribed,
-    events.SubOrchestrationScheduled,
-    events.OrchestrationChained,
-    events.CustomStatusUpdated,
-    events.KeyValueSet,
-    events.KeyValueCleared,
-    events.KeyValuesCleared,
-    events.SessionOpened,
-    events.SessionClosed,
+ACTION_EVENTS: frozenset[type[Event]] = frozenset(
+    {
+        events.ActivityScheduled,
+        events.TimerCreated,
+        events.ExternalSubscribed,
+        events.QueueSubscribed,
+        events.SubOrchestrationScheduled,
+        events.OrchestrationChained,
+        events.CustomStatusUpdated,
+        events.KeyValueSet,
+        events.KeyValueCleared,
+        events.KeyValuesCleared,
+        events.SessionOpened,
+        events.SessionClosed,
+    }
 )
 """The events that record an action, one each."""
 

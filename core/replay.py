@@ -20,7 +20,7 @@ from holdfast.core.driver import Driver, Finish, Panicked
 from holdfast.core.event_writer import EventWriter
 from holdfast.core.events import Event
 from holdfast.core.failures import FailureDetails, Infrastructure
-from holdfast.core.matching import Nondeterminism, match_next, recording_event
+from holdfast.core.matching import ACTION_EVENTS, Nondeterminism, match_next, recording_event
 from holdfast.core.operations import Operation
 from holdfast.core.turn_state import TurnState
 
@@ -111,20 +111,7 @@ class Replay:
 
     def _apply(self, event: Event, *, is_new: bool) -> None:
         match event:
-            case (
-                events.ActivityScheduled()
-                | events.TimerCreated()
-                | events.ExternalSubscribed()
-                | events.QueueSubscribed()
-                | events.SubOrchestrationScheduled()
-                | events.OrchestrationChained()
-                | events.CustomStatusUpdated()
-                | events.KeyValueSet()
-                | events.KeyValueCleared()
-                | events.KeyValuesCleared()
-                | events.SessionOpened()
-                | events.SessionClosed()
-            ):
+            case _ if type(event) in ACTION_EVENTS:
                 self._match(event)
             case events.ActivityCompleted():
                 self._complete(event, "activity", event.result)

@@ -107,7 +107,7 @@ class _Turn:
         started = history[0]
         assert isinstance(started, OrchestrationStarted)
         persisted = self._turn.history[: self._turn.persisted_length]
-        recorded = sum(isinstance(event, ACTION_EVENTS) for event in persisted)
+        recorded = sum(type(event) in ACTION_EVENTS for event in persisted)
         self._state = state = TurnState(self._turn, started, recorded)
         replay = Replay(state, self._writer)
         try:
