@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast.core import events, work_items
 from holdfast.core.begin import Beginning, DispatchPolicy, RunTurn, begin_execution
@@ -88,8 +89,8 @@ class Bench:
     commits: list[TurnCommit] = field(default_factory=list)
     results: list[TurnResult] = field(default_factory=list)
 
-    def start(self, input: str = "", *more: Message, **members: object) -> TurnCommit:
-        """The turn of a batch that begins with the start."""
+    def start(self, input: str = "", *more: Message, **members: Any) -> TurnCommit:
+        """The turn of a batch that begins with the start; `members` are a parent link."""
         start = work_items.StartOrchestration(
             instance=self.instance, orchestration="Code", input=input, execution_id=1, **members
         )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.core.bench import Bench
 
-from holdfast.core import events
+from holdfast.core import events, work_items
 from holdfast.core.context import OrchestrationContext
 from holdfast.core.errors import ConfigurationError
 from holdfast.core.provider import KvEntry
@@ -157,6 +157,29 @@ def test_negative_delays_are_refused_and_huge_ones_saturate() -> None:
     timer = bench.history[1]
     assert isinstance(timer, events.TimerCreated)
     assert timer.fire_at_ms == 2**63 - 1
+
+
+def test_typed_calls_encode_and_decode() -> None:
+    """RT-1.22, RT-1.23, RT-8.22, RT-12.12."""
+
+    async def code(ctx: OrchestrationContext, input: str) -> list[object]:
+        return [
+            await ctx.schedule_sub_orchestration_typed("C", [1], int),
+            await ctx.schedule_activity_with_retry_typed("A", {"x": 1}, dict[str, int]),
+            await ctx.schedule_wait_typed("w", list[int]),
+            await ctx.dequeue_event_typed("q", bool),
+            await ctx.schedule_wait_persistent("q"),
+        ]
+
+    bench = Bench(code)
+    commit = bench.start("", bench.queued("q", "true"), bench.queued("q", "text"))
+    (child,) = commit.orchestrator_items
+    assert isinstance(child, work_items.StartOrchestration)
+    assert child.input == "[1]"
+    bench.turn(bench.child_done(4, "7"))
+    bench.turn(bench.done(6, '{"y":2}'))
+    bench.turn(bench.raised("w", "[3]"))
+    assert bench.output == '[7,{"y":2},[3],true,"text"]'
 
 
 # --- foreign awaits and teardown ----------------------------------------------------------------------------

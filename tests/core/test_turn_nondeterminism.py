@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.core.bench import Bench
 
-from holdfast.core import work_items
+from holdfast.core import events, work_items
 from holdfast.core.begin import RunTurn
 from holdfast.core.context import OrchestrationContext
 from holdfast.core.failures import FailureDetails, Infrastructure, application
@@ -320,3 +320,63 @@ def test_only_application_failures_reach_the_code() -> None:
     bench = recorded(code)
     bench.turn(bench.child_failed(2, application("boom", "Panicked")))
     assert bench.output == "caught ActivityError: orchestration panicked: boom"
+
+
+def completion(kind: type[events.Event], source: int, **members: object) -> events.Event:
+    """A completion put into history by hand, as number 9."""
+    return kind(
+        event_id=9,
+        source_event_id=source,
+        instance_id="i",
+        execution_id=1,
+        timestamp_ms=0,
+        duroxide_version="0.1.32",
+        **members,
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (completion(events.ActivityCompleted, 7, result="r"), "completion without open schedule"),
+        (completion(events.TimerFired, 2, fire_at_ms=1), "completion kind mismatch: expected timer"),
+        (
+            completion(events.SubOrchestrationCompleted, 2, result="r"),
+            "completion kind mismatch: expected suborchestration",
+        ),
+    ],
+)
+def test_a_completion_in_history_that_answers_nothing(event: events.Event, text: str) -> None:
+    """RT-4.37."""
+    bench = recorded(waits_for_a)
+    bench.history.append(event)
+    assert nondeterminism_of(bench.replay()) == text
+
+
+def test_a_status_or_key_value_event_may_go_without_an_action() -> None:
+    """RT-4.34, RT-4.35: an empty queue is tolerated."""
+
+    async def writes(ctx: OrchestrationContext, input: str) -> str:
+        ctx.set_custom_status("x")
+        ctx.set_kv_value("k", "v")
+        ctx.clear_kv_values()
+        await ctx.schedule_wait("x")
+        return ""
+
+    bench = recorded(writes)
+    del bench.history[-1]  # without the wait, which is not tolerated
+    assert bench.replay(waits_without_action).outcome == Continue()
+
+
+def test_actions_on_the_way_out_of_a_failed_turn_do_not_count() -> None:
+    """RT-4.70: a panic skips the rest of the turn, its unmatched actions included."""
+
+    async def code(ctx: OrchestrationContext, input: str) -> str:
+        ctx.schedule_activity("A")
+        ctx.select()
+        return ""
+
+    bench = Bench(code)
+    bench.start()
+    assert bench.trace == "1:Started 2:Failed"
+    assert bench.output == "orchestration panicked: select needs at least one future"

@@ -315,7 +315,7 @@ def test_two_dequeues_bound_together_race_alike_live_and_on_replay(order: str) -
         futures = (one, two) if order == "first queue first" else (two, one)
         _, value = await ctx.select(*futures)
         await ctx.schedule_activity(f"won by {value}")
-        return value
+        return str(value)
 
     bench = Bench(code)
     bench.start("", bench.queued("1", "m1"), bench.queued("2", "m2"))

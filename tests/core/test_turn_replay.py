@@ -90,8 +90,12 @@ class Interpreter:
             case "drop kept", place:
                 if place < len(self._kept):
                     self._kept.pop(place).cancel()
+            case ("generate",):
+                return ctx.open_session()
+            case "prune", cutoff:
+                return ctx.prune_kv_values_updated_before(cutoff)
             case _:
-                return self._at_once(ctx, step)
+                self._at_once(ctx, step)
         return None
 
     def _schedule(self, ctx: OrchestrationContext, what: str) -> Durable[Any]:
@@ -107,25 +111,22 @@ class Interpreter:
         }
         return schedule[kind]()
 
-    def _at_once(self, ctx: OrchestrationContext, step: Step) -> object:
+    def _at_once(self, ctx: OrchestrationContext, step: Step) -> None:
         match step:
             case "open", name:
-                return ctx.open_session_with_id(name)
+                ctx.open_session_with_id(name)
             case "close", name:
-                return ctx.close_session(name)
-            case ("generate",):
-                return ctx.open_session()
+                ctx.close_session(name)
             case "set", key:
-                return ctx.set_kv_value(key, str(ctx.get_kv_length()))
+                ctx.set_kv_value(key, str(ctx.get_kv_length()))
             case "clear", key:
-                return ctx.clear_kv_value(key)
-            case "prune", cutoff:
-                return ctx.prune_kv_values_updated_before(cutoff)
+                ctx.clear_kv_value(key)
             case "status", text:
-                return ctx.set_custom_status(text)
+                ctx.set_custom_status(text)
             case ("detach",):
-                return ctx.start_orchestration("R", "detached")
-        raise AssertionError(step)
+                ctx.start_orchestration("R", "detached")
+            case _:
+                raise AssertionError(step)
 
 
 def arrivals(bench: Bench) -> st.SearchStrategy[Message]:
