@@ -92,8 +92,8 @@ async def abandon_delay_keeps_future_timer(fx: Fixture) -> None:
 @check("PVC-294")
 async def abandon_ignore_attempt_only_batch(fx: Fixture) -> None:
     """Messages outside the abandoned batch keep their counts."""
-    await fx.send(start())
     await fx.begin("other")
+    await fx.send(start())
     turn = await fx.turn("i")
     await fx.send(external("other"))
     await fx.abandon_turn(await fx.turn("other"))
@@ -128,7 +128,7 @@ async def fairness_under_immediate_abandon(fx: Fixture) -> None:
         served.append(turn.item.instance)
         if turn.item.instance == "good":
             break
-        await fx.abandon_turn(turn, 1)
+        await fx.abandon_turn(turn)
         fx.clock.advance(1)
     expect.true("good" in served, f"the other instance is served, not only {served}")
 

@@ -43,7 +43,7 @@ async def atomicity_failure_rollback(fx: Fixture) -> None:
     expect.equal((await fx.management.get_instance_info("i")).status, "Running", "status")
     expect.nothing(await fx.provider.get_kv_value("i", "key"), "the key")
     expect.nothing(await fx.provider.get_custom_status("i", 0), "the custom status")
-    await fx.no_work()
+    expect.equal(tuple(await fx.management.get_queue_depths()), (0, 0, 0), "queue depths")
     await fx.no_turn()
     await fx.renew_turn(turn)
     await fx.ack(turn, note(3))

@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 def equal(actual: object, expected: object, what: str) -> None:
-    """`actual` is `expected`, of the same value."""
-    if actual != expected:
+    """The two have the same value; a list and a tuple of the same elements count as the same."""
+    if _plain(actual) != _plain(expected):
         raise Broken(f"{what}: expected {_shown(expected)}, got {_shown(actual)}")
 
 
@@ -79,6 +79,10 @@ async def refused_or_answered(call: Awaitable[T]) -> T | ProviderError:
         if error.retryable:
             raise
         return error
+
+
+def _plain(value: object) -> object:
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _shown(value: object, length_max: int = 400) -> str:

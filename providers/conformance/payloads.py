@@ -47,9 +47,12 @@ async def _round_trip(fx: Fixture, text: str) -> None:
 @check("PVC-313")
 async def payload_with_escaped_nul(fx: Fixture) -> None:
     """A payload with an escaped NUL and odd Unicode comes back unchanged through both queues and history."""
-    await _round_trip(
-        fx, json.dumps({"nul": "\0"}) + " raw \0 \u2028 \u00e9 e\u0301 \U0001f9f5 \ufffe ' \" \\ %s"
-    )
+    await _round_trip(fx, json.dumps({"nul": "\0"}) + " \u2028 \u00e9 e\u0301 \U0001f9f5 \ufffe ' \" \\ %s")
+    raw = "raw \0"
+    await fx.step("i", note(5, raw), work=[activity(3, input=raw)], messages=[external(data=raw)])
+    expect.equal((await fx.provider.read("i"))[-1], note(5, raw), "an event with a raw NUL")
+    expect.equal((await fx.work()).item, activity(3, input=raw), "an activity with a raw NUL")
+    expect.equal(await fx.messages(), [external(data=raw)], "a message with a raw NUL")
 
 
 @check("PVC-314")
