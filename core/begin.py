@@ -12,6 +12,7 @@ from typing import Final
 
 from holdfast.core import events
 from holdfast.core.backoff import INCOMPATIBLE_PAUSE, unregistered_delay
+from holdfast.core.ending import lifecycle_record
 from holdfast.core.events import Event, OpaqueEvent, OrchestrationStarted
 from holdfast.core.failures import application
 from holdfast.core.history_scan import started_of
@@ -219,6 +220,9 @@ class _Batch:
         if self._start is not None:
             history = (self._started(self._start, execution_id, resolved.version),)
             persisted_length = 0
+            self._log.append(
+                lifecycle_record("Orchestration started", self._item.instance, execution_id, history)
+            )
         turn = TurnInput(
             instance=self._item.instance,
             execution_id=execution_id,

@@ -185,8 +185,8 @@ def failed_record(
     return Logged("Orchestration failed (unknown error type)", "error", {**fields, "error_type": "poison"})
 
 
-def ended_record(what: str, instance: str, execution_id: int, history: Sequence[Event]) -> Logged:
-    """The log record of an execution that ended well (RT-23.4)."""
+def lifecycle_record(what: str, instance: str, execution_id: int, history: Sequence[Event]) -> Logged:
+    """The log record of an execution that began, or ended well (RT-23.4)."""
     return Logged(what, "debug", _identity_fields(instance, execution_id, history))
 
 

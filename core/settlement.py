@@ -10,9 +10,9 @@ from holdfast.core.ending import (
     Failure,
     activity_identifiers,
     cancel_children,
-    ended_record,
     fail_execution,
     failed_record,
+    lifecycle_record,
     metadata,
     session_identifiers,
     write_end,
@@ -329,7 +329,7 @@ class _Settlement:
         return records
 
     def _ended_record(self, what: str) -> Logged:
-        return ended_record(what, self._turn.instance, self._turn.execution_id, self._known)
+        return lifecycle_record(what, self._turn.instance, self._turn.execution_id, self._known)
 
 
 _STATUS: Final[dict[CommitOutcome, ExecutionStatus | None]] = {

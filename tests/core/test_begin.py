@@ -60,6 +60,7 @@ def test_a_new_instance_gets_its_first_event() -> None:
     assert (first.event_id, first.name, first.version, first.input) == (1, "Code", "1.0.0", "x")
     assert (first.parent_instance, first.parent_id, first.parent_execution_id) == ("p", 2, 1)
     assert turn.persisted_length == 0
+    assert [record.event for record in beginning.log] == ["Orchestration started"]
     assert [type(message) for message in turn.messages] == [work_items.ExternalRaised]
 
 
