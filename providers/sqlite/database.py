@@ -1,0 +1,163 @@
+"""One connection and the rules of using it: transactions, contention, error classes.
+
+Every writing call is one `BEGIN IMMEDIATE` transaction, so that it waits for other writers before it has read
+anything (PV-30.2), and the clock is read after that wait (PV-30.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+import apsw
+
+from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.errors import ProviderError
+from holdfast.core.ids import Millis
+from holdfast.core.observe import Logged
+from holdfast.providers.sqlite.one_thread import OneThread
+from holdfast.providers.sqlite.storage_errors import CONTENTION, STORAGE_FAILURES, provider_error
+
+CONTENTION_ATTEMPTS = 3
+"""How often a call is tried that finds the store busy; each attempt waits for the busy timeout."""
+
+Values = Mapping[str, str | int | None]
+Row = tuple[Any, ...]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Transaction:
+    """What a call works with while it holds the store: one reading of the clock, statements, a log.
+
+    Log records collected here are told to the observer after the commit, and forgotten with a rollback.
+    """
+
+    __slots__ = ("_connection", "execute", "ids", "log", "now", "operation")
+
+    def __init__(
+        self, connection: apsw.Connection, operation: str, now: Millis, ids: IdSource, log: list[Logged]
+    ) -> None:
+        self._connection = connection
+        self.execute = connection.execute
+        self.operation = operation
+        self.now = now
+        self.ids = ids
+        self.log = log
+
+    def one(self, statement: str, values: Values) -> Row | None:
+        """The first row of a query, or None."""
+        row: Row | None = self.execute(statement, values).fetchone()
+        return row
+
+    def all(self, statement: str, values: Values) -> list[Row]:
+        """All rows; needed also for a write that returns rows, which must be read to its end."""
+        return self.execute(statement, values).fetchall()
+
+    def change(self, statement: str, values: Values) -> int:
+        """Run a write and say how many rows it changed."""
+        self.execute(statement, values)
+        return self._connection.changes()
+
+    def many(self, statement: str, rows: Iterable[Values]) -> int:
+        """Run one write for each set of values, and say how many rows were changed; any number (PV-30.9)."""
+        before = self._connection.total_changes()
+        self._connection.executemany(statement, rows)
+        return self._connection.total_changes() - before
+
+    def tell(self, event: str, level: Literal["info", "warning"], **fields: object) -> None:
+        """Log something if the transaction commits."""
+        self.log.append(Logged(event, level, fields))
+
+    def refuse(self, message: str) -> ProviderError:
+        """A permanent error of this call (PV-4.6)."""
+        return ProviderError.permanent(self.operation, message)
+
+
+class Database:
+    """A connection, the thread its calls run on, and the clock and ids of its store."""
+
+    def __init__(self, connection: apsw.Connection, clock: ProviderClock, ids: IdSource) -> None:
+        self.connection = connection
+        self.thread = OneThread()
+        self.closed = False
+        self._clock = clock
+        self._ids = ids
+
+    def write(
+        self,
+        operation: str,
+        log: list[Logged],
+        effect: Callable[Concatenate[Transaction, _P], _R],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _R:
+        """Run an effect in a transaction of its own, whole or not at all (PV-28.1).
+
+        Raises: ProviderError, as the effect raised it or by the class of the storage error. A busy store is
+        tried again a bounded number of times, each time from the start (PV-28.7).
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            log.clear()
+            try:
+                return self._attempt(operation, log, effect, *args, **kwargs)
+            except CONTENTION as error:
+                if attempt == CONTENTION_ATTEMPTS:
+                    raise provider_error(operation, error) from error
+            except STORAGE_FAILURES as error:
+                raise provider_error(operation, error) from error
+
+    def _attempt(
+        self,
+        operation: str,
+        log: list[Logged],
+        effect: Callable[Concatenate[Transaction, _P], _R],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _R:
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            transaction = Transaction(connection, operation, self._clock(), self._ids, log)
+            result = effect(transaction, *args, **kwargs)
+            connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself after some errors, a full disk for one.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def read(
+        self,
+        operation: str,
+        query: Callable[Concatenate[apsw.Connection, _P], _R],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _R:
+        """Run a query of one statement, or of several whose answers need not agree (PV-28.2).
+
+        Raises: ProviderError, by the class of the storage error.
+        """
+        try:
+            return query(self.connection, *args, **kwargs)
+        except STORAGE_FAILURES as error:
+            raise provider_error(operation, error) from error
+
+    def now(self) -> Millis:
+        """The store's clock, for reads that depend on it."""
+        return self._clock()
+
+    def retire(self) -> None:
+        """Wait for running calls and accept no more; the connection stays open."""
+        self.closed = True
+        self.thread.shutdown()
+
+    def close(self, *, wait: bool = False) -> None:
+        """Close the connection: from its own thread, or after waiting for its running calls."""
+        self.closed = True
+        self.thread.shutdown(wait)
+        self.connection.close(True)

@@ -1,0 +1,43 @@
+"""The thread that a connection's calls run on, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class OneThread(Executor):
+    """An executor of one thread, which comes into being with the first call submitted.
+
+    Handed to `loop.run_in_executor`: asyncio's loop submits to it; a simulated loop runs the call inline and
+    never does, so that a schedule makes no executor. Calls run in the order in which they were submitted,
+    hence a connection that only they use needs no lock.
+    """
+
+    def __init__(self) -> None:
+        # At most one entry. A dict, because setdefault settles who is first without a lock of ours; whoever
+        # comes second drops an executor that has not started a thread yet.
+        self._made: dict[str, ThreadPoolExecutor] = {}
+
+    def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]:
+        """Queue a call. Raises RuntimeError after `shutdown`."""
+        executor = self._made.get("executor")
+        if executor is None:
+            executor = self._made.setdefault("executor", ThreadPoolExecutor(1, "holdfast-sqlite"))
+        return executor.submit(fn, *args, **kwargs)
+
+    def call(self, fn: Callable[[], _R]) -> _R:
+        """Run between two queued calls and wait for the answer: inline if there never was one."""
+        return self.submit(fn).result() if self._made else fn()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let queued calls run, then end the thread, if there is one."""
+        for executor in self._made.values():
+            executor.shutdown(wait, cancel_futures=cancel_futures)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a thread cannot be pickled: open the store anew in the other process")

@@ -1,0 +1,186 @@
+"""Opening a file: refuse what is not ours, create what is new, bring what is older up to date (PV-28.11).
+
+Whatever is refused is left as it was: nothing is written before the tables have been looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import apsw
+
+from holdfast.core.errors import ProviderError
+from holdfast.core.ids import Millis
+from holdfast.providers.sqlite.statements import script
+from holdfast.providers.sqlite.storage_errors import CONTENTION
+
+OPERATION: Final = "open"
+
+Synchronous = Literal["NORMAL", "FULL"]
+"""NORMAL survives a crash of the process, FULL also a loss of power (PV-30.8)."""
+
+APPLICATION_ID: Final = 0x486F6C64  # "Hold", in the file's header: whose file it is
+SCHEMA_VERSION: Final = 1  # PRAGMA user_version: the number of the last migration applied
+
+TABLES: Final = (
+    "instances",
+    "executions",
+    "history",
+    "orchestrator_queue",
+    "worker_queue",
+    "instance_locks",
+    "sessions",
+    "kv_store",
+    "kv_delta",
+)
+
+REFERENCE_TABLES: Final = frozenset(
+    {"instances", "executions", "history", "orchestrator_queue", "worker_queue", "instance_locks"}
+)
+"""What a database of the reference implementation has at least."""
+
+ADDED_COLUMNS: Final[dict[str, dict[str, str]]] = {
+    "instances": {
+        "parent_instance_id": "TEXT",
+        "custom_status": "TEXT",
+        "custom_status_version": "INTEGER NOT NULL DEFAULT 0",
+    },
+    "executions": {
+        "duroxide_version_major": "INTEGER",
+        "duroxide_version_minor": "INTEGER",
+        "duroxide_version_patch": "INTEGER",
+    },
+    "orchestrator_queue": {"attempt_count": "INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0)"},
+    "worker_queue": {
+        "attempt_count": "INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0)",
+        "visible_at": "INTEGER NOT NULL DEFAULT 0",
+        "instance_id": "TEXT",
+        "execution_id": "INTEGER",
+        "activity_id": "INTEGER",
+        "session_id": "TEXT",
+        "tag": "TEXT",
+        "claimed_by": "TEXT",
+        "set_aside": "INTEGER NOT NULL DEFAULT 0",
+    },
+}
+"""Columns a table of the reference may lack, from one release or another (SS-10.7)."""
+
+WAL_ATTEMPTS: Final = 20
+
+
+def connect(path: str, synchronous: Synchronous, busy_timeout: Millis) -> apsw.Connection:
+    """A connection to a file whose tables are those of this version.
+
+    Raises: ProviderError: permanent if the file cannot be opened, is no database, is damaged, belongs to
+    something else, to a newer version or to implicit sessions; retryable if it stays busy.
+    """
+    try:
+        connection = apsw.Connection(path)
+    except apsw.Error as error:
+        raise _refusal(path, f"cannot be opened ({error}); check the folder and its permissions") from error
+    try:
+        connection.set_busy_timeout(busy_timeout)
+        if _found_version(connection, path) < SCHEMA_VERSION:
+            _use_write_ahead_log(connection)
+            _upgrade(connection, path)
+        _use_write_ahead_log(connection)
+        connection.pragma("synchronous", synchronous)
+        connection.pragma("foreign_keys", 0)  # a file of the reference declares one on the parent (PV-5.4)
+        for table in TABLES:
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall()
+    except CONTENTION as error:
+        connection.close(True)
+        raise ProviderError.transient(OPERATION, f"{path} stayed busy: {error}") from error
+    except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError) as error:
+        connection.close(True)
+        raise _refusal(path, f"is not a SQLite database or is damaged ({error})") from error
+    except apsw.ReadOnlyError as error:
+        connection.close(True)
+        raise _refusal(path, f"cannot be written ({error}); check its permissions") from error
+    except BaseException:
+        connection.close(True)
+        raise
+    return connection
+
+
+def create_tables(connection: apsw.Connection) -> None:
+    """The tables of the newest version, where they are missing."""
+    connection.execute(script("schema"))
+    connection.pragma("application_id", APPLICATION_ID)
+    connection.pragma("user_version", SCHEMA_VERSION)
+
+
+def _refusal(path: str, reason: str) -> ProviderError:
+    return ProviderError.permanent(OPERATION, f"{path} {reason}; nothing was changed")
+
+
+def _found_version(connection: apsw.Connection, path: str) -> int:
+    """The version of the tables in a file: 0 for an empty one and one of the reference.
+
+    Raises: ProviderError, permanent, if the file must not be touched.
+    """
+    application, version = connection.pragma("application_id"), connection.pragma("user_version")
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    tables = {str(name) for (name,) in rows if not str(name).startswith("sqlite_")}
+    if "sessions" in tables and "instance_id" not in _columns(connection, "sessions"):
+        if application == APPLICATION_ID or tables >= REFERENCE_TABLES:
+            raise _refusal(
+                path,
+                "has a table 'sessions' for implicit sessions, keyed by session id alone, which explicit "
+                "sessions cannot share; use another file",
+            )
+    if application == APPLICATION_ID:
+        if version > SCHEMA_VERSION:
+            raise _refusal(
+                path,
+                f"was written by a newer version (tables {version}, this version knows {SCHEMA_VERSION}); "
+                "use that version or another file",
+            )
+        return int(version)
+    if application != 0 or (tables and not tables >= REFERENCE_TABLES):
+        raise _refusal(
+            path,
+            f"is a database of something else (tables: {', '.join(sorted(tables)) or 'none'}); "
+            "use another file",
+        )
+    return 0
+
+
+def _columns(connection: apsw.Connection, table: str) -> set[str]:
+    rows = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+    return {str(name) for (name,) in rows}
+
+
+def _use_write_ahead_log(connection: apsw.Connection) -> None:
+    """Write-ahead logging (PV-30.1), for good: it is written in the file's header.
+
+    Changing the mode fails at once while others have the file open, whatever the busy timeout. An empty write
+    transaction does wait for them, so it comes between the attempts.
+    """
+    for attempt in range(WAL_ATTEMPTS):
+        try:
+            connection.pragma("journal_mode", "wal")
+            return
+        except CONTENTION:
+            if attempt + 1 == WAL_ATTEMPTS:
+                raise
+            connection.execute("BEGIN IMMEDIATE; COMMIT")
+
+
+def _upgrade(connection: apsw.Connection, path: str) -> None:
+    """Bring the tables to this version, in one transaction; another process may have been first."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _found_version(connection, path) < SCHEMA_VERSION:
+            for table, columns in ADDED_COLUMNS.items():
+                present = _columns(connection, table)
+                for column, declaration in columns.items():
+                    if present and column not in present:
+                        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
+            create_tables(connection)
+            connection.execute(script("migrations/0001_adopt_reference"))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,96 @@
+-- The worker queue and the sessions.
+
+-- name: enqueue_work
+-- One activity, visible now, with the look-up copies of its members (PV-10.1, PV-8.9).
+INSERT INTO worker_queue (visible_at, created_at, instance_id, execution_id, activity_id, session_id, tag, work_item)
+VALUES (:now, :now, :instance, :execution, :activity, :session, :tag, :work_item);
+
+-- name: take_plain_work
+-- The oldest eligible row without a session is locked and its attempt counted (PV-10.2 to PV-10.4).
+UPDATE worker_queue
+SET lock_token = :token, locked_until = :locked_until, attempt_count = attempt_count + 1
+WHERE id = (
+    SELECT w.id FROM worker_queue AS w
+    WHERE w.visible_at <= :now
+      AND (w.locked_until IS NULL OR w.locked_until <= :now)
+      AND w.session_id IS NULL
+      AND w.set_aside = 0
+      AND CASE WHEN w.tag IS NULL THEN :untagged
+               ELSE :any_tag OR w.tag IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5) END
+    ORDER BY w.id
+    LIMIT 1)
+RETURNING id, work_item, attempt_count, instance_id, session_id;
+
+-- name: take_work
+-- The oldest eligible row, with or without a session, is locked, its attempt counted and the worker noted on
+-- it if it is bound. A session may be attached to the worker, or free if new claims are wanted: absent,
+-- unattached and lapsed all show as no live expiry (PV-24.9 to PV-24.12).
+UPDATE worker_queue
+SET lock_token = :token,
+    locked_until = :locked_until,
+    attempt_count = attempt_count + 1,
+    claimed_by = CASE WHEN session_id IS NULL THEN NULL ELSE :worker END
+WHERE id = (
+    SELECT w.id FROM worker_queue AS w
+    LEFT JOIN sessions AS s ON s.instance_id = w.instance_id AND s.session_id = w.session_id
+    WHERE w.visible_at <= :now
+      AND (w.locked_until IS NULL OR w.locked_until <= :now)
+      AND w.set_aside = 0
+      AND CASE WHEN w.tag IS NULL THEN :untagged
+               ELSE :any_tag OR w.tag IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5) END
+      AND (w.session_id IS NULL
+           OR CASE WHEN s.locked_until > :now THEN s.worker_id = :worker ELSE :claim_new END)
+    ORDER BY w.id
+    LIMIT 1)
+RETURNING id, work_item, attempt_count, instance_id, session_id;
+
+-- name: set_work_aside
+-- An undecodable row is never eligible again; the attempt that met it does not count (PV-14.9).
+UPDATE worker_queue
+SET set_aside = 1, lock_token = NULL, locked_until = NULL, claimed_by = NULL, attempt_count = attempt_count - 1
+WHERE id = :id;
+
+-- name: finish_work
+-- The row goes, if the token still holds it (PV-11.1, PV-11.2).
+DELETE FROM worker_queue WHERE lock_token = :token AND locked_until > :now;
+
+-- name: work_of_token
+-- The row a token names, with what a renewal has to know (PV-26.6).
+SELECT id, locked_until, instance_id, session_id, claimed_by FROM worker_queue WHERE lock_token = :token;
+
+-- name: extend_work
+-- A new expiry for an item lock (PV-11.7).
+UPDATE worker_queue SET locked_until = :locked_until WHERE id = :id;
+
+-- name: give_work_back
+-- The row is free again at its old rank (PV-11.9, PV-24.6).
+UPDATE worker_queue
+SET lock_token = NULL,
+    locked_until = NULL,
+    claimed_by = NULL,
+    visible_at = :visible_at,
+    attempt_count = max(attempt_count - :uncount, 0)
+WHERE lock_token = :token;
+
+-- name: session_owner
+-- Whom a session names, and until when.
+SELECT worker_id, locked_until FROM sessions WHERE instance_id = :instance AND session_id = :session;
+
+-- name: attach_session
+-- The session is the worker's; what is its already is never shortened (PV-24.13).
+INSERT INTO sessions (instance_id, session_id, worker_id, locked_until)
+VALUES (:instance, :session, :worker, :locked_until)
+ON CONFLICT (instance_id, session_id) DO UPDATE
+SET locked_until = CASE WHEN worker_id = excluded.worker_id THEN max(locked_until, excluded.locked_until)
+                        ELSE excluded.locked_until END,
+    worker_id = excluded.worker_id;
+
+-- name: extend_session
+-- A later expiry for a session that names the worker, live or lapsed (PV-26.1, PV-26.2).
+UPDATE sessions SET locked_until = max(locked_until, :locked_until)
+WHERE instance_id = :instance AND session_id = :session AND worker_id = :worker;
+
+-- name: release_session
+-- The session names nobody any more, if it named the worker (PV-26.5).
+UPDATE sessions SET worker_id = NULL, locked_until = NULL
+WHERE instance_id = :instance AND session_id = :session AND worker_id = :worker;

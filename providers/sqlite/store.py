@@ -1,0 +1,138 @@
+"""A store: a database file or an in-memory database, opened by any number of processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+import apsw
+
+from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.errors import ProviderError
+from holdfast.core.ids import Millis
+from holdfast.core.observe import Observer
+from holdfast.core.provider import SessionRecord, WorkerRow
+from holdfast.providers.sqlite import inspection, memory_image, opening
+from holdfast.providers.sqlite.calls import Calls
+from holdfast.providers.sqlite.database import Database
+from holdfast.providers.sqlite.opening import Synchronous
+from holdfast.providers.sqlite.provider import SqliteProvider
+
+BUSY_TIMEOUT: Final = Millis(60_000)
+"""How long a call waits for another process that is writing (PV-30.1)."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def sqlite_store(
+    clock: ProviderClock,
+    ids: IdSource,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    synchronous: Synchronous = "NORMAL",
+    busy_timeout: Millis = BUSY_TIMEOUT,
+) -> SqliteStore:
+    """A store in a file, or in memory without a path; in memory nobody else has it (PV-30.7).
+
+    `synchronous` says what a returned call survives in a file: NORMAL a crash, FULL also a loss of power.
+    Raises: ProviderError, permanent, if the file is not one this version may use; it is left as it was then.
+    """
+    if path is None:
+        return SqliteStore(clock, ids, memory_image.take_connection(), None)
+    name = os.fspath(path)
+    if name in ("", ":memory:"):
+        raise ProviderError.permanent(
+            opening.OPERATION, f"{name!r} names no file; leave the path out for a store in memory"
+        )
+
+    def connect() -> apsw.Connection:
+        return opening.connect(name, synchronous, busy_timeout)
+
+    return SqliteStore(clock, ids, connect(), connect)
+
+
+class SqliteStore:
+    """One isolated store. Make it with `sqlite_store`."""
+
+    def __init__(
+        self,
+        clock: ProviderClock,
+        ids: IdSource,
+        connection: apsw.Connection,
+        connect: Callable[[], apsw.Connection] | None,
+    ) -> None:
+        """Without `connect` the one connection is shared: an in-memory database has no other way in."""
+        self._clock = clock
+        self._ids = ids
+        self._connect = connect
+        # In memory: the database of all providers. In a file: that of the inspection hooks.
+        self._own = Database(connection, clock, ids)
+        self._opened: list[Database] = []
+
+    def open(self, observer: Observer | None = None) -> SqliteProvider:
+        """A provider as a newly started process has it. Raises ProviderError if the store is closed."""
+        self._check_open(opening.OPERATION)
+        if self._connect is None:
+            return SqliteProvider(Calls(self._own, observer, lambda: None))
+        database = Database(self._connect(), self._clock, self._ids)
+        self._opened.append(database)
+        return SqliteProvider(Calls(database, observer, database.close))
+
+    def close(self) -> None:
+        """Wait for running calls and free everything; opened providers are dead afterwards."""
+        if self._own.closed:
+            return
+        for database in self._opened:
+            database.close(wait=True)
+        if self._connect is None:
+            self._own.retire()
+            memory_image.give_back(self._own.connection)
+        else:
+            self._own.close(wait=True)
+
+    def _check_open(self, operation: str) -> None:
+        if self._own.closed:
+            raise ProviderError.permanent(operation, "the store is closed; make another one")
+
+    # --- inspection ---------------------------------------------------------------------------------------
+
+    def session_records(self) -> list[SessionRecord]:
+        """All session rows, ordered by (instance, session id)."""
+        return self._inspect(inspection.session_records)
+
+    def worker_rows(self) -> list[WorkerRow]:
+        """All worker-queue rows, ordered by seq."""
+        return self._inspect(inspection.worker_rows)
+
+    def max_attempt_count(self, instance_id: str) -> int:
+        """The highest attempt count among the instance's orchestrator messages; 0 if none."""
+        return self._inspect(inspection.max_attempt_count, instance_id)
+
+    def raw_counts(self) -> dict[str, int]:
+        """Number of records per table."""
+        return self._inspect(inspection.raw_counts)
+
+    def corrupt_instance_history(self, instance_id: str) -> None:
+        """Replace the stored events of the instance by undecodable text."""
+        self._inspect(inspection.corrupt_instance_history, instance_id)
+
+    def corrupt_message(self, instance_id: str) -> None:
+        """Replace the oldest orchestrator message of the instance by undecodable text."""
+        self._inspect(inspection.corrupt_message, instance_id)
+
+    def corrupt_worker_row(self, instance_id: str) -> None:
+        """Replace the oldest worker item of the instance by undecodable text."""
+        self._inspect(inspection.corrupt_worker_row, instance_id)
+
+    def _inspect(
+        self,
+        query: Callable[Concatenate[apsw.Connection, _P], _R],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _R:
+        """Look between two calls, not into the middle of one that runs on the connection's thread."""
+        self._check_open("inspect")
+        own = self._own
+        return own.thread.call(lambda: own.read("inspect", query, *args, **kwargs))

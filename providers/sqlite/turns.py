@@ -1,0 +1,248 @@
+"""Turns: messages in, batches out, and giving a batch back (PV-6, PV-7, PV-9, PV-13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from holdfast.core.codec import decode_message, decode_stored_event, encode_work_item
+from holdfast.core.errors import CodecError, ProviderError
+from holdfast.core.events import OrchestrationStarted, StoredEvent
+from holdfast.core.ids import INT63_MAX, LockToken, Millis
+from holdfast.core.provider import (
+    DispatcherCapabilityFilter,
+    FetchedTurn,
+    KvEntry,
+    OrchestrationItem,
+)
+from holdfast.core.work_items import ContinueAsNew, Message, QueueMessage, StartOrchestration, addressee
+from holdfast.providers.arguments import deadline
+from holdfast.providers.sqlite.database import Row, Transaction, Values
+from holdfast.providers.sqlite.statements import statements
+
+SQL = statements("turns")
+
+UNKNOWN_VERSION = "unknown"
+"""How an unset version is reported (PV-7.11)."""
+
+
+class Candidate(NamedTuple):
+    """An instance that may be handed out, as the query found it; without a record the last three are None."""
+
+    visible_at: int
+    message_id: int
+    instance: str
+    name: str | None
+    version: str | None
+    execution_id: int | None
+
+
+class Context(NamedTuple):
+    """What a batch is handed out under (PV-7.11)."""
+
+    name: str
+    version: str
+    execution_id: int
+
+
+def enqueue(transaction: Transaction, item: Message, delay: Millis) -> None:
+    """Store one message (PV-6.1)."""
+    put_messages(transaction, [(addressee(item), deadline(transaction.now, delay), item)])
+
+
+def put_messages(transaction: Transaction, messages: Sequence[tuple[str, int, Message]]) -> None:
+    """Store messages in list order, each for an instance and visible from a time (PV-6.5)."""
+    transaction.many(
+        SQL["enqueue_message"],
+        [
+            {
+                "instance": instance,
+                "visible_at": visible_at,
+                "now": transaction.now,
+                "work_item": encode_work_item(item).decode(),
+            }
+            for instance, visible_at, item in messages
+        ],
+    )
+
+
+def fetch(
+    transaction: Transaction, lock_timeout: Millis, versions: DispatcherCapabilityFilter | None
+) -> FetchedTurn | None:
+    """Lock the next candidate and load what its turn needs (PV-7.1).
+
+    The loop passes over candidates that turn out to have no context; the query leaves few of them.
+    """
+    search: dict[str, str | int | None] = {
+        "now": transaction.now,
+        "after_visible_at": -1,
+        "after_id": 0,
+        **_version_bounds(versions),
+    }
+    while (row := transaction.one(SQL["next_candidate"], search)) is not None:
+        candidate = Candidate(*row)
+        context = _context(transaction, candidate)
+        if context is not None:
+            return _take(transaction, candidate.instance, context, lock_timeout)
+        search["after_visible_at"] = candidate.visible_at
+        search["after_id"] = candidate.message_id
+    return None
+
+
+def _version_bounds(versions: DispatcherCapabilityFilter | None) -> Values:
+    """The filter's first range as the query wants it (PV-13.2). The caller has dealt with an empty filter."""
+    if versions is None:
+        low, high = (0, 0, 0), (0, 0, 0)
+    else:
+        first = versions.supported_duroxide_versions[0]
+        low, high = first.min, first.max
+    clamped = [min(number, INT63_MAX) for number in (*low, *high)]
+    names = ("min_major", "min_minor", "min_patch", "max_major", "max_minor", "max_patch")
+    return {"any_version": versions is None, **dict(zip(names, clamped, strict=True))}
+
+
+def _context(transaction: Transaction, candidate: Candidate) -> Context | None:
+    """The context of a candidate, or None if it has none; messages that can never get one are dropped."""
+    if candidate.name is not None and candidate.execution_id is not None:
+        return Context(candidate.name, candidate.version or UNKNOWN_VERSION, candidate.execution_id)
+    return _recorded_context(transaction, candidate.instance) or _arriving_context(
+        transaction, candidate.instance
+    )
+
+
+def _recorded_context(transaction: Transaction, instance: str) -> Context | None:
+    """What the history of an instance without a record says (PV-7.11 b)."""
+    highest = transaction.one(SQL["highest_execution"], {"instance": instance})
+    execution_id = 1 if highest is None or highest[0] is None else int(highest[0])
+    rows = transaction.all(SQL["execution_history"], {"instance": instance, "execution": execution_id})
+    for (text,) in rows:
+        try:
+            event = decode_stored_event(text)
+        except CodecError:
+            continue
+        if isinstance(event, OrchestrationStarted):
+            return Context(event.name, event.version or UNKNOWN_VERSION, execution_id)
+    return None
+
+
+def _arriving_context(transaction: Transaction, instance: str) -> Context | None:
+    """What the visible messages of an instance never seen before say (PV-7.11 c, PV-7.13)."""
+    visible: Values = {"instance": instance, "now": transaction.now}
+    only_queue_messages = True
+    rows = transaction.all(SQL["visible_messages"], visible)
+    for _, text in rows:
+        try:
+            message = decode_message(text)
+        except CodecError:
+            only_queue_messages = False
+            continue
+        if isinstance(message, StartOrchestration | ContinueAsNew):
+            return Context(message.orchestration, message.version or UNKNOWN_VERSION, 1)
+        only_queue_messages = only_queue_messages and isinstance(message, QueueMessage)
+    if only_queue_messages:
+        transaction.change(SQL["drop_visible_messages"], visible)
+        transaction.tell("queue_messages.dropped", "warning", instance_id=instance, count=len(rows))
+    return None
+
+
+def _take(transaction: Transaction, instance: str, context: Context, lock_timeout: Millis) -> FetchedTurn:
+    token = transaction.ids.token()
+    execute_values: Values = {
+        "instance": instance,
+        "token": token,
+        "now": transaction.now,
+        "locked_until": deadline(transaction.now, lock_timeout),
+        "execution": context.execution_id,
+    }
+    transaction.execute(SQL["lock_instance"], execute_values)
+    batch = transaction.all(SQL["mark_batch"], execute_values)
+    batch.sort()  # RETURNING promises no order; ids are unique, so nothing else is compared
+    messages, message_error = _decode_batch(batch)
+    history, history_error = _decode_history(transaction.all(SQL["execution_history"], execute_values))
+    settled = transaction.all(SQL["settled_key_values"], execute_values)
+    item = OrchestrationItem(
+        instance=instance,
+        orchestration_name=context.name,
+        execution_id=context.execution_id,
+        version=context.version,
+        history=history,
+        messages=messages,
+        history_error=history_error or message_error,
+        kv_snapshot={key: KvEntry(value, updated_at) for key, value, updated_at in settled},
+    )
+    return FetchedTurn(item, token, max(attempt_count for _, _, attempt_count in batch))
+
+
+def _decode_batch(batch: list[Row]) -> tuple[list[Message], str | None]:
+    """The decodable messages of a batch, and what was wrong with the first other one (PV-14.8)."""
+    messages = []
+    problem = None
+    for message_id, text, _ in batch:
+        try:
+            messages.append(decode_message(text))
+        except CodecError as error:
+            problem = problem or f"message {message_id} cannot be decoded: {error}"
+    return messages, problem
+
+
+def _decode_history(rows: list[Row]) -> tuple[list[StoredEvent], str | None]:
+    """The events of a history, or none of them and what is wrong (PV-14.6)."""
+    try:
+        return [decode_stored_event(text) for (text,) in rows], None
+    except CodecError as error:
+        return [], f"history cannot be decoded: {error}"
+
+
+def held_instance(transaction: Transaction, token: LockToken) -> str:
+    """The instance whose lock the token holds now (PV-8.2). Raises ProviderError, permanent, if none."""
+    instance, locked_until = _lock(transaction, token)
+    if locked_until <= transaction.now:
+        raise transaction.refuse(
+            f"the lock on instance {instance!r} expired at {locked_until}, now is {transaction.now}; "
+            "fetch the instance again"
+        )
+    return instance
+
+
+def _lock(transaction: Transaction, token: LockToken) -> tuple[str, int]:
+    row = transaction.one(SQL["lock_of_token"], {"token": token})
+    if row is None:
+        raise invalid_lock_token(transaction.operation, token)
+    return row[0], row[1]
+
+
+def invalid_lock_token(operation: str, token: LockToken) -> ProviderError:
+    """The refusal of a token that names no lock any more (PV-4.12)."""
+    return ProviderError.permanent(
+        operation,
+        f"Invalid lock token {token!r}: it was never handed out, is used up, or has been superseded",
+    )
+
+
+def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_attempt: bool) -> None:
+    """Give a batch back; with a delay nobody may run the instance until it has passed (PV-9.1 to 9.6)."""
+    instance, _ = _lock(transaction, token)
+    free_from = deadline(transaction.now, delay)
+    values: Values = {
+        "instance": instance,
+        "token": token,
+        "visible_at": free_from,
+        "uncount": 1 if ignore_attempt else 0,
+    }
+    transaction.execute(SQL["unmark_batch"], values)
+    if delay > 0:
+        transaction.execute(
+            SQL["lock_instance"],
+            {"instance": instance, "token": "", "locked_until": free_from, "now": transaction.now},
+        )
+    else:
+        transaction.execute(SQL["unlock_instance"], values)
+
+
+def renew(transaction: Transaction, token: LockToken, extend_for: Millis) -> None:
+    """Extend an instance lock that is still held (PV-9.7)."""
+    instance = held_instance(transaction, token)
+    transaction.execute(
+        SQL["extend_instance_lock"],
+        {"instance": instance, "locked_until": deadline(transaction.now, extend_for)},
+    )

@@ -1,0 +1,197 @@
+"""Work items and the sessions they are bound to (PV-10, PV-11, PV-24, PV-26)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from holdfast.core.codec import decode_activity, encode_work_item
+from holdfast.core.errors import CodecError, ProviderError
+from holdfast.core.ids import LockToken, Millis
+from holdfast.core.provider import TAGS_MAX, FetchedWork, TagFilter, session_not_owned
+from holdfast.core.work_items import ActivityExecute, Message
+from holdfast.providers.arguments import deadline
+from holdfast.providers.sqlite.database import Transaction, Values
+from holdfast.providers.sqlite.statements import statements
+from holdfast.providers.sqlite.turns import enqueue
+
+SQL = statements("work")
+
+NO_DELAY: Final = Millis(0)
+
+
+def put(transaction: Transaction, items: Sequence[ActivityExecute]) -> None:
+    """Store activities in list order, with the copies that look-ups use (PV-10.1, PV-8.9, PV-24.22)."""
+    transaction.many(
+        SQL["enqueue_work"],
+        [
+            {
+                "now": transaction.now,
+                "instance": item.instance,
+                "execution": item.execution_id,
+                "activity": item.id,
+                "session": item.session_id,
+                "tag": item.tag,
+                "work_item": encode_work_item(item).decode(),
+            }
+            for item in items
+        ],
+    )
+
+
+def fetch(transaction: Transaction, lock_timeout: Millis, tags: TagFilter) -> FetchedWork | None:
+    """Take the oldest eligible item that is bound to no session (PV-10.2 to PV-10.4)."""
+    values = _search(transaction, lock_timeout, tags)
+    found = _take(transaction, SQL["take_plain_work"], values)
+    return None if found is None else found[0]
+
+
+def fetch_with_session(
+    transaction: Transaction,
+    lock_timeout: Millis,
+    tags: TagFilter,
+    *,
+    worker_id: str,
+    session_lock_duration: Millis,
+    claim_new: bool,
+) -> FetchedWork | None:
+    """Take the oldest eligible item, and with a session-bound one the session (PV-24.9 to PV-24.13).
+
+    No claim can be lost: the transaction excludes every other writer from its first statement on (PV-24.15).
+    """
+    values = _search(transaction, lock_timeout, tags)
+    found = _take(transaction, SQL["take_work"], {**values, "worker": worker_id, "claim_new": claim_new})
+    if found is None:
+        return None
+    work, instance, session_id = found
+    if session_id is not None:
+        _attach(transaction, instance, session_id, worker_id, session_lock_duration)
+    return work
+
+
+def _search(transaction: Transaction, lock_timeout: Millis, tags: TagFilter) -> dict[str, str | int | None]:
+    wanted = [*sorted(tags.tags), *([None] * TAGS_MAX)]
+    return {
+        "now": transaction.now,
+        "token": transaction.ids.token(),
+        "locked_until": deadline(transaction.now, lock_timeout),
+        "untagged": tags.untagged,
+        "any_tag": tags.any_tag,
+        "tag_1": wanted[0],
+        "tag_2": wanted[1],
+        "tag_3": wanted[2],
+        "tag_4": wanted[3],
+        "tag_5": wanted[4],
+    }
+
+
+def _take(
+    transaction: Transaction, statement: str, values: Values
+) -> tuple[FetchedWork, str, str | None] | None:
+    """Take the next row that can be decoded, with its instance and session columns (PV-14.9)."""
+    while rows := transaction.all(statement, values):
+        ((row_id, text, attempt_count, instance, session_id),) = rows
+        try:
+            item = decode_activity(text)
+        except CodecError as error:
+            transaction.execute(SQL["set_work_aside"], {"id": row_id})
+            transaction.tell(
+                "work_item.set_aside", "warning", seq=row_id, instance_id=instance, error=str(error)
+            )
+            continue
+        return FetchedWork(item, LockToken(str(values["token"])), attempt_count), instance, session_id
+    return None
+
+
+def _attach(
+    transaction: Transaction, instance: str, session_id: str, worker_id: str, duration: Millis
+) -> None:
+    """The session becomes or stays the worker's (PV-24.13, SS-22.3, SS-22.4)."""
+    values: Values = {
+        "instance": instance,
+        "session": session_id,
+        "worker": worker_id,
+        "locked_until": deadline(transaction.now, duration),
+    }
+    owner, locked_until = transaction.one(SQL["session_owner"], values) or (None, None)
+    transaction.execute(SQL["attach_session"], values)
+    if owner == worker_id and locked_until > transaction.now:
+        return
+    fields = {"instance_id": instance, "session_id": session_id, "worker_id": worker_id}
+    transaction.tell("session.claimed", "info", **fields)
+    if owner is not None and owner != worker_id:
+        transaction.tell("session.migrated", "info", **fields, previous_worker_id=owner)
+
+
+def acknowledge(transaction: Transaction, token: LockToken, completion: Message | None) -> None:
+    """The row goes and its completion is enqueued, if the token still holds it (PV-11.1 to PV-11.4)."""
+    if not transaction.change(SQL["finish_work"], {"token": token, "now": transaction.now}):
+        raise _work_token_error(transaction, token)
+    if completion is not None:
+        enqueue(transaction, completion, NO_DELAY)
+
+
+def renew(transaction: Transaction, token: LockToken, extend_for: Millis, extend_session_for: Millis) -> None:
+    """Extend an item lock and the session of a session-bound item, both or neither (PV-11.7, PV-26.6)."""
+    row = transaction.one(SQL["work_of_token"], {"token": token})
+    if row is None or row[1] <= transaction.now:
+        raise _work_token_error(transaction, token)
+    row_id, _, instance, session_id, claimed_by = row
+    if session_id is not None:
+        _extend(transaction, instance, session_id, claimed_by, extend_session_for)
+    transaction.execute(
+        SQL["extend_work"], {"id": row_id, "locked_until": deadline(transaction.now, extend_for)}
+    )
+
+
+def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_attempt: bool) -> None:
+    """Give an item back; only that its token is current matters, not its expiry (PV-11.9, PV-11.11)."""
+    values: Values = {
+        "token": token,
+        "visible_at": deadline(transaction.now, delay),
+        "uncount": 1 if ignore_attempt else 0,
+    }
+    if not transaction.change(SQL["give_work_back"], values):
+        raise _work_token_error(transaction, token)
+
+
+def _work_token_error(transaction: Transaction, token: LockToken) -> ProviderError:
+    """Why a token holds no row: it is what tells a worker that its activity is not its own (PV-11.3)."""
+    row = transaction.one(SQL["work_of_token"], {"token": token})
+    if row is None:
+        return transaction.refuse(
+            f"Invalid lock token {token!r}: the work item is finished, cancelled or taken over"
+        )
+    return transaction.refuse(
+        f"the lock on the work item expired at {row[1]}, now is {transaction.now}; it may be handed out again"
+    )
+
+
+def renew_session(
+    transaction: Transaction, instance: str, session_id: str, worker_id: str, extend_for: Millis
+) -> None:
+    """Extend a session that still names the worker (PV-26.1, PV-26.2)."""
+    _extend(transaction, instance, session_id, worker_id, extend_for)
+
+
+def release_session(transaction: Transaction, instance: str, session_id: str, worker_id: str) -> None:
+    """Detach a session, if it is the worker's (PV-26.5)."""
+    transaction.execute(
+        SQL["release_session"], {"instance": instance, "session": session_id, "worker": worker_id}
+    )
+
+
+def _extend(
+    transaction: Transaction, instance: str, session_id: str, worker_id: str | None, extend_for: Millis
+) -> None:
+    changed = transaction.change(
+        SQL["extend_session"],
+        {
+            "instance": instance,
+            "session": session_id,
+            "worker": worker_id,
+            "locked_until": deadline(transaction.now, extend_for),
+        },
+    )
+    if not changed:
+        raise session_not_owned(transaction.operation, instance, session_id, str(worker_id))
