@@ -1,0 +1,53 @@
+"""Every exception of the simulator.
+
+HoldfastError
+└── SimulationError
+    ├── OutsideSimulation    simulated code asked the machine for time, chance, a thread, a socket
+    ├── ForeignLoop          a process woke what belongs to another process
+    ├── ProviderSuspended    a provider waited for something inside a call
+    ├── NeverWaits           a process keeps running without ever waiting
+    ├── Deadlock             nothing is enabled, and no time will change that
+    └── TapeMismatch         a strict replay asked for something the tape does not hold
+GeneratorExit
+└── Fenced                   a crashed process touched its loop or its provider
+"""
+
+from holdfast.core.errors import HoldfastError
+
+
+class SimulationError(HoldfastError):
+    """The root of what the simulator raises about the code it runs. `ProviderError` is never one of these."""
+
+
+class OutsideSimulation(SimulationError, RuntimeError):
+    """Simulated code asked the machine instead of its context; the message names the call and the fix."""
+
+
+class ForeignLoop(SimulationError, RuntimeError):
+    """A process scheduled something on another process's loop, for instance through a shared `asyncio.Event`.
+
+    Processes share nothing but the provider; what travels between them any other way would be lost.
+    """
+
+
+class ProviderSuspended(SimulationError, RuntimeError):
+    """A provider call waited for something else than `loop.run_in_executor`; the message names the await."""
+
+
+class NeverWaits(SimulationError, RuntimeError):
+    """A process ran more callbacks in one step than any useful one needs: it never gives the turn back."""
+
+
+class Deadlock(SimulationError):
+    """Nothing is enabled and nothing is due, but the scenario still waits."""
+
+
+class TapeMismatch(SimulationError):
+    """A strict replay was asked for a draw beyond the arity the tape knows; the code has changed."""
+
+
+class Fenced(GeneratorExit):
+    """A process that has crashed touched its loop or its provider: neither does anything any more.
+
+    A GeneratorExit, so that closing the coroutines of a dead process swallows it without a sound.
+    """

@@ -1,0 +1,88 @@
+"""Handle: how a scenario holds one of its processes: by name, over all its boots."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from holdfast.core.runtime import Runtime
+from holdfast.sim.engine import Engine
+from holdfast.sim.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+class Handle:
+    """A process of a world. Faults by script: `crash`, `restart`, `stall`; a lawful end: `shutdown`."""
+
+    def __init__(self, name: str, engine: Engine, until: Until) -> None:
+        self.name = name
+        self.runtime: Runtime | None = None
+        """The runtime of the current boot; None before its first turn, and for other processes."""
+        self.process: Process | None = None
+        """The current boot, or the last one."""
+        self._engine = engine
+        self._until = until
+        self._boots_stopped = 0
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.name}, boot {self.boot}, {'alive' if self.alive else 'dead'}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.alive
+
+    @property
+    def boot(self) -> int:
+        """The number of the current boot, from 1; 0 before the first."""
+        return 0 if self.process is None else self.process.boot
+
+    @property
+    def worker_id(self) -> str | None:
+        """The owner identity of the current boot; None until its runtime has been made."""
+        return None if self.runtime is None else self.runtime.owner_identity
+
+    def crash(self) -> None:
+        """Cut it off now: whatever it had sent and not committed is gone."""
+        if self.process is not None:
+            self._engine.crash(self.process)
+
+    def restart(self, identity: Literal["fresh", "same"] = "fresh") -> None:
+        """Start it again, cold; nothing happens if it runs. `same` keeps the owner identity."""
+        if not self.alive:
+            self.runtime = None
+            self._engine.restart(self.name, same_identity=identity == "same")
+
+    def stall(self, seconds: float) -> None:
+        """Let it hear and run nothing for that long."""
+        if self.process is not None:
+            self._engine.stall(self.process, round(seconds * 1000))
+
+    async def shutdown(self, timeout_s: float | None = None) -> None:
+        """Shut its runtime down gracefully, or with 0 at once; returns when the process has ended.
+
+        Returns as well if it crashes meanwhile. Raises RuntimeError for a process that runs no runtime.
+        """
+        process, runtime = self.process, self.runtime
+        if process is None or not process.alive:
+            return
+        if runtime is None:
+            raise RuntimeError(f"process {self.name} runs no runtime that could be shut down")
+        timeout = None if timeout_s is None else timedelta(seconds=timeout_s)
+        self._engine.post(process, _start, process, runtime.shutdown(timeout))
+        await self._until(lambda: not process.alive)
+
+    async def stopped(self) -> None:
+        """Wait until the current boot has crashed or ended."""
+        process = self.process
+        if process is not None:
+            await self._until(lambda: not process.alive)
+
+
+def _start(process: Process, coroutine: Coroutine[Any, Any, None]) -> None:
+    process.loop.create_task(coroutine, name="shutdown")

@@ -1,0 +1,116 @@
+"""Process: one boot of a simulated operating system process.
+
+A process is a boot function, run afresh at every start (design idea 4): it has its own loop, clocks, ids and
+provider handle, and shares nothing with others but the store. A crash cuts it off at once: its loop and its
+provider refuse everything, so that no `finally` of it reaches a store. Its coroutines are kept, and closed
+only at the end of the run: the garbage collector would run those `finally`s in the middle of somebody
+else's step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.core.observe import LocalEvent
+from holdfast.core.provider import Provider
+from holdfast.sim.clock import ProcessClock
+from holdfast.sim.ids import VirtualIds
+from holdfast.sim.loop import Loop
+
+if TYPE_CHECKING:
+    from holdfast.sim.tasks import Task
+
+_CLOSE_ATTEMPTS_MAX: Final = 16
+"""How often a coroutine is closed that answers with another await."""
+
+
+class Process:
+    """What a boot function is handed. `boot` counts the starts under this name, from 1.
+
+    Attributes:
+        provider: the process's own handle of the store; every call is a step of the world.
+        clock, ids: the ports of `core.clock`.
+        observer: where local events go (sessions.md 27a); the process itself.
+        fallible: whether faults may strike it; not so the scenario's own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        boot: int,
+        *,
+        loop: Loop,
+        clock: ProcessClock,
+        ids: VirtualIds,
+        notify: Callable[[Process, LocalEvent], None],
+        draw: Callable[[str, int], int],
+        fallible: bool = True,
+    ) -> None:
+        self.name = name
+        self.boot = boot
+        self.loop = loop
+        self.clock = clock
+        self.ids = ids
+        self.fallible = fallible
+        self.alive = True
+        self.stalled = False
+        self.provider: Provider
+        self.store: Any = None
+        """The store's own provider object behind `provider`: what the world calls when a request commits."""
+        self.timers_announced = False
+        """Whether the world already lists this process's due timers as a step."""
+        self.main: Task | None = None
+        self._notify = notify
+        self._draw = draw
+
+    def __repr__(self) -> str:
+        return f"<Process {self.name}, boot {self.boot}>"
+
+    @property
+    def observer(self) -> Process:
+        """The observer to hand to the runtime."""
+        return self
+
+    def notify(self, event: LocalEvent) -> None:
+        """Take note of a local event: `core.observe.Observer`."""
+        self._notify(self, event)
+
+    def draw(self, site: str, arity: int) -> int:
+        """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
+        return self._draw(site, arity)
+
+    def begin(self, boot: Callable[[Process], Awaitable[object]]) -> None:
+        """Start the boot function as the first task; called in a turn of the loop."""
+
+        async def main() -> object:
+            return await boot(self)
+
+        self.main = self.loop.create_task(main(), name=f"{self.name}/{self.boot}")
+
+    def kill(self) -> None:
+        """Cut it off."""
+        self.alive = False
+        self.loop.kill()
+
+    def bury(self) -> None:
+        """Close what is left of its coroutines, under the fence and with no loop running."""
+        assert not self.alive, f"{self!r} is buried alive"
+        tasks = self.loop.unfinished()
+        for task in tasks:
+            _close(task)
+        self.loop.forget()
+        self.main = None
+
+
+def _close(task: Task) -> None:
+    coroutine: Any = task.get_coro()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    for _ in range(_CLOSE_ATTEMPTS_MAX):
+        try:
+            coroutine.close()
+        except RuntimeError:
+            continue  # it awaited something in a `finally`: once more, from there
+        except Exception:
+            return  # raised by a `finally` of a dead process: nobody is left to hear it
+        return

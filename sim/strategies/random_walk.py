@@ -1,0 +1,37 @@
+"""RandomWalk: every enabled step is equally likely; faults are sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+from holdfast.sim.strategies.sparse import SparseFaults
+from holdfast.traces.choice import Stream, Tape
+
+
+class RandomWalk:
+    """Uniform over the schedule; generated values are boring half of the time, else uniform."""
+
+    name = "random"
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._random = Random(0)
+        self._faults = SparseFaults()
+
+    def begin(self, schedule: int) -> None:
+        """Reseed."""
+        self._random = Random(f"{self.seed}/{schedule}")
+        self._faults.begin(Random(f"{self.seed}/{schedule}/fault"))
+
+    def choose(self, stream: Stream, site: str, arity: int) -> int:
+        """A uniform step, a sparse fault, a value."""
+        if stream == "schedule":
+            return int(self._random.random() * arity)
+        if stream == "fault":
+            return self._faults.choose(site, arity)
+        return 0 if self._random.random() < 0.5 else int(self._random.random() * arity)
+
+    def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
+        """How many fault draws a run has."""
+        self._faults.learn(draws)

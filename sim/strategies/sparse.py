@@ -1,0 +1,48 @@
+"""Sparse faults: where in a run the few faults strike, chosen before it begins.
+
+A fair coin at every fault draw would spend the budget on the first few commits of every run. So positions
+are drawn up front, uniformly over the number of fault draws that earlier runs had: early and late ones are
+equally likely, and so is a run with few faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Final
+
+from holdfast.traces.choice import Stream
+
+_FIRST_GUESS: Final = 32
+_STRIKES_MAX: Final = 3
+"""Faults one run strikes at most; budgets usually are smaller still."""
+
+
+class SparseFaults:
+    """The fault stream of a random strategy. Detail draws (sites with a dot) are uniform."""
+
+    def __init__(self) -> None:
+        self._random = Random(0)
+        self._length = _FIRST_GUESS
+        self._position = 0
+        self._strikes: frozenset[int] = frozenset()
+
+    def begin(self, random: Random) -> None:
+        """Choose where this run's faults strike."""
+        self._random = random
+        self._position = 0
+        count = random.randrange(_STRIKES_MAX + 1)
+        self._strikes = frozenset(random.randrange(self._length) for _ in range(count))
+
+    def choose(self, site: str, arity: int) -> int:
+        """No fault but at the chosen positions, and there a uniform kind."""
+        if "." in site:
+            return self._random.randrange(arity)
+        position = self._position
+        self._position = position + 1
+        return 1 + self._random.randrange(arity - 1) if position in self._strikes else 0
+
+    def learn(self, draws: Mapping[Stream, int]) -> None:
+        """The length of the fault stream, smoothed: one long run must not spread the next ones thin."""
+        if draws["fault"]:
+            self._length = max(4, (3 * self._length + draws["fault"] + 3) // 4)

@@ -1,0 +1,128 @@
+"""Task, Future and handles of a simulated loop: asyncio's own, in a fixed order.
+
+`TaskGroup`, `asyncio.wait` and users' code keep tasks and futures in sets, which Python orders by address.
+Here they hash by a number that their loop gives out, so that one program always has one order. The number is
+given when it is first asked for: most futures never see a set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # What a loop must have to number its tasks; `loop` imports this module, not the other way round.
+    from collections.abc import Iterator
+
+    class _Numbering(asyncio.AbstractEventLoop):
+        numbers: Iterator[int]
+
+
+class Future(asyncio.Future[Any]):
+    """A future that hashes by its number."""
+
+    __slots__ = ("_number",)
+
+    def __hash__(self) -> int:
+        try:
+            return self._number
+        except AttributeError:
+            loop: _Numbering = self.get_loop()  # type: ignore[assignment]
+            self._number: int = next(loop.numbers)
+            return self._number
+
+
+class Task(asyncio.Task[Any]):
+    """A task that hashes by its number."""
+
+    __slots__ = ("_number",)
+
+    def __hash__(self) -> int:
+        try:
+            return self._number
+        except AttributeError:
+            loop: _Numbering = self.get_loop()  # type: ignore[assignment]
+            self._number: int = next(loop.numbers)
+            return self._number
+
+
+class Handle:
+    """What `call_soon` returns to code that may cancel it."""
+
+    __slots__ = ("_arguments", "_callback")
+
+    def __init__(self, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        self._callback: Callable[..., object] | None = callback
+        self._arguments = arguments
+
+    def run(self) -> None:
+        """Call it, unless it was cancelled."""
+        if self._callback is not None:
+            self._callback(*self._arguments)
+
+    def cancel(self) -> None:
+        """Let it not be called."""
+        self._callback = None
+        self._arguments = ()
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._callback is None
+
+
+class SharedContextHandle:
+    """What `call_soon` returns when the caller names a context: asyncio's tasks do, and never cancel.
+
+    One object for all of them, which is most of what makes a task switch cheap.
+    """
+
+    __slots__ = ()
+
+    def cancel(self) -> None:
+        """Refused: there is nothing to tell one callback from another."""
+        raise NotImplementedError(
+            "a simulated loop cannot cancel a call_soon() with an explicit context;"
+            " call context.run() in the callback instead, or use call_later(0, ...)"
+        )
+
+    def cancelled(self) -> bool:
+        """Never."""
+        return False
+
+
+class Timer:
+    """What `call_at` and `call_later` return. `due_us` is on the monotonic clock of its process."""
+
+    __slots__ = ("arguments", "callback", "context", "due_us")
+
+    def __init__(
+        self,
+        due_us: int,
+        callback: Callable[..., object],
+        arguments: tuple[Any, ...],
+        context: Context,
+    ) -> None:
+        self.due_us = due_us
+        self.callback: Callable[..., object] | None = callback
+        self.arguments = arguments
+        self.context = context
+
+    def fire(self) -> None:
+        """Call it, in the context it was made in."""
+        if self.callback is not None:
+            self.context.run(self.callback, *self.arguments)
+
+    def when(self) -> float:
+        """The due time in seconds of `loop.time()`."""
+        return self.due_us / 1_000_000
+
+    def cancel(self) -> None:
+        """Let it not fire."""
+        self.callback = None
+        self.arguments = ()
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self.callback is None

@@ -1,0 +1,271 @@
+"""World: what the body of a scenario sees of the simulation.
+
+The body is a process like others, but no fault strikes it, and its waiting costs no steps: what it waits for
+is looked at after every step of the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal, cast
+
+from holdfast.core.client import Client, OrchestrationStatus
+from holdfast.core.errors import ConfigurationError
+from holdfast.core.events import StoredEvent
+from holdfast.core.ids import Millis
+from holdfast.core.options import RuntimeOptions
+from holdfast.core.provider import (
+    TERMINAL_STATUSES,
+    InspectableStore,
+    SessionRecord,
+    Store,
+    WorkerRow,
+)
+from holdfast.core.registry import Registry
+from holdfast.core.runtime import Runtime
+from holdfast.sim.engine import Engine
+from holdfast.sim.handle import Handle
+from holdfast.sim.process import Process
+from holdfast.sim.steps import settle
+from holdfast.traces.failure import Failure
+from holdfast.traces.record import Commit, Fault, Local
+
+Body = Callable[["World"], Awaitable[None]]
+MakeRegistry = Callable[[], Registry] | Callable[[Process], Registry]
+"""Makes a registry afresh at each boot, so that what its activities close over is cold after a crash."""
+
+SCENARIO = "scenario"
+"""The name of the process that runs a scenario's body."""
+
+
+class OracleFailed(Exception):
+    """Ends a body whose oracle did not hold; the failure has been taken note of."""
+
+
+class World:
+    """The simulated system, from within a scenario.
+
+    Attributes:
+        client: a client in the scenario's own process; its calls are steps like others.
+        options: what `worker` starts from; set by the scenario's decorator.
+        failures, asserted: what oracles found, and the rows whose oracle held.
+    """
+
+    def __init__(self, engine: Engine, store: Store, options: RuntimeOptions, body: Body) -> None:
+        self.options = options
+        self.failures: list[Failure] = []
+        self.asserted: list[str] = []
+        self._engine = engine
+        self._store = store
+        self._raw = store.open()
+        self._handles: dict[str, Handle] = {}
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
+        self._matching: list[tuple[Callable[[Commit], bool], asyncio.Future[Any]]] = []
+        self._matched_count = 0
+        self._quiet: list[asyncio.Future[Any]] = []
+        engine.on_boot = self._booted
+        engine.register(SCENARIO, lambda process: body(self), fallible=False)
+        self._process = engine.start(SCENARIO)
+        self.client = Client(self._process.provider, clock=self._process.clock)
+        self._reader = Client(self._raw, clock=self._process.clock)
+
+    # --- processes ------------------------------------------------------------------------------------
+
+    def worker(self, name: str, registry: MakeRegistry, **option_overrides: Any) -> Handle:
+        """Start a process that runs a runtime, both dispatchers, until it is told to stop."""
+        options = replace(self.options, **option_overrides) if option_overrides else self.options
+        takes_process = bool(inspect.signature(registry).parameters)
+
+        async def boot(process: Process) -> None:
+            made = cast(Any, registry)(process) if takes_process else cast(Any, registry)()
+            runtime = Runtime(
+                process.provider,
+                made,
+                options,
+                clock=process.clock,
+                ids=process.ids,
+                observer=process.observer,
+            )
+            self._handles[name].runtime = runtime
+            await runtime.run()
+
+        return self.process(name, boot)
+
+    def process(self, name: str, boot: Callable[[Process], Awaitable[object]]) -> Handle:
+        """Start any process; `boot` runs afresh at every start."""
+        self._engine.register(name, boot)
+        handle = self._handles[name] = Handle(name, self._engine, self.until)
+        self._engine.start(name)
+        return handle
+
+    def _booted(self, process: Process) -> None:
+        handle = self._handles.get(process.name)
+        if handle is not None:
+            handle.process = process
+            handle.runtime = None
+
+    # --- waiting --------------------------------------------------------------------------------------
+
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait until it is true; it is asked after every step."""
+        if not predicate():
+            future = self._process.loop.create_future()
+            self._waiting.append((predicate, future))
+            await future
+
+    async def commit(self, match: Callable[[Commit], bool]) -> Commit:
+        """The next commit from now on that matches."""
+        future = self._process.loop.create_future()
+        self._matching.append((match, future))
+        found: Commit = await future
+        return found
+
+    async def finished(
+        self, instance: str, execution_end: Literal["terminal", "any"] = "terminal"
+    ) -> OrchestrationStatus:
+        """The status of an instance once it has ended, or with `any` once any of its executions has."""
+        ended = self._engine.chronicle.ended
+        if execution_end == "terminal":
+            await self.until(lambda: ended.get(instance) in TERMINAL_STATUSES)
+        else:
+            await self.until(lambda: instance in ended)
+        return await self._reader.get_orchestration_status(instance)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    async def quiet(self) -> None:
+        """Wait until nothing is enabled but time."""
+        future = self._process.loop.create_future()
+        self._quiet.append(future)
+        await future
+
+    def serve(self) -> None:
+        """Wake the body as long as something it waits for is there. Called by the explorer after a step."""
+        while self._waiting or self._matching:
+            told: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+            for waiter in self._waiting[:]:
+                if waiter[0]():
+                    self._waiting.remove(waiter)
+                    told.append((settle, (waiter[1], None, None)))
+            told += self._matches()
+            if not told:
+                return
+            self._engine.turn(self._process, told)
+        self._matched_count = len(self.commits)
+
+    def _matches(self) -> list[tuple[Callable[..., object], tuple[Any, ...]]]:
+        told: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        for commit in self.commits[self._matched_count :]:
+            for waiter in self._matching[:]:
+                if waiter[0](commit):
+                    self._matching.remove(waiter)
+                    told.append((settle, (waiter[1], commit, None)))
+        self._matched_count = len(self.commits)
+        return told
+
+    def serve_quiet(self) -> bool:
+        """Wake those who wait for quiet; whether there were any. Called by the explorer when all is quiet."""
+        waiting, self._quiet = self._quiet, []
+        if waiting:
+            self._engine.turn(self._process, [(settle, (future, None, None)) for future in waiting])
+        return bool(waiting)
+
+    @property
+    def over(self) -> bool:
+        """Whether the body has returned or raised."""
+        main = self._process.main
+        return main is not None and main.done()
+
+    @property
+    def raised(self) -> BaseException | None:
+        """What the body raised, if it has ended so."""
+        main = self._process.main
+        if main is None or not main.done() or main.cancelled():
+            return None
+        return main.exception()
+
+    # --- looking --------------------------------------------------------------------------------------
+
+    @property
+    def commits(self) -> list[Commit]:
+        """All commits so far."""
+        return self._engine.chronicle.commits
+
+    @property
+    def locals(self) -> list[Local]:
+        """All local events so far."""
+        return self._engine.chronicle.locals
+
+    @property
+    def faults(self) -> list[Fault]:
+        """All faults so far."""
+        return self._engine.chronicle.faults
+
+    @property
+    def now_us(self) -> int:
+        """Virtual time."""
+        return self._engine.time.now_us
+
+    @property
+    def provider_now_ms(self) -> Millis:
+        """The store's clock."""
+        return self._engine.time.provider_ms()
+
+    def sessions(self) -> list[SessionRecord]:
+        """All session rows, by the store's hook. Raises ConfigurationError if it has none."""
+        return self._inspectable("session_records").session_records()
+
+    def session(self, instance: str, session_id: str) -> SessionRecord | None:
+        """One session row."""
+        for record in self.sessions():
+            if (record.instance_id, record.session_id) == (instance, session_id):
+                return record
+        return None
+
+    def worker_rows(self) -> list[WorkerRow]:
+        """All rows of the worker queue, by the store's hook. Raises ConfigurationError if it has none."""
+        return self._inspectable("worker_rows").worker_rows()
+
+    def _inspectable(self, hook: str) -> InspectableStore:
+        if not hasattr(self._store, hook):
+            raise ConfigurationError(f"this provider's store has no inspection hook {hook!r} (PV-33.2)")
+        return cast(InspectableStore, self._store)
+
+    async def history(self, instance: str, execution_id: int | None = None) -> list[StoredEvent]:
+        """The history of the latest execution, or of one; no step."""
+        return await self._reader.read_history(instance, execution_id)
+
+    async def status(self, instance: str) -> OrchestrationStatus:
+        """The status of an instance; no step."""
+        return await self._reader.get_orchestration_status(instance)
+
+    # --- acting ---------------------------------------------------------------------------------------
+
+    def jump_clock(self, ms: int) -> None:
+        """Let the store's clock jump, forward or back."""
+        self._engine.jump_clock(ms)
+
+    def draw(self, site: str, arity: int) -> int:
+        """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
+        return self._engine.draw_data(site, arity)
+
+    @contextmanager
+    def oracle(self, *rows: str) -> Iterator[None]:
+        """The assertions for rows of the matrix: one that fails violates each row, and ends the body.
+
+        Leaving it normally says that the rows were asserted and held.
+        """
+        try:
+            yield
+        except AssertionError as error:
+            message = str(error) or "an assertion without a message failed"
+            place = len(self.commits), self.now_us
+            self.failures += [Failure(row, message, *place) for row in rows]
+            raise OracleFailed(", ".join(rows)) from error
+        self.asserted += [row for row in rows if row not in self.asserted]
