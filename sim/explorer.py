@@ -20,9 +20,11 @@ from holdfast.sim.draws import Draws
 from holdfast.sim.driving import drive
 from holdfast.sim.engine import Engine
 from holdfast.sim.errors import SimulationError
-from holdfast.sim.faults import FaultBudget
+from holdfast.sim.faults import FaultBudget, Faults
 from holdfast.sim.ids import VirtualIds
+from holdfast.sim.misfortune import Misfortunes
 from holdfast.sim.scenario import Scenario
+from holdfast.sim.stage import Stage
 from holdfast.sim.strategies.strategy import Strategy
 from holdfast.sim.virtual_time import VirtualTime
 from holdfast.sim.world import OracleFailed, World
@@ -135,20 +137,15 @@ def run_schedule(
         made = tuple(watchers(view))
         draws = Draws(strategy, labelled=full)
         chronicle = Chronicle(time, made)
-        engine = Engine(
-            store,
-            time,
-            draws,
-            chronicle,
-            budget=scenario.faults if budget is None else budget,
-            options=options,
-        )
+        faults = Faults(scenario.faults if budget is None else budget, options)
+        stage = Stage(store, time, draws, chronicle, faults.delays_ms)
+        engine = Engine(stage, Misfortunes(stage, faults))
         refused: list[str] = []
         with _undisturbed(), guards.installed(), guards.collecting(refused):
-            run = _Running(engine, World(engine, store, options, scenario.body), limits or Limits())
+            run = _Running(engine, World(stage, store, options, scenario.body), limits or Limits())
             run.to_the_end()
             digest = _digest(engine, store) if full else None
-            engine.bury()
+            stage.bury()
         strategy.learn(draws.tape, draws.counts())
         return run.result(scenario.name, digest, made, refused)
     finally:
@@ -187,19 +184,19 @@ class _Running:
         except SimulationError as error:
             self._error = f"{type(error).__name__}: {error}"
         self._raised = self._world.raised
-        self._engine.chronicle.end(self._steps, self._cut_off)
+        self._engine.stage.chronicle.end(self._steps, self._cut_off)
 
     def _loop(self) -> None:
-        engine, world, chronicle = self._engine, self._world, self._engine.chronicle
+        engine, world, chronicle = self._engine, self._world, self._engine.stage.chronicle
         while True:
             if world.over:
-                engine.faults.stop()
+                engine.misfortunes.faults.stop()
                 open_until_us = chronicle.open_until_us()
-                if open_until_us <= engine.time.now_us and (engine.quiet or not open_until_us):
+                if open_until_us <= engine.stage.time.now_us and (engine.stage.quiet or not open_until_us):
                     return
             if chronicle.violated:
                 return
-            if not engine.quiet:
+            if not engine.stage.quiet:
                 if self._steps >= self._limits.max_steps:
                     self._cut_off = f"{self._steps} steps"
                     return
@@ -214,13 +211,13 @@ class _Running:
         engine, world = self._engine, self._world
         if world.serve_quiet():
             return True
-        if not engine.faults.over:
-            engine.idle_fault()
-            if not engine.quiet:
+        if not engine.misfortunes.faults.over:
+            engine.misfortunes.strike_while_idle()
+            if not engine.stage.quiet:
                 return True
-        next_us = engine.next_time_us()
+        next_us = engine.stage.next_time_us()
         if world.over:
-            open_until_us = engine.chronicle.open_until_us()
+            open_until_us = engine.stage.chronicle.open_until_us()
             next_us = open_until_us if next_us is None else min(next_us, open_until_us)
         if next_us is None:
             self._cut_off = "deadlock: nothing is enabled and nothing is due, but the scenario still waits"
@@ -228,19 +225,19 @@ class _Running:
         if next_us > self._limits.max_virtual_us:
             self._cut_off = f"{self._limits.max_virtual_us // 1_000_000} virtual seconds"
             return False
-        engine.advance(next_us)
+        engine.stage.advance(next_us)
         return True
 
     def result(
         self, scenario: str, digest: str | None, watchers: Sequence[Watcher], refused: Sequence[str]
     ) -> Run:
         """What came of it."""
-        engine, world, chronicle = self._engine, self._world, self._engine.chronicle
+        engine, world, chronicle = self._engine, self._world, self._engine.stage.chronicle
         run = Run(
             scenario=scenario,
-            tape=engine.draws.tape,
-            draw_counts=engine.draws.counts(),
-            draws=engine.draws.draws,
+            tape=engine.stage.draws.tape,
+            draw_counts=engine.stage.draws.counts(),
+            draws=engine.stage.draws.draws,
             fingerprint=chronicle.fingerprint(),
             digest=digest,
             commits=chronicle.commits,
@@ -251,9 +248,9 @@ class _Running:
             asserted=tuple(world.asserted),
             cut_off=self._cut_off,
             steps=self._steps,
-            virtual_us=engine.time.now_us,
+            virtual_us=engine.stage.time.now_us,
             error=self._error,
-            complaints=(*refused, *engine.complaints),
+            complaints=(*refused, *engine.stage.complaints),
         )
         for watcher in watchers:
             if isinstance(watcher, Reporting):
@@ -278,7 +275,7 @@ class _Running:
 def _digest(engine: Engine, store: Store) -> str:
     """Commits in order, then the history of every execution that was seen."""
     made = Digest()
-    chronicle = engine.chronicle
+    chronicle = engine.stage.chronicle
     for commit in chronicle.commits:
         made.commit(commit)
     provider = store.open()

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.core.runtime import Runtime
-from holdfast.sim.engine import Engine
 from holdfast.sim.process import Process
+from holdfast.sim.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -19,13 +19,13 @@ Until = Callable[[Callable[[], bool]], Awaitable[None]]
 class Handle:
     """A process of a world. Faults by script: `crash`, `restart`, `stall`; a lawful end: `shutdown`."""
 
-    def __init__(self, name: str, engine: Engine, until: Until) -> None:
+    def __init__(self, name: str, stage: Stage, until: Until) -> None:
         self.name = name
         self.runtime: Runtime | None = None
         """The runtime of the current boot; None before its first turn, and for other processes."""
         self.process: Process | None = None
         """The current boot, or the last one."""
-        self._engine = engine
+        self._stage = stage
         self._until = until
         self._boots_stopped = 0
 
@@ -50,18 +50,18 @@ class Handle:
     def crash(self) -> None:
         """Cut it off now: whatever it had sent and not committed is gone."""
         if self.process is not None:
-            self._engine.crash(self.process)
+            self._stage.crash(self.process)
 
     def restart(self, identity: Literal["fresh", "same"] = "fresh") -> None:
         """Start it again, cold; nothing happens if it runs. `same` keeps the owner identity."""
         if not self.alive:
             self.runtime = None
-            self._engine.restart(self.name, same_identity=identity == "same")
+            self._stage.restart(self.name, same_identity=identity == "same")
 
     def stall(self, seconds: float) -> None:
         """Let it hear and run nothing for that long."""
         if self.process is not None:
-            self._engine.stall(self.process, round(seconds * 1000))
+            self._stage.stall(self.process, round(seconds * 1000))
 
     async def shutdown(self, timeout_s: float | None = None) -> None:
         """Shut its runtime down gracefully, or with 0 at once; returns when the process has ended.
@@ -74,7 +74,7 @@ class Handle:
         if runtime is None:
             raise RuntimeError(f"process {self.name} runs no runtime that could be shut down")
         timeout = None if timeout_s is None else timedelta(seconds=timeout_s)
-        self._engine.post(process, _start, process, runtime.shutdown(timeout))
+        self._stage.post(process, _start, process, runtime.shutdown(timeout))
         await self._until(lambda: not process.alive)
 
     async def stopped(self) -> None:

@@ -9,6 +9,7 @@ else's step.
 
 from __future__ import annotations
 
+from asyncio import _set_running_loop
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,11 +95,16 @@ class Process:
         self.loop.kill()
 
     def bury(self) -> None:
-        """Close what is left of its coroutines, under the fence and with no loop running."""
+        """Close what is left of its coroutines, under the fence."""
         assert not self.alive, f"{self!r} is buried alive"
-        tasks = self.loop.unfinished()
-        for task in tasks:
-            _close(task)
+        # the dead loop stands in as the running one: it refuses new tasks and closes their coroutines, while
+        # with no loop at all `asyncio.create_task` would leave them behind with a warning
+        _set_running_loop(self.loop)
+        try:
+            for task in self.loop.unfinished():
+                _close(task)
+        finally:
+            _set_running_loop(None)
         self.loop.forget()
         self.main = None
 

@@ -27,9 +27,9 @@ from holdfast.core.provider import (
 )
 from holdfast.core.registry import Registry
 from holdfast.core.runtime import Runtime
-from holdfast.sim.engine import Engine
 from holdfast.sim.handle import Handle
 from holdfast.sim.process import Process
+from holdfast.sim.stage import Stage
 from holdfast.sim.steps import settle
 from holdfast.traces.failure import Failure
 from holdfast.traces.record import Commit, Fault, Local
@@ -55,11 +55,11 @@ class World:
         failures, asserted: what oracles found, and the rows whose oracle held.
     """
 
-    def __init__(self, engine: Engine, store: Store, options: RuntimeOptions, body: Body) -> None:
+    def __init__(self, stage: Stage, store: Store, options: RuntimeOptions, body: Body) -> None:
         self.options = options
         self.failures: list[Failure] = []
         self.asserted: list[str] = []
-        self._engine = engine
+        self._stage = stage
         self._store = store
         self._raw = store.open()
         self._handles: dict[str, Handle] = {}
@@ -67,9 +67,9 @@ class World:
         self._matching: list[tuple[Callable[[Commit], bool], asyncio.Future[Any]]] = []
         self._matched_count = 0
         self._quiet: list[asyncio.Future[Any]] = []
-        engine.on_boot = self._booted
-        engine.register(SCENARIO, lambda process: body(self), fallible=False)
-        self._process = engine.start(SCENARIO)
+        stage.on_boot = self._booted
+        stage.register(SCENARIO, lambda process: body(self), fallible=False)
+        self._process = stage.start(SCENARIO)
         self.client = Client(self._process.provider, clock=self._process.clock)
         self._reader = Client(self._raw, clock=self._process.clock)
 
@@ -97,9 +97,9 @@ class World:
 
     def process(self, name: str, boot: Callable[[Process], Awaitable[object]]) -> Handle:
         """Start any process; `boot` runs afresh at every start."""
-        self._engine.register(name, boot)
-        handle = self._handles[name] = Handle(name, self._engine, self.until)
-        self._engine.start(name)
+        self._stage.register(name, boot)
+        handle = self._handles[name] = Handle(name, self._stage, self.until)
+        self._stage.start(name)
         return handle
 
     def _booted(self, process: Process) -> None:
@@ -128,7 +128,7 @@ class World:
         self, instance: str, execution_end: Literal["terminal", "any"] = "terminal"
     ) -> OrchestrationStatus:
         """The status of an instance once it has ended, or with `any` once any of its executions has."""
-        ended = self._engine.chronicle.ended
+        ended = self._stage.chronicle.ended
         if execution_end == "terminal":
             await self.until(lambda: ended.get(instance) in TERMINAL_STATUSES)
         else:
@@ -156,7 +156,7 @@ class World:
             told += self._matches()
             if not told:
                 return
-            self._engine.turn(self._process, told)
+            self._stage.turn(self._process, told)
         self._matched_count = len(self.commits)
 
     def _matches(self) -> list[tuple[Callable[..., object], tuple[Any, ...]]]:
@@ -173,7 +173,7 @@ class World:
         """Wake those who wait for quiet; whether there were any. Called by the explorer when all is quiet."""
         waiting, self._quiet = self._quiet, []
         if waiting:
-            self._engine.turn(self._process, [(settle, (future, None, None)) for future in waiting])
+            self._stage.turn(self._process, [(settle, (future, None, None)) for future in waiting])
         return bool(waiting)
 
     @property
@@ -195,27 +195,27 @@ class World:
     @property
     def commits(self) -> list[Commit]:
         """All commits so far."""
-        return self._engine.chronicle.commits
+        return self._stage.chronicle.commits
 
     @property
     def locals(self) -> list[Local]:
         """All local events so far."""
-        return self._engine.chronicle.locals
+        return self._stage.chronicle.locals
 
     @property
     def faults(self) -> list[Fault]:
         """All faults so far."""
-        return self._engine.chronicle.faults
+        return self._stage.chronicle.faults
 
     @property
     def now_us(self) -> int:
         """Virtual time."""
-        return self._engine.time.now_us
+        return self._stage.time.now_us
 
     @property
     def provider_now_ms(self) -> Millis:
         """The store's clock."""
-        return self._engine.time.provider_ms()
+        return self._stage.time.provider_ms()
 
     def sessions(self) -> list[SessionRecord]:
         """All session rows, by the store's hook. Raises ConfigurationError if it has none."""
@@ -249,11 +249,11 @@ class World:
 
     def jump_clock(self, ms: int) -> None:
         """Let the store's clock jump, forward or back."""
-        self._engine.jump_clock(ms)
+        self._stage.jump_clock(ms)
 
     def draw(self, site: str, arity: int) -> int:
         """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
-        return self._engine.draw_data(site, arity)
+        return self._stage.draw_data(site, arity)
 
     @contextmanager
     def oracle(self, *rows: str) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 It covers, in commit order, process, operation, canonical arguments, result or error class, outcome and
 virtual time, and then the final histories. Lock tokens are renamed by their first appearance; error texts,
-provider, Python version and paths stay out. So it is the same on every provider and under every PYTHONHASHSEED.
+provider, Python version and paths stay out. So it is the same on every provider, under every PYTHONHASHSEED.
 """
 
 from __future__ import annotations
