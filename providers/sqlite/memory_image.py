@@ -12,7 +12,7 @@ from typing import Final
 
 import apsw
 
-from holdfast.providers.sqlite.opening import TABLES, create_tables
+from holdfast.providers.sqlite.opening import TABLES, create_tables, keep_plans
 
 IDLE_MAX: Final = 4
 
@@ -42,6 +42,7 @@ _WIPE = "BEGIN; " + "; ".join(f"DELETE FROM {table}" for table in (*TABLES, "sql
 
 def _new_connection() -> apsw.Connection:
     connection = apsw.Connection(":memory:")
+    keep_plans(connection)
     connection.deserialize("main", _empty_image())
     connection.pragma("journal_mode", "memory")
     connection.pragma("synchronous", "off")

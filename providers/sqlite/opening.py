@@ -39,6 +39,9 @@ REFERENCE_TABLES: Final = frozenset(
 )
 """What a database of the reference implementation has at least."""
 
+IMPLICIT_SESSION_COLUMNS: Final = frozenset({"session_id", "worker_id", "locked_until", "last_activity_at"})
+"""The table `sessions` of the other session feature, which has no instance (PV-27.1)."""
+
 ADDED_COLUMNS: Final[dict[str, dict[str, str]]] = {
     "instances": {
         "parent_instance_id": "TEXT",
@@ -80,6 +83,7 @@ def connect(path: str, synchronous: Synchronous, busy_timeout: Millis) -> apsw.C
         raise _refusal(path, f"cannot be opened ({error}); check the folder and its permissions") from error
     try:
         connection.set_busy_timeout(busy_timeout)
+        keep_plans(connection)
         if _found_version(connection, path) < SCHEMA_VERSION:
             _use_write_ahead_log(connection)
             _upgrade(connection, path)
@@ -103,6 +107,11 @@ def connect(path: str, synchronous: Synchronous, busy_timeout: Millis) -> apsw.C
     return connection
 
 
+def keep_plans(connection: apsw.Connection) -> None:
+    """Plan each statement once and not anew for each value it is given, which costs more than running it."""
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+
+
 def create_tables(connection: apsw.Connection) -> None:
     """The tables of the newest version, where they are missing."""
     connection.execute(script("schema"))
@@ -122,13 +131,12 @@ def _found_version(connection: apsw.Connection, path: str) -> int:
     application, version = connection.pragma("application_id"), connection.pragma("user_version")
     rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
     tables = {str(name) for (name,) in rows if not str(name).startswith("sqlite_")}
-    if "sessions" in tables and "instance_id" not in _columns(connection, "sessions"):
-        if application == APPLICATION_ID or tables >= REFERENCE_TABLES:
-            raise _refusal(
-                path,
-                "has a table 'sessions' for implicit sessions, keyed by session id alone, which explicit "
-                "sessions cannot share; use another file",
-            )
+    if "sessions" in tables and _columns(connection, "sessions") >= IMPLICIT_SESSION_COLUMNS:
+        raise _refusal(
+            path,
+            "has a table 'sessions' of implicit sessions, keyed by session id alone, which explicit sessions "
+            "cannot share (PV-27.10); use another file",
+        )
     if application == APPLICATION_ID:
         if version > SCHEMA_VERSION:
             raise _refusal(
