@@ -14,6 +14,7 @@ Python's own `logging` may read the time: it gets the real one, and nothing depe
 
 from __future__ import annotations
 
+import dis
 import os
 import random
 import socket
@@ -24,6 +25,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from holdfast.sim.errors import OutsideSimulation
@@ -141,17 +143,21 @@ def collecting(refused: list[str]) -> Iterator[None]:
         _State.refused = before
 
 
-_SUSPECT_NAMES: Final = {
-    "datetime": ("now", "utcnow", "today"),
-    "date": ("today",),
-    "time": ("time", "time_ns", "monotonic", "perf_counter", "sleep", "localtime", "gmtime", "ctime"),
-    "random": ("random", "randint", "choice", "shuffle", "Random", "SystemRandom"),
-    "uuid": ("uuid1", "uuid4"),
-    "uuid4": (),
-    "os": ("urandom", "getpid"),
-    "secrets": ("token_hex", "token_bytes", "token_urlsafe", "randbelow", "choice"),
+_SUSPECT_ATTRIBUTES: Final[dict[str, frozenset[str]]] = {
+    "datetime": frozenset({"now", "utcnow", "today"}),
+    "date": frozenset({"today"}),
+    "time": frozenset({"localtime", "gmtime", "ctime", "process_time", "thread_time"}),
+    "random": frozenset({"Random", "SystemRandom"}),
+    "os": frozenset({"getpid", "getrandom"}),
+    "secrets": frozenset({"token_hex", "token_bytes", "token_urlsafe", "randbelow", "randbits", "choice"}),
 }
-"""Global names, and the attributes that make them suspect; none: the name alone does."""
+"""Names, and the attributes of theirs that ask the machine without being guarded."""
+
+_GUARDED_ATTRIBUTES: Final = frozenset(guard.shown.removesuffix("()") for guard in GUARDED)
+_GUARDED_FUNCTIONS: Final = {
+    id(getattr(guard.owner, guard.attribute)): guard.shown.removesuffix("()") for guard in GUARDED
+}
+"""The functions themselves, as they were before any guard: what `from time import time` binds."""
 
 
 class Suspect(NamedTuple):
@@ -169,20 +175,27 @@ def scan(function: Callable[..., object]) -> list[Suspect]:
     Names only, from the compiled code: a finding is a hint, and none is no proof.
     """
     code = getattr(function, "__code__", None)
+    names = getattr(function, "__globals__", {})
     found: list[Suspect] = []
-    pending = [code] if code is not None else []
+    pending = [] if code is None else [code]
     while pending:
         current = pending.pop()
-        names = set(current.co_names)
-        for owner, attributes in _SUSPECT_NAMES.items():
-            if owner in names:
-                if not attributes:
-                    hits = [owner]
-                else:
-                    hits = [f"{owner}.{attribute}" for attribute in attributes if attribute in names]
-                found += [
-                    Suspect(current.co_qualname, hit, current.co_filename, current.co_firstlineno)
-                    for hit in hits
-                ]
+        found += [
+            Suspect(current.co_qualname, name, current.co_filename, current.co_firstlineno)
+            for name in _suspect_names(current, names)
+        ]
         pending += [constant for constant in current.co_consts if hasattr(constant, "co_names")]
     return found
+
+
+def _suspect_names(code: CodeType, names: dict[str, Any]) -> Iterator[str]:
+    owner = ""
+    for instruction in dis.get_instructions(code):
+        loaded = instruction.argval if isinstance(instruction.argval, str) else ""
+        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            shown = f"{owner}.{loaded}"
+            if shown in _GUARDED_ATTRIBUTES or loaded in _SUSPECT_ATTRIBUTES.get(owner, ()):
+                yield shown
+        elif instruction.opname == "LOAD_GLOBAL" and (asked := _GUARDED_FUNCTIONS.get(id(names.get(loaded)))):
+            yield asked
+        owner = loaded
