@@ -9,6 +9,7 @@ from holdfast.core.codec import decode_message
 from holdfast.core.errors import CodecError, ProviderError
 from holdfast.core.management import DeleteInstanceResult, InstanceFilter, PruneOptions, PruneResult
 from holdfast.core.work_items import StartOrchestration
+from holdfast.providers import arguments
 from holdfast.providers.sqlite.database import Transaction
 from holdfast.providers.sqlite.statements import statements
 
@@ -46,7 +47,7 @@ def delete_tree(transaction: Transaction, instance_id: str, force: bool) -> Dele
 
 def delete(transaction: Transaction, ids: Sequence[str], force: bool) -> DeleteInstanceResult:
     """Delete exactly these instances, or refuse and delete nothing (PV-20.4 to PV-20.8)."""
-    listed = dict.fromkeys(ids)
+    listed = dict.fromkeys(each for each in ids if _status(transaction, each) is not None)
     for instance_id in listed:
         if not force and _status(transaction, instance_id) in _LIVE:
             raise transaction.refuse(
@@ -72,6 +73,7 @@ def delete(transaction: Transaction, ids: Sequence[str], force: bool) -> DeleteI
 
 
 def _status(transaction: Transaction, instance_id: str) -> str | None:
+    """The status of an instance's current execution; None for an instance without a record."""
     row = transaction.one(SQL["current_status"], {"instance": instance_id})
     return None if row is None else row[0]
 
@@ -93,7 +95,7 @@ def _delete_unborn_children(transaction: Transaction, parents: dict[str, None]) 
 
 def delete_finished(transaction: Transaction, chosen: InstanceFilter) -> DeleteInstanceResult:
     """Delete finished roots with their trees; one with a live descendant is passed over (PV-21)."""
-    limit = BULK_LIMIT if chosen.limit is None else chosen.limit
+    limit = _limit(transaction, chosen)
     total = DeleteInstanceResult(0, 0, 0, 0)
     roots = _picked(transaction, "finished_roots", chosen)
     treated = 0
@@ -109,6 +111,12 @@ def delete_finished(transaction: Transaction, chosen: InstanceFilter) -> DeleteI
     return total
 
 
+def _limit(transaction: Transaction, chosen: InstanceFilter) -> int:
+    if chosen.limit is None:
+        return BULK_LIMIT
+    return arguments.number(transaction.operation, "limit", chosen.limit)
+
+
 def _picked(transaction: Transaction, query: str, chosen: InstanceFilter) -> list[str]:
     """The instances of a query that are also among those named, if any are."""
     rows = transaction.all(SQL[query], {"completed_before": chosen.completed_before})
@@ -120,7 +128,7 @@ def _picked(transaction: Transaction, query: str, chosen: InstanceFilter) -> lis
 
 def prune(transaction: Transaction, instance_id: str, options: PruneOptions) -> PruneResult:
     """Delete old executions of one instance (PV-22.1 to PV-22.6)."""
-    if transaction.one(SQL["current_status"], {"instance": instance_id}) is None:
+    if _status(transaction, instance_id) is None:
         raise not_found(transaction.operation, instance_id)
     rows = transaction.all(
         SQL["old_executions"],
@@ -138,9 +146,8 @@ def prune(transaction: Transaction, instance_id: str, options: PruneOptions) -> 
 
 def prune_picked(transaction: Transaction, chosen: InstanceFilter, options: PruneOptions) -> PruneResult:
     """Delete old executions of every instance the filter picks (PV-22.8)."""
-    limit = BULK_LIMIT if chosen.limit is None else chosen.limit
     total = PruneResult(0, 0, 0)
-    for instance_id in _picked(transaction, "prunable_instances", chosen)[:limit]:
+    for instance_id in _picked(transaction, "prunable_instances", chosen)[: _limit(transaction, chosen)]:
         result = prune(transaction, instance_id, options)
         total = PruneResult(*(old + new for old, new in zip(total, result, strict=True)))
     return total

@@ -92,7 +92,7 @@ ORDER BY e.completed_at, i.instance_id;
 
 -- name: current_status
 -- The status of the current execution of an instance; no row if the instance is unknown.
-SELECT e.status FROM instances AS i
+SELECT coalesce(e.status, 'Unknown') FROM instances AS i
 LEFT JOIN executions AS e ON e.instance_id = i.instance_id AND e.execution_id = i.current_execution_id
 WHERE i.instance_id = :instance;
 
