@@ -1,7 +1,7 @@
 """Determinism: run one tape twice, and name the first thing that differs.
 
-What a guard cannot intercept (`datetime.now`, an unseeded `random.Random()`, a counter kept in a module) shows
-here: two runs of one tape in one interpreter must give the same draws, commits and histories. What
+What a guard cannot intercept (`datetime.now`, an unseeded `random.Random()`, a counter kept in a module)
+shows here: two runs of one tape in one interpreter must give the same draws, commits and histories. What
 depends on the hash seed alone does not; for that, compare digests of fresh interpreters.
 """
 

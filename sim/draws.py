@@ -9,7 +9,7 @@ from holdfast.traces.choice import Draw, Stream, Tape
 class Draws:
     """Asks the strategy, checks its answer, writes the tape; with `labelled`, also what was asked."""
 
-    __slots__ = ("_choose", "_labelled", "_offer", "draws", "tape")
+    __slots__ = ("_choose", "_labelled", "_offer", "draws", "tape", "wants_actors")
 
     def __init__(self, strategy: Strategy, *, labelled: bool = False) -> None:
         self.tape = Tape()
@@ -17,11 +17,8 @@ class Draws:
         self._choose = strategy.choose
         self._offer = getattr(strategy, "offer", None)
         self._labelled = labelled
-
-    @property
-    def wants_actors(self) -> bool:
+        self.wants_actors = self._offer is not None
         """Whether the strategy wants to know who moves with each answer (`Strategy`)."""
-        return self._offer is not None
 
     def offer(self, actors: list[str]) -> None:
         """Tell the strategy who moves with each answer of the next draw."""

@@ -98,7 +98,7 @@ class Engine:
         result, error, told = self._call(request)
         if result is None and error is None and request.operation in FETCHES:
             self.stage.chronicle.commit(process, request.operation, request.arguments, "answered")
-            self._nothing_found(request)
+            self.stage.nothing_found(request)
             return
         outcome: Outcome = "answered"
         if kind in ("lost_answer", "crash") or request.future.done():
@@ -142,30 +142,6 @@ class Engine:
                 f"{operation}: the provider raised {error!r}, expected a ProviderError"
             )
             return None, ProviderError.permanent(operation, f"raised {type(error).__name__}"), error
-
-    def _nothing_found(self, request: Request) -> None:
-        if request.future.done() or not request.process.alive:
-            self.stage.parking.gave_up(request)
-            return
-        deadline_us = request.issued_us + request.arguments["poll_timeout"] * 1000
-        if deadline_us <= self.stage.time.now_us:
-            self.stage.parking.gave_up(request)
-            self.stage.answer(request, None, None)
-            return
-        if request.deadline_us is None:
-            request.deadline_us = deadline_us
-            self.stage.at(deadline_us, lambda: self._give_up(request), request)
-        self.stage.parking.park(request)
-
-    def _give_up(self, request: Request) -> None:
-        """The poll timeout of a fetch has passed: only now its process sees that there was nothing."""
-        self.stage.parking.remove(request)
-        if request in self.stage.ready:
-            self.stage.ready.remove(request)
-            self.stage.parking.gave_up(request)
-        request.settled = True
-        if request.process.alive and not request.future.done():
-            self.stage.post(request.process, settle, request.future, None, None)
 
     def _answer_late(
         self,

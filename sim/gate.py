@@ -262,5 +262,6 @@ def behind(store_provider: Any, operation: str) -> Callable[..., Any]:
         management = store_provider.as_management()
         if management is None:
             raise ProviderError.permanent(operation, "this provider has no management")
-        return cast(Callable[..., Any], getattr(management, operation.removeprefix("management.")))
-    return cast(Callable[..., Any], getattr(store_provider, operation))
+        store_provider, operation = management, operation.removeprefix("management.")
+    method: Callable[..., Any] = getattr(store_provider, operation)
+    return method

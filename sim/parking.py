@@ -4,7 +4,8 @@ The waiting of a fetch is the world's business (design idea 5). A parked fetch i
 matter for its queue, or when the store's clock passes a time, known from the arguments of earlier commits,
 at which a lock or a delay ends. A wake-up is no promise: the fetch is tried, and parked again if there is
 nothing. Of the fetches of one process that ask the same, only the oldest is woken, and the next once that one
-has found something: an empty queue costs one empty fetch per process and change, not one per slot.
+has found something; a new fetch joins them at once if one like it has just found nothing. So an empty queue
+costs one empty fetch per process and change, not one per slot and poll.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Parking:
         self._store_ms = store_ms
         self._parked: dict[Kind, list[Request]] = {}
         self._awake: set[Kind] = set()  # only ever looked into
+        self._hopeless: set[Kind] = set()  # found nothing, and nothing that matters has changed since
         self._times: dict[Key, tuple[int, tuple[Queue, ...]]] = {}
         self._session_of: dict[str, Key] = {}  # item token -> the session it extends
         self._arrivals = 0  # messages that became visible so far
@@ -54,10 +56,15 @@ class Parking:
         """Let it wait; it found nothing."""
         kind = request.fetch_kind()
         self._awake.discard(kind)
+        self._hopeless.add(kind)
         waiting = self._parked.setdefault(kind, [])
         waiting.append(request)
         if len(waiting) > 1:
             waiting.sort(key=_issued)
+
+    def is_hopeless(self, request: Request) -> bool:
+        """Whether a fetch just like this one found nothing, and nothing that matters has changed since."""
+        return request.fetch_kind() in self._hopeless
 
     def gave_up(self, request: Request) -> None:
         """A call is over without having looked: if it was a fetch, the next of its kind may."""
@@ -75,12 +82,15 @@ class Parking:
         for kind in [kind for kind in self._parked if kind[0] is process]:
             del self._parked[kind]
             self._awake.discard(kind)
+            self._hopeless.discard(kind)
 
     def wake(self, queues: Sequence[Queue], process: Process | None = None) -> None:
         """Let the fetches of these queues look again, those of one process only if it is given."""
         for kind, waiting in self._parked.items():
-            if waiting and _QUEUE_OF[kind[1]] in queues and (process is None or kind[0] is process):
-                self._wake_one(kind, waiting)
+            if _QUEUE_OF[kind[1]] in queues and (process is None or kind[0] is process):
+                self._hopeless.discard(kind)
+                if waiting:
+                    self._wake_one(kind, waiting)
 
     def _wake_one(self, kind: Kind, waiting: list[Request]) -> None:
         if kind in self._awake:
@@ -188,6 +198,7 @@ class Parking:
     def _found(self, request: Request) -> None:
         kind = request.fetch_kind()
         self._awake.discard(kind)
+        self._hopeless.discard(kind)
         waiting = self._parked.get(kind)
         if waiting:
             self._wake_one(kind, waiting)

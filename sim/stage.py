@@ -24,7 +24,7 @@ from holdfast.sim.ids import VirtualIds
 from holdfast.sim.loop import Loop
 from holdfast.sim.parking import Parking
 from holdfast.sim.process import Process
-from holdfast.sim.steps import Delivery, DueTimers, Request, Step, settle
+from holdfast.sim.steps import FETCHES, Delivery, DueTimers, Request, Step, settle
 from holdfast.sim.tasks import Future
 from holdfast.sim.virtual_time import VirtualTime
 
@@ -263,8 +263,51 @@ class Stage:
 
     def _submit(self, process: Process, operation: str, arguments: dict[str, Any]) -> Future:
         future = Future(loop=process.loop)
-        self.ready.append(Request(process, operation, arguments, future, self.time.now_us))
+        request = Request(process, operation, arguments, future, self.time.now_us)
+        if operation in FETCHES and arguments["poll_timeout"] and self.parking.is_hopeless(request):
+            self._park(request)
+        else:
+            self.ready.append(request)
         return future
+
+    def nothing_found(self, request: Request) -> None:
+        """A fetch came to nothing: it waits for a change, or until its own poll timeout is over."""
+        if request.future.done() or not request.process.alive:
+            self.parking.gave_up(request)
+        elif request.issued_us + request.arguments["poll_timeout"] * 1000 <= self.time.now_us:
+            self.parking.gave_up(request)
+            self.answer(request, None, None)
+        else:
+            self._park(request)
+            kind = request.fetch_kind()
+            alike = [
+                step
+                for step in self.ready
+                if type(step) is Request
+                and step.process is request.process
+                and step.operation == request.operation
+                and step.arguments["poll_timeout"]
+                and step.fetch_kind() == kind
+            ]
+            for step in alike:
+                self.ready.remove(step)
+                self._park(step)
+
+    def _park(self, request: Request) -> None:
+        if request.deadline_us is None:
+            request.deadline_us = request.issued_us + request.arguments["poll_timeout"] * 1000
+            self.at(request.deadline_us, partial(self._give_up, request), request)
+        self.parking.park(request)
+
+    def _give_up(self, request: Request) -> None:
+        """The poll timeout of a fetch has passed: only now its process sees that there was nothing."""
+        self.parking.remove(request)
+        if request in self.ready:
+            self.ready.remove(request)
+            self.parking.gave_up(request)
+        request.settled = True
+        if request.process.alive and not request.future.done():
+            self.post(request.process, settle, request.future, None, None)
 
     def draw_data(self, site: str, arity: int) -> int:
         """A generated value."""
