@@ -30,7 +30,7 @@ def take_connection() -> apsw.Connection:
 
 def give_back(connection: apsw.Connection) -> None:
     """Free a connection from `take_connection`; what it holds is gone."""
-    if len(_idle) >= IDLE_MAX:
+    if len(_idle) >= IDLE_MAX or connection.in_transaction:
         connection.close(True)
         return
     connection.execute(_WIPE)

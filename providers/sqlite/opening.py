@@ -98,9 +98,9 @@ def connect(path: str, synchronous: Synchronous, busy_timeout: Millis) -> apsw.C
     except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError) as error:
         connection.close(True)
         raise _refusal(path, f"is not a SQLite database or is damaged ({error})") from error
-    except apsw.ReadOnlyError as error:
+    except apsw.Error as error:
         connection.close(True)
-        raise _refusal(path, f"cannot be written ({error}); check its permissions") from error
+        raise _refusal(path, f"cannot be used ({error}); check its permissions and the folder's") from error
     except BaseException:
         connection.close(True)
         raise

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar, get_args
 
 import apsw
 
 from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.errors import ProviderError
+from holdfast.core.errors import ConfigurationError, ProviderError
 from holdfast.core.ids import Millis
 from holdfast.core.observe import Observer
 from holdfast.core.provider import SessionRecord, WorkerRow
@@ -37,15 +37,16 @@ def sqlite_store(
     """A store in a file, or in memory without a path; in memory nobody else has it (PV-30.7).
 
     `synchronous` says what a returned call survives in a file: NORMAL a crash, FULL also a loss of power.
-    Raises: ProviderError, permanent, if the file is not one this version may use; it is left as it was then.
+    Raises: ProviderError, permanent, if the file is not one this version may use, and leaves it as it was;
+    ConfigurationError for an option that cannot be meant.
     """
+    if synchronous not in get_args(Synchronous):
+        raise ConfigurationError(f"synchronous must be one of {get_args(Synchronous)}, not {synchronous!r}")
     if path is None:
         return SqliteStore(clock, ids, memory_image.take_connection(), None)
     name = os.fspath(path)
     if name in ("", ":memory:"):
-        raise ProviderError.permanent(
-            opening.OPERATION, f"{name!r} names no file; leave the path out for a store in memory"
-        )
+        raise ConfigurationError(f"path {name!r} names no file; leave it out for a store in memory")
 
     def connect() -> apsw.Connection:
         return opening.connect(name, synchronous, busy_timeout)

@@ -141,7 +141,7 @@ def _arriving_context(transaction: Transaction, instance: str) -> Context | None
         only_queue_messages = only_queue_messages and isinstance(message, QueueMessage)
     if only_queue_messages:
         transaction.change(SQL["drop_visible_messages"], visible)
-        transaction.tell("queue_messages.dropped", "warning", instance_id=instance, count=len(rows))
+        transaction.tell("orphan queue messages dropped", "warning", instance_id=instance, count=len(rows))
     return None
 
 

@@ -96,7 +96,11 @@ def _take(
         except CodecError as error:
             transaction.execute(SQL["set_work_aside"], {"id": row_id})
             transaction.tell(
-                "work_item.set_aside", "warning", seq=row_id, instance_id=instance, error=str(error)
+                "undecodable worker row set aside",
+                "warning",
+                seq=row_id,
+                instance_id=instance,
+                error=str(error),
             )
             continue
         return FetchedWork(item, LockToken(str(values["token"])), attempt_count), instance, session_id

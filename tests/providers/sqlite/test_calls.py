@@ -50,7 +50,7 @@ class Recorder:
 class InlineLoop(asyncio.SelectorEventLoop):
     """A loop as the simulator's: what is handed to an executor runs at once."""
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         future = self.create_future()
         try:
             future.set_result(func(*args))
@@ -272,8 +272,8 @@ def test_what_is_dropped_or_set_aside_is_logged(memory: SqliteStore) -> None:
 
     asyncio.run(body())
     dropped, set_aside = heard.logged()
-    assert dropped == ("queue_messages.dropped", {"instance_id": "nobody", "count": 2})
-    assert (set_aside[0], set_aside[1]["seq"]) == ("work_item.set_aside", 1)
+    assert dropped == ("orphan queue messages dropped", {"instance_id": "nobody", "count": 2})
+    assert (set_aside[0], set_aside[1]["seq"]) == ("undecodable worker row set aside", 1)
     first, _ = memory.worker_rows()
     assert (first.seq, first.item, first.attempt_count) == (1, None, 0)
 

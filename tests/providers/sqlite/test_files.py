@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from holdfast.core.codec import encode_event, encode_work_item
-from holdfast.core.errors import ProviderError
+from holdfast.core.errors import ConfigurationError, ProviderError
 from holdfast.core.ids import Millis
 from holdfast.providers.conformance.harness import START_OF_TIME, CountingIds, SteppedClock
 from holdfast.providers.conformance.messages import activity, external, started
@@ -181,8 +181,24 @@ def test_a_missing_folder_is_one_clear_error(tmp_path: Path, clock: SteppedClock
 @pytest.mark.parametrize("name", ["", ":memory:"])
 def test_a_path_that_names_no_file_is_refused(name: str, clock: SteppedClock, ids: CountingIds) -> None:
     """Each connection would have a database of its own."""
-    with pytest.raises(ProviderError, match="names no file"):
+    with pytest.raises(ConfigurationError, match="names no file"):
         sqlite_store(clock, ids, path=name)
+
+
+def test_an_unknown_durability_is_refused(path: Path, clock: SteppedClock, ids: CountingIds) -> None:
+    """The choices are named, and no file is made."""
+    with pytest.raises(ConfigurationError, match="'NORMAL', 'FULL'"):
+        sqlite_store(clock, ids, path=path, synchronous="OFF")  # type: ignore[arg-type]
+    assert not path.exists()
+
+
+def test_a_folder_in_place_of_a_file_is_one_clear_error(
+    tmp_path: Path, clock: SteppedClock, ids: CountingIds
+) -> None:
+    """The message names it."""
+    with pytest.raises(ProviderError, match="cannot be") as caught:
+        sqlite_store(clock, ids, path=tmp_path)
+    assert str(tmp_path) in caught.value.message
 
 
 REFERENCE = """
