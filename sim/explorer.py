@@ -152,6 +152,27 @@ def run_schedule(
         store.close()
 
 
+def explore(
+    scenario: Scenario,
+    factory: Factory,
+    strategy: Strategy,
+    *,
+    schedules: int,
+    first: int = 0,
+    watchers: MakeWatchers = no_watchers,
+    budget: FaultBudget | None = None,
+    limits: Limits | None = None,
+) -> Iterator[Run]:
+    """Lean runs of schedules `first`, `first` + 1, ... of a strategy, one after the other.
+
+    Whoever wants to stop stops asking. Runs may repeat a sequence of commits: count distinct `fingerprint`s.
+    """
+    with guards.installed():
+        for schedule in range(first, first + schedules):
+            strategy.begin(schedule)
+            yield run_schedule(scenario, factory, strategy, watchers=watchers, budget=budget, limits=limits)
+
+
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """No automatic garbage collection within a run: it costs a tenth of the time and helps nobody."""
@@ -255,6 +276,9 @@ class _Running:
         for watcher in watchers:
             if isinstance(watcher, Reporting):
                 run.failures += watcher.failures
+        run.failures += [
+            Failure("process", message, len(run.commits), run.virtual_us) for message in engine.stage.broken
+        ]
         self._judge_body(run)
         if run.error is None and refused:
             run.error = refused[0]

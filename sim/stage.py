@@ -46,7 +46,11 @@ class _Program:
 
 
 class Stage:
-    """Processes, enabled steps, and time. `delays_ms` are the durations that blocking calls may take."""
+    """Processes, enabled steps, and time. `delays_ms` are the durations that blocking calls may take.
+
+    `complaints` are what asyncio would have logged in a process, `broken` the processes that an exception
+    ended: a worker must not be ended so, whatever strikes it.
+    """
 
     def __init__(
         self, store: Store, time: VirtualTime, draws: Draws, chronicle: Chronicle, delays_ms: tuple[int, ...]
@@ -58,6 +62,7 @@ class Stage:
         self.parking = Parking(self.ready.append, time.provider_ms)
         self.processes: list[Process] = []
         self.complaints: list[str] = []
+        self.broken: list[str] = []
         self.on_boot: Callable[[Process], None] = _ignore
         self._store = store
         self._delays_ms = delays_ms
@@ -189,7 +194,7 @@ class Stage:
         assert main is not None
         error = None if main.cancelled() else main.exception()
         if error is not None and process.fallible:
-            self.complaints.append(f"{process.name}: its boot function raised {error!r}")
+            self.broken.append(f"{process.name}: its boot function raised {error!r}")
         if process.fallible:
             self.remove(process)
 
