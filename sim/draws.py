@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from holdfast.sim.strategies.strategy import Strategy
-from holdfast.traces.choice import Draw, Stream, Tape
+from holdfast.traces.choice import STREAMS, Draw, Stream, Tape
 
 
 class Draws:
     """Asks the strategy, checks its answer, writes the tape; with `labelled`, also what was asked."""
 
-    __slots__ = ("_choose", "_labelled", "_offer", "draws", "tape", "wants_actors")
+    __slots__ = ("_answers", "_choose", "_labelled", "_offer", "draws", "tape", "wants_actors")
 
     def __init__(self, strategy: Strategy, *, labelled: bool = False) -> None:
         self.tape = Tape()
+        self._answers = {name: self.tape.stream(name) for name in STREAMS}
         self.draws: list[Draw] = []
         self._choose = strategy.choose
         self._offer = getattr(strategy, "offer", None)
@@ -32,7 +33,7 @@ class Draws:
             raise ValueError(
                 f"strategy answered {answer} at {stream} draw {site!r}, expected 0 to {arity - 1}"
             )
-        self.tape.stream(stream).append(answer)
+        self._answers[stream].append(answer)
         if self._labelled:
             self.draws.append(Draw(stream, site, arity, answer))
         return answer

@@ -89,7 +89,8 @@ class Engine:
                 self._execute(request, kind)
 
     def _arrive(self, request: Request) -> None:
-        if request.process.alive:
+        """A slow call is there; it was on its way, so a crash of its process has not stopped it."""
+        if request.process.alive or request.process.crashed:
             self.stage.ready.append(request)
 
     def _execute(self, request: Request, kind: FaultKind | None) -> None:
@@ -101,7 +102,7 @@ class Engine:
             self.stage.nothing_found(request)
             return
         outcome: Outcome = "answered"
-        if kind in ("lost_answer", "crash") or request.future.done():
+        if kind in ("lost_answer", "crash") or request.future.done() or not process.alive:
             outcome = "lost"
         if error is None:
             self.stage.parking.note(request, result)

@@ -143,9 +143,11 @@ def run_schedule(
         refused: list[str] = []
         with _undisturbed(), guards.installed(), guards.collecting(refused):
             run = _Running(engine, World(stage, store, options, scenario.body), limits or Limits())
-            run.to_the_end()
-            digest = _digest(engine, store) if full else None
-            stage.bury()
+            try:
+                run.to_the_end()
+                digest = _digest(engine, store) if full else None
+            finally:
+                stage.bury()
         strategy.learn(draws.tape, draws.counts())
         return run.result(scenario.name, digest, made, refused)
     finally:
@@ -166,6 +168,7 @@ def explore(
     """Lean runs of schedules `first`, `first` + 1, ... of a strategy, one after the other.
 
     Whoever wants to stop stops asking. Runs may repeat a sequence of commits: count distinct `fingerprint`s.
+    Who shares schedules out hands out whole blocks of `strategies.BLOCK`: strategies learn within a block.
     """
     with guards.installed():
         for schedule in range(first, first + schedules):

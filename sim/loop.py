@@ -157,10 +157,12 @@ class Loop(RefusingLoop):
     ) -> NoReturn:
         running = asyncio._get_running_loop()
         culprit = running.name if isinstance(running, Loop) else "code outside every process"
-        raise ForeignLoop(
+        message = (
             f"{culprit} scheduled {callback!r} on the loop of {self.name}: an event, lock, queue or future is"
             " shared between processes; make it inside the boot function, and talk through the provider"
         )
+        self.complaints.append(message)
+        raise ForeignLoop(message)
 
     def _fenced(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise Fenced(f"process {self.name} has crashed")

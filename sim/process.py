@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.core.observe import LocalEvent
 from holdfast.core.provider import Provider
 from holdfast.sim.clock import ProcessClock
+from holdfast.sim.errors import Fenced
 from holdfast.sim.ids import VirtualIds
 from holdfast.sim.loop import Loop
 
@@ -55,6 +56,7 @@ class Process:
         self.ids = ids
         self.fallible = fallible
         self.alive = True
+        self.crashed = False
         self.stalled = False
         self.provider: Provider
         self.store: Any = None
@@ -74,11 +76,14 @@ class Process:
         return self
 
     def notify(self, event: LocalEvent) -> None:
-        """Take note of a local event: `core.observe.Observer`."""
-        self._notify(self, event)
+        """Take note of a local event: `core.observe.Observer`. Nobody hears a dead process."""
+        if self.alive:
+            self._notify(self, event)
 
     def draw(self, site: str, arity: int) -> int:
         """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
+        if not self.alive:
+            raise Fenced(f"process {self.name} has crashed")
         return self._draw(site, arity)
 
     def begin(self, boot: Callable[[Process], Awaitable[object]]) -> None:

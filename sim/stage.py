@@ -111,6 +111,7 @@ class Stage:
     def crash(self, process: Process) -> None:
         """Cut a process off, for good. Nothing happens if it is dead already."""
         if process.alive:
+            process.crashed = True
             self.chronicle.fault("crash", process.name)
             self.remove(process)
 

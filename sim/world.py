@@ -21,6 +21,7 @@ from holdfast.core.options import RuntimeOptions
 from holdfast.core.provider import (
     TERMINAL_STATUSES,
     InspectableStore,
+    Provider,
     SessionRecord,
     Store,
     WorkerRow,
@@ -29,7 +30,7 @@ from holdfast.core.registry import Registry
 from holdfast.core.runtime import Runtime
 from holdfast.sim.handle import Handle
 from holdfast.sim.process import Process
-from holdfast.sim.stage import Stage
+from holdfast.sim.stage import Callbacks, Stage
 from holdfast.sim.steps import settle
 from holdfast.traces.failure import Failure
 from holdfast.traces.record import Commit, Fault, Local
@@ -108,6 +109,11 @@ class World:
             handle.process = process
             handle.runtime = None
 
+    @property
+    def provider(self) -> Provider:
+        """The provider of the scenario's own process; its calls are steps like others."""
+        return self._process.provider
+
     # --- waiting --------------------------------------------------------------------------------------
 
     async def until(self, predicate: Callable[[], bool]) -> None:
@@ -148,26 +154,25 @@ class World:
     def serve(self) -> None:
         """Wake the body as long as something it waits for is there. Called by the explorer after a step."""
         while self._waiting or self._matching:
-            told: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
-            for waiter in self._waiting[:]:
+            told: Callbacks = []
+            for waiter in tuple(self._waiting):
                 if waiter[0]():
                     self._waiting.remove(waiter)
                     told.append((settle, (waiter[1], None, None)))
-            told += self._matches()
+            if self._matching:
+                self._match(told)
             if not told:
-                return
+                break
             self._stage.turn(self._process, told)
         self._matched_count = len(self.commits)
 
-    def _matches(self) -> list[tuple[Callable[..., object], tuple[Any, ...]]]:
-        told: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+    def _match(self, told: Callbacks) -> None:
         for commit in self.commits[self._matched_count :]:
             for waiter in self._matching[:]:
                 if waiter[0](commit):
                     self._matching.remove(waiter)
                     told.append((settle, (waiter[1], commit, None)))
         self._matched_count = len(self.commits)
-        return told
 
     def serve_quiet(self) -> bool:
         """Wake those who wait for quiet; whether there were any. Called by the explorer when all is quiet."""

@@ -16,9 +16,11 @@ from holdfast.sim.strategies.fifo import Fifo
 from holdfast.sim.strategies.pct import Pct
 from holdfast.sim.strategies.random_walk import RandomWalk
 from holdfast.sim.strategies.replay import ReplayTape
+from holdfast.sim.strategies.sparse import BLOCK
 from holdfast.sim.strategies.strategy import Strategy
 
 __all__ = [
+    "BLOCK",
     "STRATEGIES",
     "Deviations",
     "Fifo",

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Final
 
-from holdfast.sim.strategies.sparse import SparseFaults
+from holdfast.sim.strategies.sparse import BLOCK, SparseFaults
 from holdfast.traces.choice import Stream, Tape
 
 _FIRST_GUESS: Final = 32
@@ -31,6 +31,7 @@ class Pct:
         self._random = Random(0)
         self._faults = SparseFaults()
         self._length = _FIRST_GUESS
+        self._block = -1
         self._position = 0
         self._lowest = 0.0
         self._changes: frozenset[int] = frozenset()
@@ -40,7 +41,10 @@ class Pct:
     def begin(self, schedule: int) -> None:
         """Reseed, choose the change points, forget the priorities."""
         self._random = Random(f"{self.seed}/{schedule}")
-        self._faults.begin(Random(f"{self.seed}/{schedule}/fault"))
+        self._faults.begin(Random(f"{self.seed}/{schedule}/fault"), schedule)
+        if schedule // BLOCK != self._block:
+            self._block = schedule // BLOCK
+            self._length = _FIRST_GUESS
         self._changes = frozenset(self._random.randrange(self._length) for _ in range(self.depth - 1))
         self._priorities = {}
         self._position = 0

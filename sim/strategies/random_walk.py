@@ -22,7 +22,7 @@ class RandomWalk:
     def begin(self, schedule: int) -> None:
         """Reseed."""
         self._random = Random(f"{self.seed}/{schedule}")
-        self._faults.begin(Random(f"{self.seed}/{schedule}/fault"))
+        self._faults.begin(Random(f"{self.seed}/{schedule}/fault"), schedule)
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
         """A uniform step, a sparse fault, a value."""

@@ -13,6 +13,13 @@ from typing import Final
 
 from holdfast.traces.choice import Stream
 
+BLOCK: Final = 50
+"""Schedules after which a strategy forgets what it learned.
+
+So what a schedule is depends on its number, the seed and the block's earlier schedules, and a campaign that
+hands whole blocks to its workers finds the same, however many workers there are.
+"""
+
 _FIRST_GUESS: Final = 32
 _STRIKES_MAX: Final = 3
 """Faults one run strikes at most; budgets usually are smaller still."""
@@ -24,11 +31,15 @@ class SparseFaults:
     def __init__(self) -> None:
         self._random = Random(0)
         self._length = _FIRST_GUESS
+        self._block = -1
         self._position = 0
         self._strikes: frozenset[int] = frozenset()
 
-    def begin(self, random: Random) -> None:
+    def begin(self, random: Random, schedule: int) -> None:
         """Choose where this run's faults strike."""
+        if schedule // BLOCK != self._block:
+            self._block = schedule // BLOCK
+            self._length = _FIRST_GUESS
         self._random = random
         self._position = 0
         count = random.randrange(_STRIKES_MAX + 1)

@@ -18,7 +18,7 @@ class Strategy(Protocol):
     name: str
 
     def begin(self, schedule: int) -> None:
-        """Run `schedule` begins, from 0; its answers depend on that number, the seed and what was learned."""
+        """Run `schedule` begins, from 0; answers depend on it, the seed and what it learned in the block."""
         ...
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:

@@ -10,6 +10,7 @@ from holdfast.core.errors import ConfigurationError
 from holdfast.sim.draws import Draws
 from holdfast.sim.errors import TapeMismatch
 from holdfast.sim.strategies import (
+    BLOCK,
     STRATEGIES,
     Deviations,
     Fifo,
@@ -65,6 +66,16 @@ def test_faults_are_sparse_and_strike_late_as_often_as_early() -> None:
         walk.learn(Tape(), {"schedule": 10, "fault": 100, "data": 0})
     early = sum(position < 50 for position in positions)
     assert 0.4 < early / len(positions) < 0.65
+
+
+@pytest.mark.parametrize("text", ["random", "pct:3"])
+def test_a_block_of_schedules_does_not_depend_on_what_went_before(text: str) -> None:
+    """Campaigns share schedules out by whole blocks: the number of workers must change nothing."""
+    fresh, used = make_strategy(text, 1), make_strategy(text, 1)
+    for schedule in (0, 1, 2):
+        answers(used, schedule)
+        used.learn(Tape(), {"schedule": 500, "fault": 900, "data": 0})
+    assert answers(used, BLOCK) == answers(fresh, BLOCK)
 
 
 def test_pct_moves_the_actor_of_the_highest_priority_until_a_change_point() -> None:

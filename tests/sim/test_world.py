@@ -48,7 +48,7 @@ def test_a_parked_fetch_is_woken_by_the_commit_it_waits_for(run: Runs) -> None:
     async def body(world: World) -> None:
         world.process("w", worker)
         await world.quiet()
-        await world.client._provider.enqueue_for_worker(item(1))
+        await world.provider.enqueue_for_worker(item(1))
         await world.until(lambda: acknowledged(world) == 1)
 
     result = run(body)
@@ -94,7 +94,7 @@ def test_a_crashed_holder_is_succeeded_when_its_lock_expires(run: Runs) -> None:
         await asyncio.sleep(3600)
 
     async def body(world: World) -> None:
-        await world.client._provider.enqueue_for_worker(item(1))
+        await world.provider.enqueue_for_worker(item(1))
         first = world.process("first", holder)
         await world.quiet()
         world.process("second", worker)
@@ -205,7 +205,7 @@ def test_a_jump_of_the_stores_clock_wakes_whoever_waits_for_an_expiry(run: Runs)
         await asyncio.sleep(3600)
 
     async def body(world: World) -> None:
-        await world.client._provider.enqueue_for_worker(item(1))
+        await world.provider.enqueue_for_worker(item(1))
         world.process("first", holder)
         await world.quiet()
         world.process("second", worker)
@@ -309,9 +309,56 @@ def test_a_slow_call_commits_late_and_a_slow_answer_comes_late(run: Runs) -> Non
     assert call.virtual_us == call.faults[0].amount_ms * 1000, "what was held back is on record"
 
 
+def test_a_slow_call_arrives_although_its_process_has_crashed_meanwhile(run: Runs) -> None:
+    async def sender(process: Process) -> None:
+        if process.boot == 1:
+            await process.provider.enqueue_for_worker(item(1))
+
+    async def body(world: World) -> None:
+        handle = world.process("w", sender)
+        await world.until(lambda: any(fault.kind == "slow_call" for fault in world.faults))
+        handle.crash()
+        await world.until(lambda: len(world.commits) == 1)
+        assert len(world.worker_rows()) == 1
+
+    result = run(body, Deviations({("fault", 0): 1}), faults=FaultBudget(slow_call=1))
+    assert result.counts and not result.failures
+    assert operations(result) == ["w enqueue_for_worker lost"], "nobody hears the answer"
+
+
+def test_processes_that_share_an_event_are_told_so(run: Runs) -> None:
+    """Waking the loop of another process would be lost: it is an error instead."""
+    shared = asyncio.Event()
+
+    async def waits(process: Process) -> None:
+        await shared.wait()
+
+    async def sets(process: Process) -> None:
+        await asyncio.sleep(1)
+        shared.set()
+
+    async def body(world: World) -> None:
+        world.process("a", waits)
+        await world.process("b", sets).stopped()
+
+    result = run(body)
+    assert any("b/1 scheduled" in text and "loop of a/1" in text for text in result.complaints)
+
+
+def test_a_process_that_an_exception_ends_is_a_failure(run: Runs) -> None:
+    async def broken(process: Process) -> None:
+        raise ValueError("boom")
+
+    async def body(world: World) -> None:
+        await world.process("w", broken).stopped()
+
+    failure = run(body).failures[0]
+    assert (failure.rule, failure.message) == ("process", "w: its boot function raised ValueError('boom')")
+
+
 def test_a_duplicate_delivers_a_completion_twice(run: Runs) -> None:
     async def body(world: World) -> None:
-        await world.client._provider.enqueue_for_worker(item(1))
+        await world.provider.enqueue_for_worker(item(1))
         world.process("w", worker)
         await world.until(lambda: any(commit.process == "network" for commit in world.commits))
 
@@ -421,7 +468,7 @@ def test_a_provider_that_waits_is_refused_with_the_name_of_the_await(
     monkeypatch.setattr(SqliteProvider, "enqueue_for_worker", waiting)
 
     async def body(world: World) -> None:
-        await world.client._provider.enqueue_for_worker(item(1))
+        await world.provider.enqueue_for_worker(item(1))
 
     error = run(body).error
     assert error is not None and error.startswith("ProviderSuspended: enqueue_for_worker")
