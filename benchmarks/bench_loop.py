@@ -1,7 +1,8 @@
 """The cost of a task switch inside one simulated process, against stock asyncio in the same run.
 
 Two workloads: two tasks that wake each other through futures, and a number handed round a ring of 100 tasks
-through queues. Repetitions of both loops are interleaved, and their medians compared. Run it with
+through queues. In the simulator they run in a process of a world, fully recorded and under the guards; setting
+the world up is counted. Repetitions of both loops are interleaved, and their medians compared. Run it with
 `python benchmarks/bench_loop.py`; it exits with 1 if a ratio is above the goal.
 """
 
@@ -15,8 +16,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from holdfast.sim.loop import Loop
-from holdfast.sim.virtual_time import VirtualTime
+from holdfast.providers.sqlite import sqlite_store
+from holdfast.sim import Fifo, Process, World, run_schedule, scenario
 
 GOAL = 0.75
 REPETITIONS = 9
@@ -68,13 +69,19 @@ def on_asyncio(workload: Workload) -> float:
 
 
 def on_holdfast(workload: Workload) -> float:
-    """Seconds on a simulated process's loop."""
-    loop = Loop("bench", VirtualTime())
-    tasks: list[asyncio.Task[None]] = []
+    """Seconds in a simulated process."""
+
+    async def boot(process: Process) -> None:
+        await workload()
+
+    @scenario(covers=["benchmark"], register=False)
+    async def measured(world: World) -> None:
+        await world.process("bench", boot).stopped()
+
     before = perf_counter()
-    loop.turn([(lambda: tasks.append(loop.create_task(workload())), ())])
+    run = run_schedule(measured, sqlite_store, Fifo(), full=True)
     elapsed = perf_counter() - before
-    tasks[0].result()
+    assert run.counts and not run.failures, run
     return elapsed
 
 

@@ -43,7 +43,7 @@ class Parking:
         self._store_ms = store_ms
         self._parked: dict[Kind, list[Request]] = {}
         self._awake: set[Kind] = set()  # only ever looked into
-        self._hopeless: set[Kind] = set()  # found nothing, and nothing that matters has changed since
+        self._hopeless: dict[Kind, int] = {}  # found nothing at this time, and no commit mattered since
         self._times: dict[Key, tuple[int, tuple[Queue, ...]]] = {}
         self._session_of: dict[str, Key] = {}  # item token -> the session it extends
         self._arrivals = 0  # messages that became visible so far
@@ -56,15 +56,19 @@ class Parking:
         """Let it wait; it found nothing."""
         kind = request.fetch_kind()
         self._awake.discard(kind)
-        self._hopeless.add(kind)
+        self._hopeless[kind] = self._store_ms()
         waiting = self._parked.setdefault(kind, [])
         waiting.append(request)
         if len(waiting) > 1:
             waiting.sort(key=_issued)
 
     def is_hopeless(self, request: Request) -> bool:
-        """Whether a fetch just like this one found nothing, and nothing that matters has changed since."""
-        return request.fetch_kind() in self._hopeless
+        """Whether a fetch just like this one has found nothing, and since then nothing has changed, nor time.
+
+        Time counts, because what a store does with it is for the store to say: one that lets a lock expire
+        too early must be found out by the next poll.
+        """
+        return self._hopeless.get(request.fetch_kind()) == self._store_ms()
 
     def gave_up(self, request: Request) -> None:
         """A call is over without having looked: if it was a fetch, the next of its kind may."""
@@ -82,13 +86,13 @@ class Parking:
         for kind in [kind for kind in self._parked if kind[0] is process]:
             del self._parked[kind]
             self._awake.discard(kind)
-            self._hopeless.discard(kind)
+            self._hopeless.pop(kind, None)
 
     def wake(self, queues: Sequence[Queue], process: Process | None = None) -> None:
         """Let the fetches of these queues look again, those of one process only if it is given."""
         for kind, waiting in self._parked.items():
             if _QUEUE_OF[kind[1]] in queues and (process is None or kind[0] is process):
-                self._hopeless.discard(kind)
+                self._hopeless.pop(kind, None)
                 if waiting:
                     self._wake_one(kind, waiting)
 
@@ -198,7 +202,7 @@ class Parking:
     def _found(self, request: Request) -> None:
         kind = request.fetch_kind()
         self._awake.discard(kind)
-        self._hopeless.discard(kind)
+        self._hopeless.pop(kind, None)
         waiting = self._parked.get(kind)
         if waiting:
             self._wake_one(kind, waiting)
