@@ -1,9 +1,9 @@
 """The cost of a task switch inside one simulated process, against stock asyncio in the same run.
 
 Two workloads: two tasks that wake each other through futures, and a number handed round a ring of 100 tasks
-through queues. In the simulator they run in a process of a world, fully recorded and under the guards; setting
-the world up is counted. Repetitions of both loops are interleaved, and their medians compared. Run it with
-`python benchmarks/bench_loop.py`; it exits with 1 if a ratio is above the goal.
+through queues. In the simulator they run in a process of a world, fully recorded and under the guards;
+setting the world up is counted. Repetitions of both loops are interleaved, and their medians compared. Run it
+with `python benchmarks/bench_loop.py`; it exits with 1 if a ratio is above the goal.
 """
 
 from __future__ import annotations
