@@ -26,6 +26,7 @@ from holdfast.sim.misfortune import Misfortunes
 from holdfast.sim.scenario import Scenario
 from holdfast.sim.stage import Stage
 from holdfast.sim.strategies.strategy import Strategy
+from holdfast.sim.suspects import Suspect
 from holdfast.sim.virtual_time import VirtualTime
 from holdfast.sim.world import OracleFailed, World
 from holdfast.traces.choice import Draw, Stream, Tape
@@ -72,7 +73,8 @@ class Run:
 
     `digest` is None unless the run was recorded in full; `fingerprint` tells distinct sequences of commits
     apart and is always there. `error` is set if the scenario or a process did what no oracle is about: a run
-    with an error is evidence for nothing.
+    with an error is evidence for nothing. `complaints` are what asyncio would have logged in its processes,
+    `suspects` names in registered code that may leave the simulation: hints, not verdicts.
     """
 
     scenario: str
@@ -92,6 +94,7 @@ class Run:
     virtual_us: int = 0
     error: str | None = None
     complaints: tuple[str, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
 
     @property
     def counts(self) -> bool:
@@ -275,6 +278,7 @@ class _Running:
             virtual_us=engine.stage.time.now_us,
             error=self._error,
             complaints=(*refused, *engine.stage.complaints),
+            suspects=tuple(world.suspects),
         )
         for watcher in watchers:
             if isinstance(watcher, Reporting):

@@ -6,15 +6,14 @@ What is caught how:
   simulates; at any other time, and on any other thread, it does what it always did;
 - what loops offer (`loop.add_reader`, sockets, subprocesses) is refused by `sim.loop`;
 - what cannot be intercepted (`datetime.now`, a name imported before the guards were installed such as
-  `from time import time`, an unseeded `random.Random()`) is looked for in registered code by `scan`, and
-  caught by running twice (`sim.determinism`).
+  `from time import time`, an unseeded `random.Random()`) is looked for in registered code by `sim.suspects`,
+  and caught by running twice (`sim.determinism`).
 
 Python's own `logging` may read the time: it gets the real one, and nothing depends on it.
 """
 
 from __future__ import annotations
 
-import dis
 import os
 import random
 import socket
@@ -25,7 +24,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from holdfast.sim.errors import OutsideSimulation
@@ -141,61 +139,3 @@ def collecting(refused: list[str]) -> Iterator[None]:
         yield
     finally:
         _State.refused = before
-
-
-_SUSPECT_ATTRIBUTES: Final[dict[str, frozenset[str]]] = {
-    "datetime": frozenset({"now", "utcnow", "today"}),
-    "date": frozenset({"today"}),
-    "time": frozenset({"localtime", "gmtime", "ctime", "process_time", "thread_time"}),
-    "random": frozenset({"Random", "SystemRandom"}),
-    "os": frozenset({"getpid", "getrandom"}),
-    "secrets": frozenset({"token_hex", "token_bytes", "token_urlsafe", "randbelow", "randbits", "choice"}),
-}
-"""Names, and the attributes of theirs that ask the machine without being guarded."""
-
-_GUARDED_ATTRIBUTES: Final = frozenset(guard.shown.removesuffix("()") for guard in GUARDED)
-_GUARDED_FUNCTIONS: Final = {
-    id(getattr(guard.owner, guard.attribute)): guard.shown.removesuffix("()") for guard in GUARDED
-}
-"""The functions themselves, as they were before any guard: what `from time import time` binds."""
-
-
-class Suspect(NamedTuple):
-    """A name in registered code that probably leaves the simulation."""
-
-    function: str
-    name: str
-    file: str
-    line: int
-
-
-def scan(function: Callable[..., object]) -> list[Suspect]:
-    """Names in this function, and in functions nested in it, that ask the machine.
-
-    Names only, from the compiled code: a finding is a hint, and none is no proof.
-    """
-    code = getattr(function, "__code__", None)
-    names = getattr(function, "__globals__", {})
-    found: list[Suspect] = []
-    pending = [] if code is None else [code]
-    while pending:
-        current = pending.pop()
-        found += [
-            Suspect(current.co_qualname, name, current.co_filename, current.co_firstlineno)
-            for name in _suspect_names(current, names)
-        ]
-        pending += [constant for constant in current.co_consts if hasattr(constant, "co_names")]
-    return found
-
-
-def _suspect_names(code: CodeType, names: dict[str, Any]) -> Iterator[str]:
-    owner = ""
-    for instruction in dis.get_instructions(code):
-        loaded = instruction.argval if isinstance(instruction.argval, str) else ""
-        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            shown = f"{owner}.{loaded}"
-            if shown in _GUARDED_ATTRIBUTES or loaded in _SUSPECT_ATTRIBUTES.get(owner, ()):
-                yield shown
-        elif instruction.opname == "LOAD_GLOBAL" and (asked := _GUARDED_FUNCTIONS.get(id(names.get(loaded)))):
-            yield asked
-        owner = loaded

@@ -27,7 +27,7 @@ class Handle:
         """The current boot, or the last one."""
         self._stage = stage
         self._until = until
-        self._boots_stopped = 0
+        self.runs_runtime = False
 
     def __repr__(self) -> str:
         return f"<Handle {self.name}, boot {self.boot}, {'alive' if self.alive else 'dead'}>"
@@ -68,11 +68,14 @@ class Handle:
 
         Returns as well if it crashes meanwhile. Raises RuntimeError for a process that runs no runtime.
         """
-        process, runtime = self.process, self.runtime
+        process = self.process
+        if not self.runs_runtime:
+            raise RuntimeError(f"process {self.name} runs no runtime that could be shut down")
         if process is None or not process.alive:
             return
-        if runtime is None:
-            raise RuntimeError(f"process {self.name} runs no runtime that could be shut down")
+        await self._until(lambda: self.runtime is not None or not process.alive)
+        if (runtime := self.runtime) is None:
+            return
         timeout = None if timeout_s is None else timedelta(seconds=timeout_s)
         self._stage.post(process, _start, process, runtime.shutdown(timeout))
         await self._until(lambda: not process.alive)

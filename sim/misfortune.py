@@ -10,6 +10,9 @@ from holdfast.sim.stage import Stage
 from holdfast.sim.steps import Request
 from holdfast.sim.tasks import Future
 
+NETWORK: Final = "network"
+"""The name of the process that delivers duplicates."""
+
 _RESTART_SOON_MS: Final = 1000
 
 
@@ -63,10 +66,10 @@ class Misfortunes:
         delay_ms = (0, *self.faults.delays_ms)[
             self._draw("fault", "duplicate.after", 1 + len(self.faults.delays_ms))
         ]
-        if not any(process.name == "network" for process in self._stage.processes):
-            self._stage.register("network", _never, fallible=False)
-            self._stage.start("network")
-        network = next(process for process in self._stage.processes if process.name == "network")
+        if not any(process.name == NETWORK for process in self._stage.processes):
+            self._stage.register(NETWORK, _never, fallible=False)
+            self._stage.start(NETWORK)
+        network = next(process for process in self._stage.processes if process.name == NETWORK)
         again = Request(
             network,
             "enqueue_for_orchestrator",

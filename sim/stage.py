@@ -222,8 +222,10 @@ class Stage:
                 self.ready.remove(step)
             if type(step) is Delivery:
                 callbacks.append((step.callback, step.arguments))
-            elif self._timer_is_due(process):
-                self._take_timers(process, callbacks)
+            else:
+                process.timers_announced = False
+                if self._timer_is_due(process):
+                    self._take_timers(process, callbacks)
         self.turn(process, callbacks)
 
     def _timer_is_due(self, process: Process) -> bool:
@@ -232,7 +234,6 @@ class Stage:
 
     def _take_timers(self, process: Process, callbacks: Callbacks) -> None:
         """The first due timer; with it, if the tape says so, others that are due as well."""
-        process.timers_announced = False
         loop = process.loop
         due_count = loop.count_due()
         taken = 1 if due_count == 1 else 1 + self.draws.draw("schedule", "timers", due_count)

@@ -29,9 +29,11 @@ from holdfast.core.provider import (
 from holdfast.core.registry import Registry
 from holdfast.core.runtime import Runtime
 from holdfast.sim.handle import Handle
+from holdfast.sim.misfortune import NETWORK
 from holdfast.sim.process import Process
 from holdfast.sim.stage import Callbacks, Stage
 from holdfast.sim.steps import settle
+from holdfast.sim.suspects import Suspect, scan_registry
 from holdfast.traces.failure import Failure
 from holdfast.traces.record import Commit, Fault, Local
 
@@ -54,12 +56,14 @@ class World:
         client: a client in the scenario's own process; its calls are steps like others.
         options: what `worker` starts from; set by the scenario's decorator.
         failures, asserted: what oracles found, and the rows whose oracle held.
+        suspects: names in the workers' registered code that may leave the simulation, in order of finding.
     """
 
     def __init__(self, stage: Stage, store: Store, options: RuntimeOptions, body: Body) -> None:
         self.options = options
         self.failures: list[Failure] = []
         self.asserted: list[str] = []
+        self.suspects: dict[Suspect, None] = {}
         self._stage = stage
         self._store = store
         self._raw = store.open()
@@ -83,6 +87,7 @@ class World:
 
         async def boot(process: Process) -> None:
             made = cast(Any, registry)(process) if takes_process else cast(Any, registry)()
+            self.suspects.update(dict.fromkeys(scan_registry(made)))
             runtime = Runtime(
                 process.provider,
                 made,
@@ -94,10 +99,14 @@ class World:
             self._handles[name].runtime = runtime
             await runtime.run()
 
-        return self.process(name, boot)
+        handle = self.process(name, boot)
+        handle.runs_runtime = True
+        return handle
 
     def process(self, name: str, boot: Callable[[Process], Awaitable[object]]) -> Handle:
-        """Start any process; `boot` runs afresh at every start."""
+        """Start any process; `boot` runs afresh at every start. Raises ValueError if the name is taken."""
+        if name == NETWORK:
+            raise ValueError(f"process name {name!r} is taken: it delivers duplicates; choose another")
         self._stage.register(name, boot)
         handle = self._handles[name] = Handle(name, self._stage, self.until)
         self._stage.start(name)

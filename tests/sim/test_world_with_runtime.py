@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.determinism import run_twice
 from holdfast.sim.explorer import Run, run_schedule
 from holdfast.sim.faults import FaultBudget
-from holdfast.sim.scenario import scenario
+from holdfast.sim.scenario import Scenario, scenario
 from holdfast.sim.strategies import Fifo, RandomWalk, ReplayTape, Strategy, make_strategy
 from holdfast.sim.world import World
 
@@ -56,9 +56,11 @@ async def reference(world: World) -> None:
         assert status.output == "said 0,said 1,said 2"
 
 
-def once(strategy: Strategy, schedule: int = 0, *, full: bool = True) -> Run:
+def once(
+    strategy: Strategy, schedule: int = 0, *, full: bool = True, scenario: Scenario | None = None
+) -> Run:
     strategy.begin(schedule)
-    run = run_schedule(reference, sqlite_store, strategy, full=full)
+    run = run_schedule(scenario or reference, sqlite_store, strategy, full=full)
     assert run.error is None and run.cut_off is None and not run.failures and not run.complaints, run
     return run
 
@@ -126,6 +128,29 @@ def test_a_tape_gives_its_run_again(text: str) -> None:
     assert again.draws == first.draws
     assert again.fingerprint == first.fingerprint
     assert once(make_strategy(text, 6), 3).digest != first.digest
+
+
+def test_names_that_may_leave_the_simulation_are_pointed_out() -> None:
+    def registry() -> Registry:
+        made = Registry()
+
+        @made.orchestration("dated")
+        async def dated(ctx: Any, input: str) -> str:
+            return str(datetime.now().year > 2000)
+
+        return made
+
+    @scenario(covers=["test"], register=False)
+    async def dating(world: World) -> None:
+        world.worker("a", registry)
+        await world.client.start_orchestration("i", "dated")
+        await world.finished("i")
+
+    run = once(Fifo(), scenario=dating)
+    assert [(suspect.function.rsplit(".", 1)[-1], suspect.name) for suspect in run.suspects] == [
+        ("dated", "datetime.now")
+    ]
+    assert once(Fifo()).suspects == ()
 
 
 def test_lean_and_full_recording_give_the_same_run() -> None:
