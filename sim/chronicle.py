@@ -31,6 +31,7 @@ class Chronicle:
         self.commits: list[Commit] = []
         self.locals: list[Local] = []
         self.faults: list[Fault] = []
+        self.watcher_errors: list[str] = []
         self.ended: dict[str, str] = {}
         self.executions: dict[str, int] = {}
         self._time = time
@@ -71,35 +72,39 @@ class Chronicle:
                 self._turn_acknowledged(arguments)
             elif isinstance(result, FetchedTurn):
                 self._turn_fetched(result)
-        for watcher in self._watchers:
-            watcher.on_commit(commit)
+        self._tell("on_commit", commit)
         return commit
 
     def local(self, process: Process, event: LocalEvent) -> None:
         """A process reported something."""
         local = Local(process.name, process.boot, self._time.now_us, event)
         self.locals.append(local)
-        for watcher in self._watchers:
-            watcher.on_local(local)
+        self._tell("on_local", local)
 
     def fault(self, kind: FaultKind, process: str | None, amount_ms: int = 0) -> None:
         """A fault struck."""
         fault = Fault(kind, process, self._time.now_us, amount_ms)
         self.faults.append(fault)
-        for watcher in self._watchers:
-            watcher.on_fault(fault)
+        self._tell("on_fault", fault)
 
     def booted(self, process: Process) -> None:
         """A process was started."""
         booted = Booted(process.name, process.boot, self._time.now_us)
-        for watcher in self._watchers:
-            watcher.on_boot(booted)
+        self._tell("on_boot", booted)
 
     def end(self, steps: int, cut_off: str | None) -> None:
         """The run is over."""
         end = RunEnd(self._time.now_us, steps, cut_off)
+        self._tell("on_end", end)
+
+    def _tell(self, how: str, what: object) -> None:
+        """Tell every watcher. One that raises must not disturb the process it watches: it is told no more."""
         for watcher in self._watchers:
-            watcher.on_end(end)
+            try:
+                getattr(watcher, how)(what)
+            except Exception as error:
+                self.watcher_errors.append(f"{type(watcher).__name__}.{how} raised {error!r}")
+                self._watchers = tuple(other for other in self._watchers if other is not watcher)
 
     # --- what follows from it -------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from holdfast.sim.engine import Engine
 from holdfast.sim.errors import SimulationError
 from holdfast.sim.faults import FaultBudget, Faults
 from holdfast.sim.ids import VirtualIds
+from holdfast.sim.loop import asyncgen_hooks
 from holdfast.sim.misfortune import Misfortunes
 from holdfast.sim.scenario import Scenario
 from holdfast.sim.stage import Stage
@@ -125,11 +127,15 @@ def run_schedule(
         budget: what faults may strike, instead of the scenario's own.
         full: label every draw and compute the digest; a lean run does neither.
 
-    Raises ConfigurationError for a scenario without a world, and under `python -O`: the simulator relies on
-    its assertions.
+    Raises ConfigurationError for a scenario without a world, within a running event loop, and under
+    `python -O`: the simulator relies on its assertions.
     """
     if sys.flags.optimize:
         raise ConfigurationError("the simulator does not run under python -O: it needs its assertions")
+    if asyncio._get_running_loop() is not None:
+        raise ConfigurationError(
+            "a schedule is run outside every event loop: call run_schedule from plain code"
+        )
     if not scenario.explored:
         raise ConfigurationError(f"scenario {scenario.name} is a {scenario.level} check, it has no schedules")
     options = scenario.runtime_options()
@@ -144,7 +150,7 @@ def run_schedule(
         stage = Stage(store, time, draws, chronicle, faults.delays_ms)
         engine = Engine(stage, Misfortunes(stage, faults))
         refused: list[str] = []
-        with _undisturbed(), guards.installed(), guards.collecting(refused):
+        with _undisturbed(), asyncgen_hooks(), guards.installed(), guards.collecting(refused):
             run = _Running(engine, World(stage, store, options, scenario.body), limits or Limits())
             try:
                 run.to_the_end()
@@ -287,8 +293,8 @@ class _Running:
             Failure("process", message, len(run.commits), run.virtual_us) for message in engine.stage.broken
         ]
         self._judge_body(run)
-        if run.error is None and refused:
-            run.error = refused[0]
+        if run.error is None:
+            run.error = next(iter((*refused, *chronicle.watcher_errors)), None)
         return run
 
     def _judge_body(self, run: Run) -> None:

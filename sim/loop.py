@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import sys
 from asyncio import _set_running_loop
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import Any, Final, NoReturn, TypeVarTuple
 
@@ -212,7 +214,7 @@ class Loop(RefusingLoop):
             self._fenced()
         if self._factory is not None:
             return self._factory(self, coro, name=name, context=context)
-        task = Task(coro, loop=self, name=name or coro.__qualname__, context=context)
+        task = Task(coro, loop=self, name=name or getattr(coro, "__qualname__", "task"), context=context)
         tasks = self._tasks
         tasks.append(task)
         if len(tasks) > self._sweep_at:
@@ -290,3 +292,23 @@ class Loop(RefusingLoop):
 
     def get_exception_handler(self) -> None:
         """There is none."""
+
+
+@contextmanager
+def asyncgen_hooks() -> Iterator[None]:
+    """Within this block an async generator dropped half-way is closed by a task of the loop whose turn it is.
+
+    As on asyncio's own loop. One dropped outside every turn belongs to a dead process: nothing of it runs.
+    """
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(finalizer=_close_asyncgen)
+    try:
+        yield
+    finally:
+        sys.set_asyncgen_hooks(*before)
+
+
+def _close_asyncgen(generator: AsyncGenerator[Any, Any]) -> None:
+    loop = asyncio._get_running_loop()
+    if isinstance(loop, Loop) and not loop.is_closed():
+        loop.create_task(generator.aclose(), name="aclose")

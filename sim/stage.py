@@ -181,6 +181,8 @@ class Stage:
         guards.enter(process.loop.name)
         try:
             process.loop.turn(callbacks)
+        except SystemExit as error:
+            self._exited(process, error)
         finally:
             guards.leave()
         if not process.alive:
@@ -189,6 +191,12 @@ class Stage:
         main = process.main
         if main is not None and main.done():
             self._ended(process)
+
+    def _exited(self, process: Process, error: SystemExit) -> None:
+        """Code of the process called `sys.exit`: its process ends, not the simulator's."""
+        if process.fallible:
+            self.broken.append(f"{process.name}: it called sys.exit({error.code!r})")
+            self.remove(process)
 
     def _ended(self, process: Process) -> None:
         main = process.main

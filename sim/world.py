@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, cast
 
 from holdfast.core.client import Client, OrchestrationStatus
@@ -165,9 +166,10 @@ class World:
         while self._waiting or self._matching:
             told: Callbacks = []
             for waiter in tuple(self._waiting):
-                if waiter[0]():
+                answered, error = _ask(waiter[0])
+                if answered:
                     self._waiting.remove(waiter)
-                    told.append((settle, (waiter[1], None, None)))
+                    told.append((settle, (waiter[1], None, error)))
             if self._matching:
                 self._match(told)
             if not told:
@@ -178,9 +180,10 @@ class World:
     def _match(self, told: Callbacks) -> None:
         for commit in self.commits[self._matched_count :]:
             for waiter in self._matching[:]:
-                if waiter[0](commit):
+                answered, error = _ask(partial(waiter[0], commit))
+                if answered:
                     self._matching.remove(waiter)
-                    told.append((settle, (waiter[1], commit, None)))
+                    told.append((settle, (waiter[1], commit, error)))
         self._matched_count = len(self.commits)
 
     def serve_quiet(self) -> bool:
@@ -283,3 +286,11 @@ class World:
             self.failures += [Failure(row, message, *place) for row in rows]
             raise OracleFailed(", ".join(rows)) from error
         self.asserted += [row for row in rows if row not in self.asserted]
+
+
+def _ask(predicate: Callable[[], bool]) -> tuple[bool, Exception | None]:
+    """Whether its waiter is to be woken, and with which exception: one that raises raises in the body."""
+    try:
+        return predicate(), None
+    except Exception as error:
+        return True, error

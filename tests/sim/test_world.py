@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -343,6 +344,109 @@ def test_processes_that_share_an_event_are_told_so(run: Runs) -> None:
 
     result = run(body)
     assert any("b/1 scheduled" in text and "loop of a/1" in text for text in result.complaints)
+
+
+def test_an_async_generator_left_half_way_is_closed_by_its_own_process(run: Runs) -> None:
+    heard: list[str] = []
+
+    async def counting(process: Process) -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            await process.provider.enqueue_for_worker(item(1))
+            heard.append("closed")
+
+    async def leaves(process: Process) -> None:
+        async for _ in counting(process):
+            break
+        await asyncio.sleep(1)
+
+    async def body(world: World) -> None:
+        await world.process("w", leaves).stopped()
+
+    result = run(body)
+    assert heard == ["closed"] and not result.complaints
+    assert operations(result) == ["w enqueue_for_worker answered"]
+
+
+def test_sys_exit_ends_the_process_and_not_the_simulator(run: Runs) -> None:
+    async def exits(process: Process) -> None:
+        sys.exit(3)
+
+    async def body(world: World) -> None:
+        await world.process("w", exits).stopped()
+
+    assert [failure.message for failure in run(body).failures] == ["w: it called sys.exit(3)"]
+
+
+def test_a_predicate_that_raises_raises_in_the_body(run: Runs) -> None:
+    async def body(world: World) -> None:
+        with world.oracle("5.1"):
+            await world.until(lambda: bool(world.commits) and bool(1 // 0))
+
+    async def lasting(world: World) -> None:
+        world.process("w", worker)
+        await body(world)
+
+    assert run(lasting).error == "the scenario raised ZeroDivisionError('integer division or modulo by zero')"
+
+
+def test_a_watcher_that_raises_is_told_no_more_and_makes_the_run_no_evidence(run: Runs) -> None:
+    class Broken:
+        violated = False
+        told = 0
+
+        def open_until_us(self) -> int:
+            return 0
+
+        def on_commit(self, commit: object) -> None:
+            self.told += 1
+            raise KeyError("x")
+
+        def on_boot(self, booted: object) -> None:
+            pass
+
+        on_end = on_local = on_fault = on_boot
+
+    broken = Broken()
+
+    async def body(world: World) -> None:
+        await world.provider.enqueue_for_worker(item(1))
+        await world.provider.enqueue_for_worker(item(2))
+
+    result = run(body, watchers=lambda view: (broken,))
+    assert broken.told == 1
+    assert result.error == "Broken.on_commit raised KeyError('x')" and not result.counts
+
+
+def test_time_runs_on_until_the_last_timed_obligation_is_over(run: Runs) -> None:
+    """Design idea 10: after the body, no faults, and time until every open bound has passed."""
+
+    class Obliged:
+        violated = False
+
+        def open_until_us(self) -> int:
+            return 5_000_000
+
+        def on_boot(self, booted: object) -> None:
+            pass
+
+        on_commit = on_end = on_local = on_fault = on_boot
+
+    ticks: list[int] = []
+
+    async def ticking(process: Process) -> None:
+        while True:
+            await asyncio.sleep(2)
+            ticks.append(process.boot)
+
+    async def body(world: World) -> None:
+        world.process("w", ticking)
+
+    result = run(body, watchers=lambda view: (Obliged(),))
+    assert result.virtual_us == 5_000_000 and result.counts
+    assert len(ticks) == 2
 
 
 def test_a_process_that_an_exception_ends_is_a_failure(run: Runs) -> None:
