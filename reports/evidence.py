@@ -1,0 +1,397 @@
+"""Evidence: what a campaign has seen, as data that can be written down and merged.
+
+Everything here adds up the same way in any order, so the evidence of a campaign does not depend on how its
+schedules were dealt out to processes: schedules are kept by the fingerprint of their commits, and two runs
+that made the same commits are one schedule. What a run may be evidence *for* is decided in `coverage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import msgspec
+
+EVERY_PROVIDER: Final = "*"
+"""The provider of what does not depend on one: a unit scenario, a defect planted in the runtime."""
+
+SCENARIO_RULE: Final = "scenario"
+"""The rule broken by an assertion outside every oracle of a scenario."""
+
+CheckOutcome = Literal["held", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioInfo:
+    """What a scenario says of itself. `covers` names rows and clauses, `faults` kinds and their budgets."""
+
+    name: str
+    title: str
+    covers: tuple[str, ...]
+    workers: int
+    faults: Mapping[str, int] = field(default_factory=dict)
+    situations: tuple[str, ...] = ()
+    level: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A broken rule (an invariant or a row): why, in which schedule, and the file of its trace, if any."""
+
+    rule: str
+    message: str
+    schedule: int
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleResult:
+    """One run of a scenario on a provider, as the campaign reports it.
+
+    Attributes:
+        schedule: its number in the campaign.
+        fingerprint: names its sequence of commits.
+        situations: those that monitors recognised in it.
+        asserted: the rows whose oracle was asserted and held.
+        held, unknown: the rules whose monitor ended with that verdict.
+        breaches: the rules that were broken.
+        faults: how many struck, by kind.
+        cut_off: the limit that ended it early; error: what went wrong outside every rule. With either the
+            run is evidence for nothing, but for what it broke.
+        virtual_us: virtual time, microseconds.
+    """
+
+    scenario: str
+    provider: str
+    schedule: int
+    fingerprint: str
+    situations: tuple[str, ...] = ()
+    asserted: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    breaches: tuple[Breach, ...] = ()
+    faults: Mapping[str, int] = field(default_factory=dict)
+    steps: int = 0
+    virtual_us: int = 0
+    cut_off: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleFacts:
+    """What one distinct schedule showed: sorted names, each once."""
+
+    situations: tuple[str, ...] = ()
+    asserted: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def united(self, other: ScheduleFacts) -> ScheduleFacts:
+        """What either of two runs with the same commits showed; a doubt in one is a doubt."""
+        if self == other:
+            return self
+        unknown = _united(self.unknown, other.unknown)
+        return ScheduleFacts(
+            situations=_united(self.situations, other.situations),
+            asserted=_united(self.asserted, other.asserted),
+            held=tuple(rule for rule in _united(self.held, other.held) if rule not in unknown),
+            unknown=unknown,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvidence:
+    """All runs of one scenario on one provider.
+
+    `schedules` maps fingerprints to facts, of the runs that count; `broken` counts the runs that broke a
+    rule, `breaches` keeps for each rule the one with the lowest number, `errors` likewise the first error.
+    """
+
+    scenario: str
+    provider: str
+    run_count: int = 0
+    cut_off_count: int = 0
+    schedules: Mapping[str, ScheduleFacts] = field(default_factory=dict)
+    broken: Mapping[str, int] = field(default_factory=dict)
+    breaches: tuple[Breach, ...] = ()
+    error_count: int = 0
+    first_error: tuple[int, str] | None = None
+    first_cut_off: tuple[int, str] | None = None
+    faults: Mapping[str, int] = field(default_factory=dict)
+    step_count: int = 0
+    virtual_us: int = 0
+
+    def situations(self) -> dict[str, int]:
+        """In how many distinct schedules each situation was reached."""
+        return _counted(facts.situations for facts in self.schedules.values())
+
+    def asserted(self, situations: Iterable[str] = ()) -> dict[str, int]:
+        """In how many distinct schedules each row was asserted while all these situations had occurred."""
+        needed = frozenset(situations)
+        return _counted(
+            facts.asserted for facts in self.schedules.values() if needed.issubset(facts.situations)
+        )
+
+    def held(self) -> dict[str, int]:
+        """In how many distinct schedules each monitor found its rule to hold."""
+        return _counted(facts.held for facts in self.schedules.values())
+
+    def unknown(self) -> dict[str, int]:
+        """In how many distinct schedules each monitor could not tell."""
+        return _counted(facts.unknown for facts in self.schedules.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """A conformance check of the provider contract on one provider. `reason` says why not `held`."""
+
+    id: str
+    provider: str
+    outcome: CheckOutcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """A planted defect and what caught it.
+
+    Attributes:
+        defect: its name.
+        title: what it changes, in a sentence.
+        rows: the rows it is aimed at.
+        provider: what it was planted in or run on; `EVERY_PROVIDER` if it is in the runtime.
+        scenario: where it was caught; None if by a conformance check.
+        rule: the rule that caught it: a row, an invariant or a check; None if it got away.
+        schedules: how many it took.
+        fingerprint: of code and specification then; one that differs from now is worth nothing.
+    """
+
+    defect: str
+    title: str = ""
+    rows: tuple[str, ...]
+    provider: str
+    scenario: str | None = None
+    rule: str | None = None
+    schedules: int = 0
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything a campaign has seen, ordered by name. Merge with `merged`."""
+
+    fingerprint: str
+    providers: tuple[str, ...] = ()
+    scenarios: tuple[ScenarioInfo, ...] = ()
+    runs: tuple[RunEvidence, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    kills: tuple[Kill, ...] = ()
+    interrupted: bool = False
+
+
+class Tally:
+    """Adds up runs as they come; `evidence` at any time."""
+
+    def __init__(self, fingerprint: str, providers: Iterable[str]) -> None:
+        self._start = Evidence(fingerprint=fingerprint, providers=tuple(sorted(set(providers))))
+        self._scenarios: list[ScenarioInfo] = []
+        self._checks: list[CheckResult] = []
+        self._kills: list[Kill] = []
+        self._runs: dict[tuple[str, str], _RunTally] = {}
+
+    def know(self, *scenarios: ScenarioInfo) -> None:
+        """These scenarios exist, run or not."""
+        self._scenarios.extend(scenarios)
+
+    def add(self, *results: ScheduleResult) -> None:
+        """These runs were made; each run of a campaign is added once."""
+        for result in results:
+            key = (result.scenario, result.provider)
+            tally = self._runs.get(key)
+            if tally is None:
+                tally = self._runs[key] = _RunTally(*key)
+            tally.add(result)
+
+    def check(self, *results: CheckResult) -> None:
+        """These conformance checks were made."""
+        self._checks.extend(results)
+
+    def kill(self, *kills: Kill) -> None:
+        """These defects were hunted."""
+        self._kills.extend(kills)
+
+    def evidence(self) -> Evidence:
+        """What has come together so far."""
+        return merged(
+            replace(
+                self._start,
+                scenarios=tuple(self._scenarios),
+                checks=tuple(self._checks),
+                kills=tuple(self._kills),
+                runs=tuple(tally.evidence() for tally in self._runs.values()),
+            )
+        )
+
+
+class _RunTally:
+    """The sums of one scenario on one provider while they grow."""
+
+    def __init__(self, scenario: str, provider: str) -> None:
+        self._sum = RunEvidence(scenario=scenario, provider=provider)
+        self._schedules: dict[str, ScheduleFacts] = {}
+        self._facts: dict[ScheduleFacts, ScheduleFacts] = {}  # most schedules show the same: keep one object
+
+    def add(self, result: ScheduleResult) -> None:
+        counts = result.cut_off is None and result.error is None
+        if counts:
+            facts = ScheduleFacts(
+                situations=_united(result.situations),
+                asserted=_united(result.asserted),
+                held=_united(result.held),
+                unknown=_united(result.unknown),
+            )
+            before = self._schedules.get(result.fingerprint, facts)
+            united = before.united(facts)
+            self._schedules[result.fingerprint] = self._facts.setdefault(united, united)
+        one = RunEvidence(
+            scenario=result.scenario,
+            provider=result.provider,
+            run_count=1,
+            cut_off_count=int(result.cut_off is not None),
+            first_cut_off=None if result.cut_off is None else (result.schedule, result.cut_off),
+            error_count=int(result.error is not None),
+            first_error=None if result.error is None else (result.schedule, result.error),
+            broken=dict.fromkeys((breach.rule for breach in result.breaches), 1),
+            breaches=result.breaches,
+            faults=result.faults,
+            step_count=result.steps,
+            virtual_us=result.virtual_us,
+        )
+        self._sum = _merged_runs(self._sum, one)
+
+    def evidence(self) -> RunEvidence:
+        return replace(self._sum, schedules=dict(self._schedules))
+
+
+def merged(*parts: Evidence) -> Evidence:
+    """The evidence of several parts of one campaign; the same in whatever order they come.
+
+    Raises ValueError without any, or if they were made with different code or specification.
+    """
+    if not parts:
+        raise ValueError("there is no evidence to merge; give at least one part")
+    fingerprints = sorted({part.fingerprint for part in parts})
+    if len(fingerprints) > 1:
+        raise ValueError(f"evidence of different code cannot be merged: {', '.join(fingerprints)}")
+    runs: dict[tuple[str, str], RunEvidence] = {}
+    for part in parts:
+        for run in part.runs:
+            key = (run.scenario, run.provider)
+            runs[key] = _merged_runs(runs[key], run) if key in runs else run
+    scenarios = {info.name: info for part in parts for info in part.scenarios}
+    return Evidence(
+        fingerprint=fingerprints[0],
+        providers=_united(*(part.providers for part in parts)),
+        scenarios=tuple(scenarios[name] for name in sorted(scenarios)),
+        runs=tuple(_ordered(runs[key]) for key in sorted(runs)),
+        checks=_worst_checks(check for part in parts for check in part.checks),
+        kills=_first_kills(kill for part in parts for kill in part.kills),
+        interrupted=any(part.interrupted for part in parts),
+    )
+
+
+def encode_evidence(evidence: Evidence) -> bytes:
+    """Its JSON, equal for equal evidence."""
+    return msgspec.json.encode(evidence, order="sorted")
+
+
+def decode_evidence(content: bytes) -> Evidence:
+    """Evidence from its JSON. Raises ValueError if it is not."""
+    try:
+        return msgspec.json.decode(content, type=Evidence)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"this is no evidence of a campaign: {error}") from None
+
+
+def _merged_runs(one: RunEvidence, other: RunEvidence) -> RunEvidence:
+    schedules = dict(one.schedules)
+    for fingerprint, facts in other.schedules.items():
+        schedules[fingerprint] = schedules.get(fingerprint, facts).united(facts)
+    return RunEvidence(
+        scenario=one.scenario,
+        provider=one.provider,
+        run_count=one.run_count + other.run_count,
+        cut_off_count=one.cut_off_count + other.cut_off_count,
+        first_cut_off=_first(one.first_cut_off, other.first_cut_off),
+        schedules=schedules,
+        broken=_summed(one.broken, other.broken),
+        breaches=_first_breaches(*one.breaches, *other.breaches),
+        error_count=one.error_count + other.error_count,
+        first_error=_first(one.first_error, other.first_error),
+        faults=_summed(one.faults, other.faults),
+        step_count=one.step_count + other.step_count,
+        virtual_us=one.virtual_us + other.virtual_us,
+    )
+
+
+def _ordered(run: RunEvidence) -> RunEvidence:
+    return replace(
+        run,
+        schedules={key: run.schedules[key] for key in sorted(run.schedules)},
+        broken={key: run.broken[key] for key in sorted(run.broken)},
+        faults={key: run.faults[key] for key in sorted(run.faults)},
+    )
+
+
+def _first_breaches(*breaches: Breach) -> tuple[Breach, ...]:
+    """For each rule the breach with the lowest schedule number; texts break ties, so that order does not."""
+    first: dict[str, Breach] = {}
+    for breach in sorted(breaches, key=lambda found: (found.rule, found.schedule, found.message)):
+        known = first.setdefault(breach.rule, breach)
+        if known.trace is None and (known.schedule, known.message) == (breach.schedule, breach.message):
+            first[breach.rule] = breach
+    return tuple(first.values())
+
+
+_SEVERITY: Final[Mapping[CheckOutcome, int]] = {"failed": 0, "held": 1, "skipped": 2}
+
+
+def _worst_checks(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
+    worst: dict[tuple[str, str], CheckResult] = {}
+    for result in sorted(
+        results, key=lambda made: (made.id, made.provider, _SEVERITY[made.outcome], made.reason)
+    ):
+        worst.setdefault((result.id, result.provider), result)
+    return tuple(worst.values())
+
+
+def _first_kills(kills: Iterable[Kill]) -> tuple[Kill, ...]:
+    """For each defect and provider the quickest catch."""
+    first: dict[tuple[str, str], Kill] = {}
+    order = sorted(
+        kills, key=lambda kill: (kill.defect, kill.provider, kill.rule is None, kill.schedules, str(kill))
+    )
+    for kill in order:
+        first.setdefault((kill.defect, kill.provider), kill)
+    return tuple(first.values())
+
+
+def _united(*groups: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({name for group in groups for name in group}))
+
+
+def _counted(groups: Iterable[tuple[str, ...]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for group in groups:
+        for name in group:
+            counts[name] = counts.get(name, 0) + 1
+    return {name: counts[name] for name in sorted(counts)}
+
+
+def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
+
+
+def _first(one: tuple[int, str] | None, other: tuple[int, str] | None) -> tuple[int, str] | None:
+    return min((found for found in (one, other) if found is not None), default=None)

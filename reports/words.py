@@ -1,0 +1,66 @@
+"""The words of coverage and of verdicts; never just "passed".
+
+A row, clause or invariant has one of six words on each provider, and over all providers the weakest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, get_args
+
+Status = Literal["violated", "missing", "unknown", "unreached", "exercised", "verified"]
+"""Weakest first; `violated` outweighs everything."""
+
+STATUSES: Final[tuple[Status, ...]] = get_args(Status)
+
+MEANINGS: Final[dict[Status, str]] = {
+    "violated": "a run broke it",
+    "missing": "no check has run",
+    "unknown": "every run was cut off, failed, or could not tell",
+    "unreached": "it ran, but the interesting situation never occurred",
+    "exercised": "the situation occurred, the oracle was asserted and held",
+    "verified": "exercised, and a planted defect makes it fail",
+}
+
+
+def weakest(statuses: Iterable[Status]) -> Status:
+    """What several providers come to; `missing` without any."""
+    return min(statuses, key=STATUSES.index, default="missing")
+
+
+def strongest(statuses: Iterable[Status]) -> Status:
+    """What several checks of one thing on one provider come to: the best, unless one is violated."""
+    given = tuple(statuses)
+    return "violated" if "violated" in given else max(given, key=STATUSES.index, default="missing")
+
+
+def is_covered(status: Status) -> bool:
+    """Whether there is evidence that it held."""
+    return status in ("exercised", "verified")
+
+
+def residual_risk(schedules: int) -> float:
+    """The share of schedules that may still break a rule, at 95 % confidence, by the rule of three.
+
+    It supposes that schedules are drawn independently, as the random strategies do; Hanley and Lippman-Hand,
+    "If nothing goes wrong, is everything all right?", 1983.
+    """
+    return min(1.0, 3 / schedules) if schedules else 1.0
+
+
+def verdict(*, violations: int, schedules: int, unknown: int = 0) -> str:
+    """A campaign in words: how many rules are broken, how many schedules were tried, how many were cut off.
+
+    `schedules` are the distinct ones that count, `unknown` the runs that are evidence for nothing.
+    """
+    if violations:
+        return f"violated ({violations} {'rule' if violations == 1 else 'rules'})"
+    cut = f", {unknown} {'run' if unknown == 1 else 'runs'} unknown" if unknown else ""
+    if not schedules:
+        return f"unknown (no schedule counts{cut})"
+    schedule_word = "schedule" if schedules == 1 else "schedules"
+    return f"not found ({schedules} {schedule_word}, residual risk {_percent(residual_risk(schedules))}{cut})"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.2g} %" if share < 1 else "100 %"
