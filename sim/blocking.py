@@ -19,11 +19,12 @@ from holdfast.sim.virtual_time import VirtualTime
 def run_blocking(
     process: Process,
     time: VirtualTime,
-    delays_ms: tuple[int, ...],
+    known_delays_ms: Callable[[], tuple[int, ...]],
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> Future:
     """Run a function of a process as if in a thread; the future is settled when the drawn time is over."""
+    delays_ms = known_delays_ms()
     drawn = process.draw("blocking call", 1 + 2 * len(delays_ms))
     future = Future(loop=process.loop)
     outcome = _Outcome(function, arguments)

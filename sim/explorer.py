@@ -138,7 +138,7 @@ def run_schedule(
         )
     if not scenario.explored:
         raise ConfigurationError(f"scenario {scenario.name} is a {scenario.level} check, it has no schedules")
-    options = scenario.runtime_options()
+    options = scenario.runtime_options
     time = VirtualTime()
     store = factory(time.provider_ms, VirtualIds(0))
     try:
@@ -147,7 +147,7 @@ def run_schedule(
         draws = Draws(strategy, labelled=full)
         chronicle = Chronicle(time, made)
         faults = Faults(scenario.faults if budget is None else budget, options)
-        stage = Stage(store, time, draws, chronicle, faults.delays_ms)
+        stage = Stage(store, time, draws, chronicle, lambda: faults.delays_ms)
         engine = Engine(stage, Misfortunes(stage, faults))
         refused: list[str] = []
         with _undisturbed(), asyncgen_hooks(), guards.installed(), guards.collecting(refused):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Final, Literal, NamedTuple, get_args
 
 from holdfast.core.errors import ConfigurationError
@@ -151,11 +152,18 @@ class Faults:
 
     def __init__(self, budget: FaultBudget, options: RuntimeOptions) -> None:
         self._left = budget.counts()
-        self.delays_ms = delays_of(options)
+        self._kinds: dict[str, list[FaultKind]] = {}  # by operation, as long as nothing is spent
+        self._options = options
+
+    @cached_property
+    def delays_ms(self) -> tuple[int, ...]:
+        """The delays to draw from."""
+        return delays_of(self._options)
 
     def stop(self) -> None:
         """No more faults: the scenario's body has returned."""
         self._left = {}
+        self._kinds = {}
 
     @property
     def over(self) -> bool:
@@ -164,13 +172,16 @@ class Faults:
 
     def kinds_for_call(self, operation: str) -> list[FaultKind]:
         """The kinds that may strike this call, by table order."""
-        return [
-            kind
-            for kind in _AT["commit"]
-            if kind in self._left
-            and (kind != "duplicate" or operation == "ack_work_item")
-            and (kind != "slow_call" or operation not in FETCHES)
-        ]
+        kinds = self._kinds.get(operation)
+        if kinds is None:
+            kinds = self._kinds[operation] = [
+                kind
+                for kind in _AT["commit"]
+                if kind in self._left
+                and (kind != "duplicate" or operation == "ack_work_item")
+                and (kind != "slow_call" or operation not in FETCHES)
+            ]
+        return kinds
 
     def kinds_for_idle(self) -> list[FaultKind]:
         """The kinds that may strike while all is quiet."""
@@ -178,6 +189,7 @@ class Faults:
 
     def spend(self, kind: FaultKind) -> None:
         """One of this kind has struck."""
+        self._kinds = {}
         left = self._left[kind] - 1
         if left:
             self._left[kind] = left

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal, get_args
 
 from holdfast.core.errors import ConfigurationError
@@ -26,7 +27,7 @@ WITH_WORLD: Final[tuple[Level, ...]] = ("runtime", "multi-runtime", "fault")
 ScenarioBody = Callable[..., Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A registered scenario. `module` tells where its body is."""
 
@@ -50,6 +51,7 @@ class Scenario:
         """Whether it runs under many schedules, in a world."""
         return self.level in WITH_WORLD
 
+    @cached_property
     def runtime_options(self) -> RuntimeOptions:
         """The options of its workers: the defaults with the overrides."""
         return RuntimeOptions(**self.options)
@@ -100,7 +102,7 @@ def scenario(
             level=level,
             options=dict(options or {}),
         )
-        made.runtime_options()
+        made.runtime_options  # noqa: B018 - raises for options that cannot be meant
         if register:
             _register(made)
         return made

@@ -46,14 +46,19 @@ class _Program:
 
 
 class Stage:
-    """Processes, enabled steps, and time. `delays_ms` are the durations that blocking calls may take.
+    """Processes, enabled steps, and time. `delays_ms` tells the durations that blocking calls may take.
 
     `complaints` are what asyncio would have logged in a process, `broken` the processes that an exception
     ended: a worker must not be ended so, whatever strikes it.
     """
 
     def __init__(
-        self, store: Store, time: VirtualTime, draws: Draws, chronicle: Chronicle, delays_ms: tuple[int, ...]
+        self,
+        store: Store,
+        time: VirtualTime,
+        draws: Draws,
+        chronicle: Chronicle,
+        delays_ms: Callable[[], tuple[int, ...]],
     ) -> None:
         self.time = time
         self.draws = draws
@@ -220,8 +225,8 @@ class Stage:
         if type(first) is DueTimers and not self._timer_is_due(process):
             process.timers_announced = False  # it was cancelled meanwhile
             return
-        others = [step for step in self.ready if step.process is process and not isinstance(step, Request)]
-        batch = [first]
+        others = [step for step in self.ready if step.process is process and type(step) is not Request]
+        batch: list[Step] = [first]
         if others:
             batch += others[: self.draws.draw("schedule", "together", len(others) + 1)]
         callbacks: Callbacks = []
@@ -266,7 +271,10 @@ class Stage:
             self.deliver(delivery)
 
     def _has_request(self, process: Process) -> bool:
-        return any(step.process is process and type(step) is Request for step in self.ready)
+        for step in self.ready:  # noqa: SIM110 - asked at every answer; a generator costs more than the answer
+            if step.process is process and type(step) is Request:
+                return True
+        return False
 
     def post(self, process: Process, callback: Callable[..., object], *arguments: Any) -> None:
         """Let a process hear something that is no answer, such as a signal; delivered as a step."""

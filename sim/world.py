@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, cast
 
 from holdfast.core.client import Client, OrchestrationStatus
@@ -84,7 +84,7 @@ class World:
     def worker(self, name: str, registry: MakeRegistry, **option_overrides: Any) -> Handle:
         """Start a process that runs a runtime, both dispatchers, until it is told to stop."""
         options = replace(self.options, **option_overrides) if option_overrides else self.options
-        takes_process = bool(inspect.signature(registry).parameters)
+        takes_process = _takes_an_argument(registry)
 
         async def boot(process: Process) -> None:
             made = cast(Any, registry)(process) if takes_process else cast(Any, registry)()
@@ -294,3 +294,8 @@ def _ask(predicate: Callable[[], bool]) -> tuple[bool, Exception | None]:
         return predicate(), None
     except Exception as error:
         return True, error
+
+
+@lru_cache(maxsize=256)
+def _takes_an_argument(make: Callable[..., object]) -> bool:
+    return bool(inspect.signature(make).parameters)

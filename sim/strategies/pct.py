@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Final
 
-from holdfast.sim.strategies.sparse import BLOCK, SparseFaults
+from holdfast.sim.strategies.sparse import BLOCK, SparseFaults, seeded
 from holdfast.traces.choice import Stream, Tape
 
 _FIRST_GUESS: Final = 32
@@ -40,8 +40,8 @@ class Pct:
 
     def begin(self, schedule: int) -> None:
         """Reseed, choose the change points, forget the priorities."""
-        self._random = Random(f"{self.seed}/{schedule}")
-        self._faults.begin(Random(f"{self.seed}/{schedule}/fault"), schedule)
+        self._random = seeded(self.seed, schedule, 0)
+        self._faults.begin(seeded(self.seed, schedule, 1), schedule)
         if schedule // BLOCK != self._block:
             self._block = schedule // BLOCK
             self._length = _FIRST_GUESS

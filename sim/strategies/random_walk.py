@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from holdfast.sim.strategies.sparse import SparseFaults
+from holdfast.sim.strategies.sparse import SparseFaults, seeded
 from holdfast.traces.choice import Stream, Tape
 
 
@@ -21,8 +21,8 @@ class RandomWalk:
 
     def begin(self, schedule: int) -> None:
         """Reseed."""
-        self._random = Random(f"{self.seed}/{schedule}")
-        self._faults.begin(Random(f"{self.seed}/{schedule}/fault"), schedule)
+        self._random = seeded(self.seed, schedule, 0)
+        self._faults.begin(seeded(self.seed, schedule, 1), schedule)
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
         """A uniform step, a sparse fault, a value."""

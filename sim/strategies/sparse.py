@@ -25,6 +25,11 @@ _STRIKES_MAX: Final = 3
 """Faults one run strikes at most; budgets usually are smaller still."""
 
 
+def seeded(seed: int, schedule: int, purpose: int) -> Random:
+    """A generator for one purpose of one schedule; the same on every Python."""
+    return Random((seed << 40) + (schedule << 8) + purpose)
+
+
 class SparseFaults:
     """The fault stream of a random strategy. Detail draws (sites with a dot) are uniform."""
 

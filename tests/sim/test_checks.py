@@ -97,7 +97,7 @@ def test_each_fault_is_in_the_table_with_what_it_may_cause() -> None:
 
 
 def test_delays_lie_just_beyond_what_matters() -> None:
-    options = scenario(covers=["1"], register=False)(_nothing).runtime_options()
+    options = scenario(covers=["1"], register=False)(_nothing).runtime_options
     assert delays_of(options) == (26_000, 31_000, 301_000, 601_000, 1_201_000)
 
 

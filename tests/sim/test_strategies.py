@@ -95,7 +95,7 @@ def test_pct_moves_the_actor_of_the_highest_priority_until_a_change_point() -> N
             other.offer(["a", "b", "c"])
             moved.append(other.choose("schedule", "step", 3))
         changing.add(len(set(moved)))
-    assert changing == {1, 2, 3}
+    assert {2, 3} <= changing <= {1, 2, 3}, "at most depth - 1 changes"
 
 
 def test_a_tape_replays_and_is_boring_beyond_its_end() -> None:
