@@ -1,0 +1,44 @@
+"""INV-28 Lease cover.
+
+For every attempt in flight on w for s, from delivery to its final provider call, w holds a lease on s, or
+has lost it and signalled that attempt, or gives the item back under SS-14.16.
+"""
+
+from __future__ import annotations
+
+from holdfast.core.observe import HandlerStarted, LeaseEnded
+from holdfast.properties.monitors.monitor import Monitor, on
+from holdfast.traces.record import Local
+
+
+class LeaseCover(Monitor):
+    """INV-28. Judged where it matters: when a handler starts, and when a lease ends under a running one."""
+
+    id = "INV-28"
+    title = "Lease cover"
+
+    @on(HandlerStarted)
+    def started(self, local: Local) -> None:
+        """A handler of a session starts under a lease."""
+        event = local.event
+        assert isinstance(event, HandlerStarted)
+        if event.session_id is None:
+            return
+        worker = self.ledger.worker(local.process, local.boot)
+        if (event.instance_id, event.session_id) not in worker.leases:
+            self.violate(
+                worker=worker.name(),
+                session=f"{event.instance_id}/{event.session_id}",
+                activity_id=event.activity_id,
+            )
+
+    @on(LeaseEnded)
+    def ended(self, local: Local) -> None:
+        """What still runs under a lease that ended was signalled."""
+        event = local.event
+        assert isinstance(event, LeaseEnded)
+        worker = self.ledger.worker(local.process, local.boot)
+        key = (event.instance_id, event.session_id)
+        for attempt in worker.attempts.values():
+            if attempt.key == key and attempt.running:
+                self.violate(attempt=attempt.name(), session="/".join(key), lease_ended=event.cause)

@@ -1,0 +1,117 @@
+"""The monitors by the id of their rule, in the order of sessions.md section 27."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from holdfast.core.errors import ConfigurationError
+from holdfast.properties.monitors.inv_01_single_winner import SingleWinner
+from holdfast.properties.monitors.inv_02_one_live_owner import OneLiveOwner
+from holdfast.properties.monitors.inv_03_delivery_to_owner import DeliveryToOwner
+from holdfast.properties.monitors.inv_04_plain_fetch_purity import PlainFetchPurity
+from holdfast.properties.monitors.inv_05_owned_only_never_claims import OwnedOnlyNeverClaims
+from holdfast.properties.monitors.inv_06_fifo_per_eligibility import FifoPerEligibility
+from holdfast.properties.monitors.inv_07_stable_rank import StableRank
+from holdfast.properties.monitors.inv_08_item_exclusivity import ItemExclusivity
+from holdfast.properties.monitors.inv_09_attempt_accounting import AttemptAccounting
+from holdfast.properties.monitors.inv_10_no_row_without_open import NoRowWithoutOpenSession
+from holdfast.properties.monitors.inv_11_no_open_without_row import NoOpenSessionWithoutRow
+from holdfast.properties.monitors.inv_12_items_refer_to_rows import ItemsReferToRows
+from holdfast.properties.monitors.inv_13_terminal_emptiness import TerminalEmptiness
+from holdfast.properties.monitors.inv_14_nothing_from_closed_incarnation import NothingFromClosedIncarnation
+from holdfast.properties.monitors.inv_15_no_completion_after_close import NoCompletionAfterClose
+from holdfast.properties.monitors.inv_16_at_most_one_completion import AtMostOneCompletion
+from holdfast.properties.monitors.inv_17_close_accounts_for_everything import CloseAccountsForEverything
+from holdfast.properties.monitors.inv_18_atomic_ack import AtomicAck
+from holdfast.properties.monitors.inv_19_atomic_fetch import AtomicFetch
+from holdfast.properties.monitors.inv_20_expiry_never_lowered import ExpiryNeverLowered
+from holdfast.properties.monitors.inv_21_extension_arithmetic import ExtensionArithmetic
+from holdfast.properties.monitors.inv_22_only_the_named_worker_acts import OnlyTheNamedWorkerActs
+from holdfast.properties.monitors.inv_23_loss_leads_to_signal import LossLeadsToSignal
+from holdfast.properties.monitors.inv_24_no_signal_without_cause import NoSignalWithoutCause
+from holdfast.properties.monitors.inv_26_one_lease_one_renewal import OneLeaseOneRenewal
+from holdfast.properties.monitors.inv_27_capacity import Capacity
+from holdfast.properties.monitors.inv_28_lease_cover import LeaseCover
+from holdfast.properties.monitors.inv_29_idle_release_is_safe import IdleReleaseIsSafe
+from holdfast.properties.monitors.inv_31_work_is_never_dropped import WorkIsNeverDropped
+from holdfast.properties.monitors.inv_32_carry_over_is_invisible import CarryOverIsInvisible
+from holdfast.properties.monitors.inv_33_open_set_from_history import OpenSetFromHistory
+from holdfast.properties.monitors.inv_36_isolation import Isolation
+from holdfast.properties.monitors.inv_37_fenced_acks import FencedAcks
+from holdfast.properties.monitors.inv_38_one_time_source import OneTimeSource
+from holdfast.properties.monitors.inv_40_refused_means_nothing_enqueued import RefusedMeansNothingEnqueued
+from holdfast.properties.monitors.inv_45_ownership_is_kept import OwnershipIsKept
+from holdfast.properties.monitors.inv_47_leases_drain import LeasesDrain
+from holdfast.properties.monitors.monitor import Monitor
+
+_IN_ORDER: Final[tuple[type[Monitor], ...]] = (
+    # 27b. Safety
+    SingleWinner,
+    OneLiveOwner,
+    DeliveryToOwner,
+    PlainFetchPurity,
+    OwnedOnlyNeverClaims,
+    FifoPerEligibility,
+    StableRank,
+    ItemExclusivity,
+    AttemptAccounting,
+    NoRowWithoutOpenSession,
+    NoOpenSessionWithoutRow,
+    ItemsReferToRows,
+    TerminalEmptiness,
+    NothingFromClosedIncarnation,
+    NoCompletionAfterClose,
+    AtMostOneCompletion,
+    CloseAccountsForEverything,
+    AtomicAck,
+    AtomicFetch,
+    ExpiryNeverLowered,
+    ExtensionArithmetic,
+    OnlyTheNamedWorkerActs,
+    LossLeadsToSignal,
+    NoSignalWithoutCause,
+    OneLeaseOneRenewal,
+    Capacity,
+    LeaseCover,
+    IdleReleaseIsSafe,
+    WorkIsNeverDropped,
+    CarryOverIsInvisible,
+    OpenSetFromHistory,
+    Isolation,
+    FencedAcks,
+    OneTimeSource,
+    RefusedMeansNothingEnqueued,
+    # 27c. Liveness and bounds
+    OwnershipIsKept,
+    LeasesDrain,
+)
+
+
+def _by_id(monitors: Iterable[type[Monitor]]) -> dict[str, type[Monitor]]:
+    found: dict[str, type[Monitor]] = {}
+    for monitor in monitors:
+        if monitor.id in found:
+            raise ValueError(f"two monitors have the id {monitor.id}: ids are unique")
+        found[monitor.id] = monitor
+    return found
+
+
+MONITORS: Final[Mapping[str, type[Monitor]]] = _by_id(_IN_ORDER)
+"""Rule id to monitor; each has a `title`."""
+
+
+def selected(rules: Iterable[str] | None) -> tuple[type[Monitor], ...]:
+    """The monitors of these rules, in the order of the specification; all of them for None.
+
+    Raises ConfigurationError for an id that is none, naming those near it.
+    """
+    if rules is None:
+        return _IN_ORDER
+    wanted = dict.fromkeys(rules)
+    for rule in wanted:
+        if rule not in MONITORS:
+            near = ", ".join(get_close_matches(rule, MONITORS)) or ", ".join(MONITORS)
+            raise ConfigurationError(f"no monitor for rule {rule!r}; there are {near}")
+    return tuple(monitor for monitor in _IN_ORDER if monitor.id in wanted)

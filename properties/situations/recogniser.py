@@ -1,0 +1,81 @@
+"""Recogniser: looks for every situation of the table along one run."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from holdfast.properties.ledger.facts import Delivered, Fact
+from holdfast.properties.ledger.ledger import Ledger
+from holdfast.properties.situations.scene import Scene, Situation
+from holdfast.properties.situations.table import SITUATIONS
+from holdfast.traces.record import Commit, Fault, Local
+
+_Lines = list[tuple[str, Situation]]
+
+
+def _by_kind() -> dict[type, _Lines]:
+    lines: dict[type, _Lines] = {}
+    for name, situation in SITUATIONS.items():
+        for kind in situation.kinds:
+            lines.setdefault(kind, []).append((name, situation))
+    return lines
+
+
+_BY_KIND: Final = _by_kind()
+
+
+class Recogniser:
+    """`seen` maps a situation to the position of the commit at which it was first there.
+
+    What has been seen is not looked for again. A recogniser that raises has not recognised anything; what it
+    raised stands in `failed`.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.seen: dict[str, int] = {}
+        self.failed: dict[str, str] = {}
+        self._scene = Scene(ledger)
+        self._sought = dict(_BY_KIND)
+
+    def fact(self, fact: Fact) -> None:
+        """A commit meant this."""
+        kind = type(fact)
+        if kind in self._sought:
+            self._look(kind, fact)
+        if type(fact) is Delivered:
+            self._scene.note(fact)
+
+    def local(self, local: Local) -> None:
+        """A process reported something."""
+        kind = type(local.event)
+        if kind in self._sought:
+            self._look(kind, local)
+
+    def fault(self, fault: Fault) -> None:
+        """A fault strikes; the ledger has not taken it in yet."""
+        if Fault in self._sought:
+            self._look(Fault, fault)
+
+    def outcome(self, commit: Commit) -> None:
+        """A call had another outcome than being answered."""
+        if Commit in self._sought:
+            self._look(Commit, commit)
+
+    def _look(self, kind: type, what: Any) -> None:
+        scene, found = self._scene, False
+        for name, situation in self._sought[kind]:
+            try:
+                if name in self.seen or situation.there(scene, what):
+                    self.seen.setdefault(name, scene.ledger.position)
+                    found = True
+            except Exception as error:
+                self.failed.setdefault(name, f"{type(error).__name__}: {error}")
+                found = True
+        if found:
+            left = [
+                line for line in self._sought[kind] if line[0] not in self.seen and line[0] not in self.failed
+            ]
+            if left:
+                self._sought[kind] = left
+            else:
+                del self._sought[kind]

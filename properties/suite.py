@@ -1,0 +1,181 @@
+"""MonitorSuite: all monitors of a run, and the recognisers of situations, as one watcher.
+
+One ledger takes in each commit and local event; what it means goes to those who listen to it, and to nobody
+else. A monitor that raises says nothing any more: its rule is unknown, with the text of the exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from holdfast.properties.ledger.ledger import Ledger
+from holdfast.properties.monitors.monitor import Listener, Monitor, RowsChanged, WorkChanged
+from holdfast.properties.registry import selected
+from holdfast.properties.situations.recogniser import Recogniser
+from holdfast.properties.timing import Timings, WorkerTiming
+from holdfast.properties.verdict import Holds, Unknown, Verdict, Violated
+from holdfast.traces.failure import Failure
+from holdfast.traces.record import Booted, Commit, Fault, Local, RunEnd
+
+
+class MonitorSuite:
+    """Implements `traces.record.Watcher`.
+
+    Args:
+        store: the live store; its inspection hooks are read, where it has them.
+        timings: by process name; it may grow during the run.
+        rules: ids of the rules to watch; all for None.
+        default: the timing of processes that `timings` does not name.
+    """
+
+    def __init__(
+        self,
+        store: object,
+        timings: Mapping[str, WorkerTiming],
+        rules: Iterable[str] | None = None,
+        *,
+        default: WorkerTiming | None = None,
+    ) -> None:
+        self.ledger = Ledger(store)
+        known = Timings(default, timings)
+        self.monitors: tuple[Monitor, ...] = tuple(kind(self.ledger, known) for kind in selected(rules))
+        self._recogniser = Recogniser(self.ledger)
+        self._listeners: dict[type, list[Listener]] = {}
+        self._timed: list[Monitor] = []
+        self._time_us = 0
+        self._end: RunEnd | None = None
+        self._breaches: list[Violated] = []
+        missing = self.ledger.rows.missing
+        for monitor in self.monitors:
+            monitor.breaches = self._breaches
+            lacking = [hook for hook in monitor.hooks if hook in missing]
+            if lacking:
+                monitor.unknown = f"the store has no inspection hook {', '.join(lacking)}"
+            else:
+                self._enlist(monitor)
+
+    def _enlist(self, monitor: Monitor) -> None:
+        for kind, name in monitor.handlers:
+            self._listeners.setdefault(kind, []).append(getattr(monitor, name))
+        if type(monitor).overdue is not Monitor.overdue:
+            self._timed.append(monitor)
+
+    def _dismiss(self, monitor: Monitor, error: Exception) -> None:
+        monitor.unknown = f"the monitor failed: {type(error).__name__}: {error}"
+        for kind, listeners in self._listeners.items():
+            self._listeners[kind] = [
+                one for one in listeners if getattr(one, "__self__", None) is not monitor
+            ]
+        self._timed = [one for one in self._timed if one is not monitor]
+
+    # --- watching -------------------------------------------------------------------------------------
+
+    def on_commit(self, commit: Commit) -> None:
+        """See Watcher."""
+        ledger = self.ledger
+        if commit.time_us != self._time_us:
+            self._pass_time(commit.time_us)
+        fact = ledger.commit(commit)
+        if fact is not None and ledger.unsure is None:
+            self._tell(type(fact), fact)
+            if ledger.rows.changed:
+                self._tell(RowsChanged, fact)
+            if ledger.rows.work_changed:
+                self._tell(WorkChanged, fact)
+            self._recogniser.fact(fact)
+        if commit.outcome != "answered":
+            self._recogniser.outcome(commit)
+
+    def on_local(self, local: Local) -> None:
+        """See Watcher."""
+        if local.time_us != self._time_us:
+            self._pass_time(local.time_us)
+        kind = type(local.event)
+        self.ledger.local(local)
+        if kind in self._listeners:
+            self._tell(kind, local)
+        self._recogniser.local(local)
+
+    def on_fault(self, fault: Fault) -> None:
+        """See Watcher."""
+        if fault.time_us != self._time_us:
+            self._pass_time(fault.time_us)
+        self._recogniser.fault(fault)
+        self.ledger.fault(fault)
+        self._tell(Fault, fault)
+
+    def on_boot(self, booted: Booted) -> None:
+        """See Watcher."""
+        if booted.time_us != self._time_us:
+            self._pass_time(booted.time_us)
+        self.ledger.booted(booted)
+
+    def on_end(self, end: RunEnd) -> None:
+        """See Watcher. What was due by now and did not happen is overdue."""
+        self._end = end
+        self.ledger.time_us = end.time_us
+        if end.cut_off is None:
+            self._pass_time(end.time_us + 1)
+
+    def _tell(self, kind: type, what: Any) -> None:
+        for listener in self._listeners.get(kind, ()):
+            try:
+                listener(what)
+            except Exception as error:
+                self._dismiss(listener.__self__, error)  # type: ignore[attr-defined]
+
+    def _pass_time(self, time_us: int) -> None:
+        self._time_us = time_us
+        for monitor in self._timed:
+            if monitor.due_us < time_us:
+                try:
+                    monitor.overdue(time_us)
+                except Exception as error:
+                    self._dismiss(monitor, error)
+
+    # --- what came of it ------------------------------------------------------------------------------
+
+    @property
+    def violated(self) -> bool:
+        """Whether a rule is already broken."""
+        return bool(self._breaches)
+
+    def open_until_us(self) -> int:
+        """See Watcher."""
+        return max((monitor.latest_due_us() for monitor in self._timed), default=0)
+
+    @property
+    def situations(self) -> Mapping[str, int]:
+        """The situations that occurred, each with the number of commits before it first did."""
+        return self._recogniser.seen
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What each rule says of the run, in the order of the specification."""
+        return [self._verdict(monitor) for monitor in self.monitors]
+
+    def _verdict(self, monitor: Monitor) -> Verdict:
+        if monitor.violation is not None:
+            return monitor.violation
+        unknown = monitor.unknown or self.ledger.unsure
+        if unknown is not None:
+            return Unknown(monitor.id, unknown)
+        if self._end is None:
+            return Unknown(monitor.id, "the run is not over")
+        if self._end.cut_off is not None:
+            return Unknown(monitor.id, f"the run was cut off: {self._end.cut_off}")
+        return Holds(monitor.id)
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """What is broken, in order; written out here and nowhere earlier."""
+        titles = {monitor.id: monitor.title for monitor in self.monitors}
+        return [
+            Failure(one.rule, f"{titles[one.rule]}: {_told(one)}", one.position, one.time_us)
+            for one in self._breaches
+        ]
+
+
+def _told(violated: Violated) -> str:
+    return ", ".join(f"{name}={value}" for name, value in violated.witness.items())
