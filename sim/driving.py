@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import _set_running_loop
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from holdfast.sim.errors import ProviderSuspended
 from holdfast.sim.loop import Loop
 
 
-def drive(coroutine: Coroutine[Any, Any, Any], operation: str, loop: Loop) -> Any:
+@contextmanager
+def store_loop_running(loop: Loop) -> Iterator[None]:
+    """Between turns the store's loop is the running one: it runs the blocking work of provider calls inline.
+
+    Once for a whole run, because asking the machine which loop runs costs more than a commit's bookkeeping.
+    """
+    _set_running_loop(loop)
+    try:
+        yield
+    finally:
+        _set_running_loop(None)
+
+
+def drive(coroutine: Coroutine[Any, Any, Any], operation: str) -> Any:
     """The result of a provider call, which may wait for nothing but `run_in_executor`.
 
-    `loop` stands in as the running loop meanwhile; it runs such functions inline. Raises what the call
-    raises, and ProviderSuspended, naming the await, if it waits for anything else.
+    Raises what the call raises, and ProviderSuspended, naming the await, if it waits for anything else.
     """
-    before = asyncio._get_running_loop()
-    _set_running_loop(loop)
     try:
         coroutine.send(None)
     except StopIteration as finished:
         return finished.value
-    finally:
-        _set_running_loop(before)
     awaited = _innermost(coroutine)
     coroutine.close()
     raise ProviderSuspended(

@@ -13,7 +13,6 @@ from holdfast.core.errors import ProviderError
 from holdfast.sim.driving import drive
 from holdfast.sim.errors import SimulationError
 from holdfast.sim.gate import behind
-from holdfast.sim.loop import Loop
 from holdfast.sim.misfortune import Misfortunes
 from holdfast.sim.stage import Stage
 from holdfast.sim.steps import FETCHES, Request, settle
@@ -26,7 +25,6 @@ class Engine:
     def __init__(self, stage: Stage, misfortunes: Misfortunes) -> None:
         self.stage = stage
         self.misfortunes = misfortunes
-        self.store_loop = Loop("the store", stage.time)
         self._draw = stage.draws.draw
         self._faults = misfortunes.faults
 
@@ -133,7 +131,7 @@ class Engine:
         operation = request.operation
         try:
             method = behind(request.process.store, operation)
-            return drive(method(**request.effective_arguments()), operation, self.store_loop), None, None
+            return drive(method(**request.effective_arguments()), operation), None, None
         except ProviderError as error:
             return None, error, error
         except SimulationError:

@@ -18,7 +18,7 @@ from holdfast.sim import guards
 from holdfast.sim.bench import Factory
 from holdfast.sim.chronicle import Chronicle
 from holdfast.sim.draws import Draws
-from holdfast.sim.driving import drive
+from holdfast.sim.driving import drive, store_loop_running
 from holdfast.sim.engine import Engine
 from holdfast.sim.errors import SimulationError
 from holdfast.sim.faults import FaultBudget, Faults
@@ -150,7 +150,13 @@ def run_schedule(
         stage = Stage(store, time, draws, chronicle, lambda: faults.delays_ms)
         engine = Engine(stage, Misfortunes(stage, faults))
         refused: list[str] = []
-        with _undisturbed(), asyncgen_hooks(), guards.installed(), guards.collecting(refused):
+        with (
+            _undisturbed(),
+            asyncgen_hooks(),
+            guards.installed(),
+            guards.collecting(refused),
+            store_loop_running(stage.store_loop),
+        ):
             run = _Running(engine, World(stage, store, options, scenario.body), limits or Limits())
             try:
                 run.to_the_end()
@@ -318,8 +324,6 @@ def _digest(engine: Engine, store: Store) -> str:
     provider = store.open()
     for instance in sorted(chronicle.executions):
         for execution_id in range(1, chronicle.executions[instance] + 1):
-            history = drive(
-                provider.read_with_execution(instance, execution_id), "read_with_execution", engine.store_loop
-            )
+            history = drive(provider.read_with_execution(instance, execution_id), "read_with_execution")
             made.history(instance, execution_id, history)
     return made.hexdigest()

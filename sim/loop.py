@@ -42,20 +42,23 @@ Blocking = Callable[[Callable[..., Any], tuple[Any, ...]], asyncio.Future[Any]]
 class Loop(RefusingLoop):
     """An asyncio event loop for one simulated process.
 
-    `offset_us` is where its monotonic clock stood at virtual time 0. `complaints` are what asyncio would have
-    logged: exceptions nobody retrieved, callbacks that raised.
+    `offset_us` is where its monotonic clock stood at virtual time 0. `resting` is what counts as the running
+    loop between its turns: the store's, for the calls that commit there. `complaints` are what asyncio would
+    have logged: exceptions nobody retrieved, callbacks that raised.
     """
 
     # asyncio asks at every new future: a C callable that answers False costs least
     get_debug: Any = bool
 
-    def __init__(self, name: str, time: VirtualTime, *, offset_us: int = 0) -> None:
+    def __init__(
+        self, name: str, time: VirtualTime, *, offset_us: int = 0, resting: Loop | None = None
+    ) -> None:
         self.name = name
+        self._resting = resting
         self.offset_us = offset_us
         self.numbers = itertools.count(1)
         self.complaints: list[str] = []
         self.blocking: Blocking | None = None
-        self.in_provider = False
         self._time = time
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...], Context]] = deque()
         self._timers: list[tuple[int, int, Timer]] = []
@@ -103,7 +106,7 @@ class Loop(RefusingLoop):
                         " look for a loop around asyncio.sleep(0) or a future that is already done"
                     )
         finally:
-            _set_running_loop(None)
+            _set_running_loop(self._resting)
             self.call_soon = self._foreign_call_soon
 
     def next_due_us(self) -> int | None:
@@ -233,10 +236,10 @@ class Loop(RefusingLoop):
     # --- blocking work --------------------------------------------------------------------------------
 
     def run_in_executor(self, executor: Any, func: Callable[[*_Ts], Any], *args: *_Ts) -> Any:
-        """Run a blocking function inline: a provider's within its call, another as the tape decides."""
+        """Run a blocking function inline: on the store's loop at once, in a process as the tape decides."""
         if self._dead:
             self._fenced()
-        if not self.in_provider and self.blocking is not None:
+        if self.blocking is not None:
             return self.blocking(func, args)
         future = Future(loop=self)
         try:

@@ -61,6 +61,7 @@ class Stage:
         delays_ms: Callable[[], tuple[int, ...]],
     ) -> None:
         self.time = time
+        self.store_loop = Loop("the store", time)
         self.draws = draws
         self.chronicle = chronicle
         self.ready: list[Step] = []
@@ -92,7 +93,12 @@ class Stage:
         if not same_identity:
             program.identity = program.boot_count
         line = program.line << 16 | program.boot_count
-        loop = Loop(f"{name}/{program.boot_count}", self.time, offset_us=(1 + line % 1009) * 1_000_000_000)
+        loop = Loop(
+            f"{name}/{program.boot_count}",
+            self.time,
+            offset_us=(1 + line % 1009) * 1_000_000_000,
+            resting=self.store_loop,
+        )
         process = Process(
             name,
             program.boot_count,
