@@ -35,7 +35,7 @@ class State:
         self.instances: dict[str, Instance] = {}
         self.attempts: dict[str, Attempt] = {}  # every delivery, by token
         self.turns: dict[str, Turn] = {}  # by token
-        self.latest_turns: dict[tuple[str, int, str], Turn] = {}  # by process, boot and instance
+        self.turns_out: dict[tuple[str, int, str], list[Turn]] = {}  # by process, boot and instance
         self.book = Book()
         self.by_owner: dict[str, Worker] = {}
         self.position = -1
@@ -74,10 +74,9 @@ class State:
         worker.owner = owner
         self.by_owner[owner] = worker
 
-    def open_at_fetch(self, process: str, boot: int, instance: str) -> tuple[str, ...] | None:
-        """What was open by stored history when this process last fetched a turn of the instance."""
-        turn = self.latest_turns.get((process, boot, instance))
-        return None if turn is None else turn.open
+    def open_at_fetch(self, process: str, boot: int, instance: str) -> list[tuple[str, ...]]:
+        """What was open by stored history when this process fetched the turns it still has."""
+        return [turn.open for turn in self.turns_out.get((process, boot, instance), ())]
 
     # --- instances and items --------------------------------------------------------------------------
 

@@ -24,13 +24,23 @@ def turn_fetched(state: State, commit: Commit, arguments: Arguments, ok: bool) -
     instance.lock_until = state.now + arguments["lock_timeout"]
     out = Turn(instance, tuple(turn.item.messages))
     state.turns[turn.token] = out
-    state.latest_turns[commit.process, commit.boot, instance.id] = out
+    state.turns_out.setdefault((commit.process, commit.boot, instance.id), []).append(out)
     return facts.TurnFetched(instance, turn, state.worker(commit.process, commit.boot))
+
+
+def _is_over(state: State, commit: Commit, turn: Turn) -> None:
+    """Whoever had the turn has disposed of it, with or without success."""
+    out = state.turns_out.get((commit.process, commit.boot, turn.instance.id))
+    if out is not None and turn in out:
+        out.remove(turn)
 
 
 def turn_given_back(state: State, commit: Commit, arguments: Arguments, ok: bool) -> None:
     turn = state.turns.get(arguments["token"])
-    if ok and turn is not None and turn.instance.lock_token == arguments["token"]:
+    if turn is None:
+        return
+    _is_over(state, commit, turn)
+    if ok and turn.instance.lock_token == arguments["token"]:
         turn.instance.lock_token = None
 
 
@@ -44,6 +54,8 @@ def acked(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     token = arguments["token"]
     worker = state.worker(commit.process, commit.boot)
     turn = state.turns.get(token)
+    if turn is not None:
+        _is_over(state, commit, turn)
     if not ok:
         return facts.AckRejected(None if turn is None else turn.instance, worker)
     events = arguments["history_delta"]

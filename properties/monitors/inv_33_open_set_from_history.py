@@ -23,10 +23,10 @@ class OpenSetFromHistory(Monitor):
         event = local.event
         assert isinstance(event, TurnEnded)
         stored = self.ledger.open_at_fetch(local.process, local.boot, event.instance_id)
-        if stored is not None and sorted(event.open_sessions) != sorted(stored):
+        if stored and all(sorted(event.open_sessions) != sorted(one) for one in stored):
             self.violate(
                 instance=event.instance_id,
                 execution_id=event.execution_id,
                 open_in_engine=list(event.open_sessions),
-                open_by_history=list(stored),
+                open_by_history=[list(one) for one in stored],
             )
