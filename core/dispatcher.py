@@ -11,7 +11,7 @@ from holdfast.core.begin import AbandonFor, Consume, DispatchPolicy, Poisoned, R
 from holdfast.core.clock import Clock
 from holdfast.core.crew import Crew
 from holdfast.core.errors import ProviderError
-from holdfast.core.events import OrchestrationStarted
+from holdfast.core.events import OrchestrationStarted, SubOrchestrationScheduled
 from holdfast.core.ids import LockToken, Micros, Millis
 from holdfast.core.observe import Logged, Observer, TurnEnded
 from holdfast.core.options import Timing, in_micros
@@ -64,6 +64,7 @@ class Dispatcher:
         for index in range(slot_count):
             slot = _Slot(Pace(self._clock, self._timing.min_poll))
             slot.task = self._crew.start(self._run(slot), name=f"orch-{index}-{runtime_id}")
+            slot.task.add_done_callback(lambda _: self._on_change())
             self._slots.append(slot)
 
     def stop(self) -> None:
@@ -81,13 +82,10 @@ class Dispatcher:
     # --- a slot ---------------------------------------------------------------------------------------
 
     async def _run(self, slot: _Slot) -> None:
-        try:
-            while not self._stopping:
-                fetched = await self._next(slot)
-                if fetched is not None:
-                    await self._process(fetched)
-        finally:
-            self._on_change()
+        while not self._stopping:
+            fetched = await self._next(slot)
+            if fetched is not None:
+                await self._process(fetched)
 
     async def _next(self, slot: _Slot) -> FetchedTurn | None:
         """One fetch, and the pause after a fruitless one; None as well when the slot is to stop."""
@@ -167,7 +165,6 @@ class Dispatcher:
             self._observer.notify(
                 TurnEnded(turn.instance, turn.execution_id, commit.open_sessions, commit.outcome)
             )
-        self._write(result.log)
         self._write(commit.log)
         await self._acknowledge(commit, token, turn=turn)
 
@@ -195,7 +192,7 @@ class Dispatcher:
             # a moment. Only the former may fail the instance (RT-5.36), so ask once more.
             error = await self._stored(commit, token)
         if error is None:
-            self._write(commit.log_committed)
+            self._committed(commit)
             return
         if not error.retryable and turn is not None and await self._still_held(token):
             record = acknowledgement_failed(
@@ -203,7 +200,7 @@ class Dispatcher:
             )
             if await self._stored(record, token) is None:
                 self._write(record.log)
-                self._write(record.log_committed)
+                self._committed(record)
                 return
         self._log.warning(
             "Orchestration acknowledgement failed, abandoning",
@@ -211,6 +208,20 @@ class Dispatcher:
             error=str(error),
         )
         await self._abandon(token, delay=ABANDON_AFTER_ACK)
+
+    def _committed(self, commit: TurnCommit) -> None:
+        """Tell what a stored turn has begun and ended, once per stored turn (RT-23.8)."""
+        self._write(commit.log_committed)
+        if self._log.heard and commit.history_delta:
+            kinds = [type(event) for event in commit.history_delta]
+            self._log.debug(
+                "Turn committed",
+                instance_id=commit.history_delta[0].instance_id,
+                execution_id=commit.execution_id,
+                outcome=commit.outcome,
+                started=OrchestrationStarted in kinds,
+                children=kinds.count(SubOrchestrationScheduled),
+            )
 
     async def _stored(self, commit: TurnCommit, token: LockToken) -> ProviderError | None:
         """Acknowledge, repeating retryable errors; None once it is stored (RT-5.33)."""

@@ -16,10 +16,11 @@ ErrorKind = Literal["deadlock", "timeout", "connection", "other"]
 
 
 class Measured(NamedTuple):
-    """One call: what it was, how long it took, and how it failed if it did."""
+    """One call: what it was, how long it took, whether it brought something, and how it failed if it did."""
 
     operation: str
     duration: Micros
+    found: bool
     error: ErrorKind | None
 
 
@@ -50,11 +51,15 @@ class InstrumentedProvider(ForwardingProvider):
         if self._sink is None:
             return await begin()
         sent = self._clock.monotonic_us()
+        found = False
         error: ErrorKind | None = None
         try:
-            return await begin()
+            answer = await begin()
+            found = answer is not None
+            return answer
         except ProviderError as failure:
             error = error_kind(failure)
             raise
         finally:
-            self._sink.measured(Measured(operation, Micros(self._clock.monotonic_us() - sent), error))
+            took = Micros(self._clock.monotonic_us() - sent)
+            self._sink.measured(Measured(operation, took, found, error))

@@ -74,6 +74,7 @@ class Worker:
             worker_id = f"work-{index}-{self._owner}"
             slot = _Slot(worker_id, Pace(self._clock, self._timing.min_poll))
             slot.task = self._crew.start(self._run(slot), name=worker_id)
+            slot.task.add_done_callback(lambda _: self._on_change())
             self._slots.append(slot)
 
     # --- shutdown -------------------------------------------------------------------------------------
