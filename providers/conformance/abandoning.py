@@ -149,6 +149,7 @@ async def abandoned_token_is_dead(fx: Fixture) -> None:
     await fx.provider.abandon_work_item(work.token, delay=LEASE)
     await expect.refused(fx.provider.ack_work_item(work.token, completed()))
     await expect.refused(fx.renew_work(work))
+    await expect.refused(fx.provider.abandon_work_item(work.token))
     fx.clock.advance(LEASE)
     await fx.turn("i")
     await fx.work()

@@ -15,8 +15,8 @@ _LOCK_TIMEOUT = Millis(5_000)
 _SHORT_POLL_THRESHOLD = Millis(100)
 _NO_LATENCY = Millis(0)
 
-START_OF_TIME = Millis(1_700_000_000_000)
-"""What the clock shows when a store is created: an ordinary day, far from 0 and from every limit."""
+START_OF_TIME = Millis(1_700_000_000_123)
+"""What the clock shows when a store is created: an ordinary day, not a whole second."""
 
 
 class SteppedClock:

@@ -50,7 +50,9 @@ async def fetch_session_reclaims_expired_lock(fx: Fixture) -> None:
     """When the owner's lock has lapsed another worker's fetch takes session and row."""
     await fx.put(activity(2, session="s"), activity(3, session="s"))
     await fx.claim("A")
-    fx.clock.advance(LEASE)
+    fx.clock.advance(LEASE - 1)
+    await fx.no_claim("B")
+    fx.clock.advance(1)
     taken = await fx.claim("B")
     expect.equal((taken.item.id, taken.attempt_count), (2, 2), "row and attempt taken over")
     await fx.no_claim("A")

@@ -1,0 +1,99 @@
+"""The SQLite provider passes the whole suite, in memory and on a file (PV-30.7)."""
+
+import asyncio
+import dataclasses
+import itertools
+from pathlib import Path
+
+import apsw
+import pytest
+
+from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.instrumented import InstrumentedProvider, Measured
+from holdfast.core.provider import Provider
+from holdfast.providers.conformance import CHECKS, Factory, run_check
+from holdfast.providers.sqlite import SqliteStore, sqlite_store
+from holdfast.system import SystemClock
+
+
+class Measurements:
+    """Takes note of every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[Measured] = []
+
+    def measured(self, call: Measured) -> None:
+        self.calls.append(call)
+
+
+def measured(provider: Provider) -> Provider:
+    """The metrics wrapper, which must change nothing."""
+    return InstrumentedProvider(provider, clock=SystemClock(), sink=Measurements())
+
+
+IN_MEMORY = Factory(create=sqlite_store, wrap=measured)
+OF_THE_OTHER_FEATURE = """
+CREATE TABLE sessions (
+    session_id TEXT PRIMARY KEY,
+    worker_id TEXT NOT NULL,
+    locked_until INTEGER NOT NULL,
+    last_activity_at INTEGER NOT NULL
+);
+INSERT INTO sessions VALUES ('s', 'A', 1, 1);
+"""
+
+
+class ImplicitFile:
+    """A database file whose session table has the shape of release 0.1.26 (PV-27.1)."""
+
+    def __init__(self, path: Path, clock: ProviderClock, ids: IdSource) -> None:
+        self.path, self.clock, self.ids = path, clock, ids
+        with apsw.Connection(str(path)) as connection:
+            connection.execute(OF_THE_OTHER_FEATURE)
+        connection.close()
+
+    def open(self) -> Provider:
+        return sqlite_store(self.clock, self.ids, path=self.path).open()
+
+    def contents(self) -> object:
+        connection = apsw.Connection(str(self.path))
+        try:
+            tables = list(connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name"))
+            return tables, list(connection.execute("SELECT * FROM sessions"))
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        return None
+
+
+def on_files(folder: Path) -> Factory:
+    """A factory whose every store is a file of its own."""
+    numbers = itertools.count()
+
+    def create(clock: ProviderClock, ids: IdSource) -> SqliteStore:
+        return sqlite_store(clock, ids, path=folder / f"{next(numbers)}.db")
+
+    def implicit(clock: ProviderClock, ids: IdSource) -> ImplicitFile:
+        return ImplicitFile(folder / "implicit.db", clock, ids)
+
+    return Factory(create=create, durable=True, implicit_store=implicit)
+
+
+def holds(factory: Factory, id: str) -> None:
+    result = asyncio.run(run_check(factory, CHECKS[id]))
+    if result.outcome == "skipped":
+        pytest.skip(result.detail)
+    assert result.outcome == "held", f"{id} {CHECKS[id].name}: {result.detail}"
+
+
+@pytest.mark.parametrize("id", CHECKS)
+def test_sqlite_in_memory_holds(id: str) -> None:
+    """PV-30.7, and the clauses that the check's data name."""
+    holds(IN_MEMORY, id)
+
+
+@pytest.mark.parametrize("id", CHECKS)
+def test_sqlite_on_a_file_holds(id: str, tmp_path: Path) -> None:
+    """PV-30.1 to PV-30.9, and the clauses that the check's data name."""
+    holds(dataclasses.replace(on_files(tmp_path), rounds=20), id)
