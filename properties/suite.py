@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from holdfast.core.observe import Logged
 from holdfast.properties.ledger.ledger import Ledger
 from holdfast.properties.monitors.monitor import Listener, Monitor, RowsChanged, WorkChanged
 from holdfast.properties.registry import selected
@@ -27,6 +28,7 @@ class MonitorSuite:
         timings: by process name; it may grow during the run.
         rules: ids of the rules to watch; all for None.
         default: the timing of processes that `timings` does not name.
+        situations: names of the situations to look for; all for None.
     """
 
     def __init__(
@@ -36,11 +38,12 @@ class MonitorSuite:
         rules: Iterable[str] | None = None,
         *,
         default: WorkerTiming | None = None,
+        situations: Iterable[str] | None = None,
     ) -> None:
         self.ledger = Ledger(store)
         known = Timings(default, timings)
         self.monitors: tuple[Monitor, ...] = tuple(kind(self.ledger, known) for kind in selected(rules))
-        self._recogniser = Recogniser(self.ledger)
+        self._recogniser = Recogniser(self.ledger, situations)
         self._listeners: dict[type, list[Listener]] = {}
         self._timed: list[Monitor] = []
         self._time_us = 0
@@ -56,8 +59,13 @@ class MonitorSuite:
                 self._enlist(monitor)
 
     def _enlist(self, monitor: Monitor) -> None:
+        listeners = self._listeners
         for kind, name in monitor.handlers:
-            self._listeners.setdefault(kind, []).append(getattr(monitor, name))
+            listener = getattr(monitor, name)
+            if kind in listeners:
+                listeners[kind].append(listener)
+            else:
+                listeners[kind] = [listener]
         if type(monitor).overdue is not Monitor.overdue:
             self._timed.append(monitor)
 
@@ -89,9 +97,11 @@ class MonitorSuite:
 
     def on_local(self, local: Local) -> None:
         """See Watcher."""
+        kind = type(local.event)
+        if kind is Logged:  # for people: every rule is about something that is told as itself
+            return
         if local.time_us != self._time_us:
             self._pass_time(local.time_us)
-        kind = type(local.event)
         self.ledger.local(local)
         if kind in self._listeners:
             self._tell(kind, local)
@@ -158,7 +168,7 @@ class MonitorSuite:
     def _verdict(self, monitor: Monitor) -> Verdict:
         if monitor.violation is not None:
             return monitor.violation
-        unknown = monitor.unknown or self.ledger.unsure
+        unknown = monitor.unknown or self.ledger.unsure or monitor.undecided()
         if unknown is not None:
             return Unknown(monitor.id, unknown)
         if self._end is None:

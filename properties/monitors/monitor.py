@@ -76,6 +76,10 @@ class Monitor:
     def overdue(self, time_us: int) -> None:
         """`due_us` has passed without its obligation being met."""
 
+    def undecided(self) -> str | None:
+        """Why a run that has ended has not decided the rule; None if it has."""
+        return None
+
     def latest_due_us(self) -> int:
         """The time by which every open obligation must have been met; 0 if none is open."""
         return 0

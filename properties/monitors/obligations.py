@@ -43,6 +43,9 @@ class Obligations(Generic[Subject]):
     def __contains__(self, subject: Subject) -> bool:
         return subject in self._open
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def __iter__(self) -> Iterator[Subject]:
         return iter(tuple(self._open))
 

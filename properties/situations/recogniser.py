@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
+from holdfast.core.errors import ConfigurationError
 from holdfast.properties.ledger.facts import Delivered, Fact
 from holdfast.properties.ledger.ledger import Ledger
 from holdfast.properties.situations.scene import Scene, Situation
@@ -13,15 +16,28 @@ from holdfast.traces.record import Commit, Fault, Local
 _Lines = list[tuple[str, Situation]]
 
 
-def _by_kind() -> dict[type, _Lines]:
+def named(names: Iterable[str]) -> dict[str, Situation]:
+    """These lines of the table. Raises ConfigurationError for a name that is none, naming those near it."""
+    chosen = {}
+    for name in names:
+        if name not in SITUATIONS:
+            near = (
+                ", ".join(get_close_matches(name, SITUATIONS)) or "none, see properties/situations/table.py"
+            )
+            raise ConfigurationError(f"no situation {name!r}; near it: {near}")
+        chosen[name] = SITUATIONS[name]
+    return chosen
+
+
+def _by_kind(situations: Mapping[str, Situation]) -> dict[type, _Lines]:
     lines: dict[type, _Lines] = {}
-    for name, situation in SITUATIONS.items():
+    for name, situation in situations.items():
         for kind in situation.kinds:
             lines.setdefault(kind, []).append((name, situation))
     return lines
 
 
-_BY_KIND: Final = _by_kind()
+_BY_KIND: Final = _by_kind(SITUATIONS)
 
 
 class Recogniser:
@@ -31,11 +47,11 @@ class Recogniser:
     raised stands in `failed`.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, names: Iterable[str] | None = None) -> None:
         self.seen: dict[str, int] = {}
         self.failed: dict[str, str] = {}
         self._scene = Scene(ledger)
-        self._sought = dict(_BY_KIND)
+        self._sought = dict(_BY_KIND) if names is None else _by_kind(named(names))
 
     def fact(self, fact: Fact) -> None:
         """A commit meant this."""
