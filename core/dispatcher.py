@@ -68,8 +68,11 @@ class Dispatcher:
             self._slots.append(slot)
 
     def stop(self) -> None:
-        """Start no further fetch and end those that wait for work; running turns are finished (RT-21.6)."""
+        """Start no further fetch; running turns are finished (RT-21.6)."""
         self._stopping = True
+
+    def unpark(self) -> None:
+        """Cancel the fetches that wait for work; a provider loses nothing by it (PV-23.9)."""
         for slot in self._slots:
             if slot.parked and slot.task is not None:
                 slot.task.cancel()

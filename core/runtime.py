@@ -35,6 +35,10 @@ DUROXIDE_VERSION: Final = "0.1.32"
 SHUTDOWN_TIMEOUT: Final = timedelta(seconds=1)
 """What a shutdown is given if nobody says (RT-21.6)."""
 
+_DRAIN: Final = Micros(50_000)
+"""How long a fetch under way may still bring something before shutdown cancels it: its commit may be done
+and only the answer outstanding, and then cancelling would leave a session claimed for nobody (INV-30)."""
+
 _LAST_CALLS: Final = Micros(1_000_000)
 """Beyond the shutdown timeout: time for the final provider calls of what was aborted at the timeout."""
 
@@ -221,6 +225,9 @@ class Runtime:
             plain_by=Micros(began + allowance),
         )
         await self._until(lambda: not self._worker.holds_session_items)
+        if self._worker.fetching or self._dispatcher.running:
+            await self._clock.sleep_until(Micros(self._clock.monotonic_us() + min(_DRAIN, allowance)))
+        self._dispatcher.unpark()
         self._worker.unpark()
         await self._until(lambda: not self._worker.fetching and not self._worker.holds_session_items)
         self._keeper.release_all(self._handlers.unstopped())
