@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -35,6 +36,8 @@ class Bench:
         self.evidence = evidence
         self._infos = {info.name: info for info in evidence.scenarios}
         self._runs = {(run.scenario, run.provider): run for run in evidence.runs}
+        # Most schedules of a scenario show the same, so facts are counted once and asked often.
+        self._facts = {key: Counter(run.schedules.values()) for key, run in self._runs.items()}
         self._results = {(result.id, result.provider): result for result in evidence.checks}
         self._scenarios: dict[str, list[ScenarioInfo]] = {}
         for info in evidence.scenarios:
@@ -104,8 +107,9 @@ class Bench:
         broken = [run for run in runs if name in run.broken]
         if broken:
             return Judgement("violated", _first_message(broken[0], name))
-        held = sum(run.held().get(name, 0) for run in runs)
-        unknown = sum(run.unknown().get(name, 0) for run in runs)
+        facts = [self._facts[run.scenario, provider] for run in runs]
+        held = sum(count for counted in facts for fact, count in counted.items() if name in fact.held)
+        unknown = sum(count for counted in facts for fact, count in counted.items() if name in fact.unknown)
         telling = sum(self._held_for_rows(run, name, frozenset(rows)) for run in runs)
         if telling:
             killed = any(
@@ -182,10 +186,11 @@ class Bench:
             return 0
         needed = frozenset(info.situations)
         return sum(
-            invariant in facts.held
+            count
+            for facts, count in self._facts[run.scenario, run.provider].items()
+            if invariant in facts.held
             and needed.issubset(facts.situations)
             and not rows.isdisjoint(facts.asserted)
-            for facts in run.schedules.values()
         )
 
 

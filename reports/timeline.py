@@ -232,7 +232,7 @@ def duration(time_us: int) -> str:
         return f"{sign}{time_us / 1000:g} ms"
     seconds, rest = divmod(time_us, 1_000_000)
     if seconds < 600:
-        return f"{sign}{seconds + rest / 1_000_000:g} s"
+        return f"{sign}{round(seconds + rest / 1_000_000, 3):g} s"
     if seconds < 3600:
         return f"{sign}{seconds // 60} min {seconds % 60} s"
     return f"{sign}{seconds // 3600} h {seconds % 3600 // 60} min"

@@ -1,0 +1,129 @@
+"""The summary of a campaign in the terminal, by section of the specification.
+
+Sections without any check are shown as missing, not hidden. Broken rules come first, each with the line to
+copy that runs it again. Colour and width are the console's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from holdfast.reports.coverage import Coverage
+from holdfast.reports.summary import BreachLine, Summary
+from holdfast.reports.timeline import duration
+from holdfast.reports.words import STATUSES, Status
+
+STYLES: Final[dict[Status, str]] = {
+    "verified": "bold green",
+    "exercised": "green",
+    "unreached": "yellow",
+    "unknown": "yellow",
+    "missing": "dim",
+    "violated": "bold red",
+}
+_ALWAYS_SHOWN: Final = ("exercised", "verified", "missing")
+"""Columns of the table that are there even if empty; the others need a count."""
+_UNKNOWN_SHOWN_MAX: Final = 5
+
+
+def print_summary(console: Console, made: Coverage, *, trace_folder: str = "") -> None:
+    """Print the violations, the table by section, and the verdict.
+
+    `trace_folder` is where the traces were written, as the reader would type it.
+    """
+    for line in made.summary.violations:
+        console.print(_violation(line))
+        if line.trace is not None:
+            console.print(Text(f"  {replay_line(line.trace, trace_folder)}"), soft_wrap=True)
+        console.print()
+    console.print(_sections(made))
+    console.print()
+    for text in _totals(made.summary):
+        console.print(text)
+
+
+def replay_line(trace: str, folder: str = "") -> str:
+    """The line to copy that runs a trace again."""
+    path = f"{folder.rstrip('/')}/{trace}" if folder else trace
+    quoted = f"'{path}'" if " " in path else path
+    return f"replay: holdfast replay {quoted}"
+
+
+def _violation(line: BreachLine) -> RenderableType:
+    heading = Text.assemble(("violated ", "bold red"), (line.rule, "bold"), f"  {line.title}")
+    where = f"{line.scenario} on {line.provider}, schedule {line.schedule}"
+    if line.runs > 1:
+        where += f", and in {line.runs - 1} more"
+    return Group(
+        heading, Padding(Text(line.message), (0, 0, 0, 2)), Padding(Text(where, "dim"), (0, 0, 0, 2))
+    )
+
+
+def _sections(made: Coverage) -> Table:
+    groups = [
+        ("all rows", made.summary.rows),
+        ("clauses", made.summary.clauses),
+        ("invariants", made.summary.invariants),
+    ]
+    columns = [
+        status
+        for status in reversed(STATUSES)
+        if status in _ALWAYS_SHOWN or any(counts[status] for _, counts in groups)
+    ]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("", justify="right", no_wrap=True, style="dim", min_width=2)
+    table.add_column("section", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name in ("rows", *columns):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    for section in made.summary.sections:
+        nothing = section.rows["missing"] == sum(section.rows.values())
+        title = Text(section.title, style="dim" if nothing else "")
+        table.add_row(str(section.id), title, *_cells(section.rows, columns))
+    for group, counts in groups:
+        table.add_row("", Text(group, style="bold"), *_cells(counts, columns))
+    return table
+
+
+def _cells(counts: Mapping[Status, int], columns: Sequence[Status]) -> list[Text]:
+    return [
+        Text(str(sum(counts.values()))),
+        *(
+            Text(str(counts[status]), style=STYLES[status]) if counts[status] else Text("·", style="dim")
+            for status in columns
+        ),
+    ]
+
+
+def _totals(summary: Summary) -> list[Text]:
+    lines = []
+    for name, total in summary.providers.items():
+        faults = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in total.faults.items())
+        lines.append(
+            Text.assemble(
+                (f"{'no provider' if name == '*' else name}: ", "bold"),
+                f"{total.schedules} distinct schedules of {total.runs} runs, {total.steps} steps, "
+                f"{duration(total.virtual_us)} of virtual time",
+                f"; faults: {faults}" if faults else "",
+            )
+        )
+    checks = summary.checks
+    if any(checks.values()):
+        told = ", ".join(f"{count} {outcome}" for outcome, count in checks.items() if count)
+        lines.append(Text.assemble(("conformance checks: ", "bold"), told))
+    for reason in summary.unknown[:_UNKNOWN_SHOWN_MAX]:
+        lines.append(Text.assemble(("unknown ", "yellow"), reason))
+    if len(summary.unknown) > _UNKNOWN_SHOWN_MAX:
+        lines.append(
+            Text(f"... and {len(summary.unknown) - _UNKNOWN_SHOWN_MAX} more unknown", style="yellow")
+        )
+    if summary.interrupted:
+        lines.append(Text("interrupted: this is what was found until then", style="yellow"))
+    broken = bool(summary.violations)
+    lines.append(Text.assemble(("verdict: ", "bold"), (summary.verdict, "bold red" if broken else "bold")))
+    return lines
