@@ -42,7 +42,7 @@ def print_summary(console: Console, made: Coverage, *, trace_folder: str = "") -
         if line.trace is not None:
             console.print(Text(f"  {replay_line(line.trace, trace_folder)}"), soft_wrap=True)
         console.print()
-    console.print(_sections(made))
+    console.print(_sections(made, console.width))
     console.print()
     for text in _totals(made.summary):
         console.print(text)
@@ -65,7 +65,7 @@ def _violation(line: BreachLine) -> RenderableType:
     )
 
 
-def _sections(made: Coverage) -> Table:
+def _sections(made: Coverage, width: int) -> Table:
     groups = [
         ("all rows", made.summary.rows),
         ("clauses", made.summary.clauses),
@@ -78,8 +78,10 @@ def _sections(made: Coverage) -> Table:
     ]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("", justify="right", no_wrap=True, style="dim", min_width=2)
-    table.add_column("section", ratio=1, no_wrap=True, overflow="ellipsis")
-    for name in ("rows", *columns):
+    numbers = ("rows", *columns)
+    left = width - len("34 ") - sum(len(name) + 1 for name in numbers) - 1
+    table.add_column("section", width=min(max(left, 12), 60), no_wrap=True, overflow="ellipsis")
+    for name in numbers:
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for section in made.summary.sections:
         nothing = section.rows["missing"] == sum(section.rows.values())
