@@ -27,12 +27,12 @@ class Ledger(State):
             return None
         if operation in _CHANGES_NO_ROW:
             self.rows.stay()
-        else:
-            self.rows.read()
+            return read(self, commit, commit.arguments, commit.error is None)
+        self.rows.read()
         fact = read(self, commit, commit.arguments, commit.error is None)
         if self.unnumbered or self.rows.work_changed:
             self.number_items()
-            self.compare_queue()
+        self.compare_queue()
         if self.rows.changed:
             self.note_lost_sessions()
         return fact

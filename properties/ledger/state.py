@@ -125,7 +125,8 @@ class State:
     def compare_queue(self) -> None:
         """Set the store's rows against the queue by the commits; as a rule they agree at a glance."""
         rows = self.rows.work
-        self.missing, self.strays, self.renumbered = [], [], []
+        if self.missing or self.strays or self.renumbered:
+            self.missing, self.strays, self.renumbered = [], [], []
         if len(rows) == len(self.queue):
             for item, row in zip(self.queue, rows, strict=True):
                 if item.seq != row.seq:
