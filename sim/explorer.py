@@ -49,11 +49,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class StoreView:
-    """What monitors get of a run besides its events: the live store, its clock, the workers' options."""
+    """What monitors get of a run besides its events.
+
+    The live store, for its inspection hooks; its clock; the options workers run with unless they override
+    them; and `workers`, the options by process name, which grows as the scenario starts workers.
+    """
 
     store: Store
     clock: ProviderClock
     options: RuntimeOptions
+    workers: Mapping[str, RuntimeOptions]
 
 
 MakeWatchers = Callable[[StoreView], Sequence[Watcher]]
@@ -142,7 +147,8 @@ def run_schedule(
     time = VirtualTime()
     store = factory(time.provider_ms, VirtualIds(0))
     try:
-        view = StoreView(store, time.provider_ms, options)
+        workers: dict[str, RuntimeOptions] = {}
+        view = StoreView(store, time.provider_ms, options, workers)
         made = tuple(watchers(view))
         draws = Draws(strategy, labelled=full)
         chronicle = Chronicle(time, made)
@@ -157,7 +163,7 @@ def run_schedule(
             guards.collecting(refused),
             store_loop_running(stage.store_loop),
         ):
-            run = _Running(engine, World(stage, store, options, scenario.body), limits or Limits())
+            run = _Running(engine, World(stage, store, options, workers, scenario.body), limits or Limits())
             try:
                 run.to_the_end()
                 digest = _digest(engine, store) if full else None

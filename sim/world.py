@@ -60,8 +60,16 @@ class World:
         suspects: names in the workers' registered code that may leave the simulation, in order of finding.
     """
 
-    def __init__(self, stage: Stage, store: Store, options: RuntimeOptions, body: Body) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        store: Store,
+        options: RuntimeOptions,
+        workers: dict[str, RuntimeOptions],
+        body: Body,
+    ) -> None:
         self.options = options
+        self._workers = workers
         self.failures: list[Failure] = []
         self.asserted: list[str] = []
         self.suspects: dict[Suspect, None] = {}
@@ -84,6 +92,7 @@ class World:
     def worker(self, name: str, registry: MakeRegistry, **option_overrides: Any) -> Handle:
         """Start a process that runs a runtime, both dispatchers, until it is told to stop."""
         options = replace(self.options, **option_overrides) if option_overrides else self.options
+        self._workers[name] = options
         takes_process = _takes_an_argument(registry)
 
         async def boot(process: Process) -> None:
