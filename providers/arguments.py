@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from holdfast.core.codec import encode_event
-from holdfast.core.errors import CodecError, ProviderError
+from holdfast.core.errors import ProviderError
 from holdfast.core.events import StoredEvent
 from holdfast.core.ids import INT63_MAX, Millis
 from holdfast.core.provider import ScheduledActivityIdentifier

@@ -1,0 +1,173 @@
+"""Committing a turn (PV-8).
+
+Everything that can be refused is refused first; what follows cannot fail, and so all of it happens or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from holdfast.core.codec import encode_event, encode_work_item
+from holdfast.core.errors import CodecError, ProviderError
+from holdfast.core.events import CustomStatusUpdated, StoredEvent
+from holdfast.core.ids import LockToken, Millis
+from holdfast.core.provider import TERMINAL_STATUSES, ExecutionMetadata, ScheduledActivityIdentifier
+from holdfast.core.work_items import ActivityExecute, Message, TimerFired, WorkItem, addressee
+from holdfast.providers.memory import affinity, key_values
+from holdfast.providers.memory.tables import ExecutionRecord, InstanceRecord, Tables
+from holdfast.providers.memory.turns import held_lock
+
+OPERATION = "ack_orchestration_item"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusions:
+    """What a turn concluded: the arguments of an acknowledgement besides its token."""
+
+    execution_id: int
+    history_delta: Sequence[StoredEvent]
+    worker_items: Sequence[ActivityExecute]
+    orchestrator_items: Sequence[Message]
+    metadata: ExecutionMetadata
+    cancelled_activities: Sequence[ScheduledActivityIdentifier]
+
+
+def acknowledge(tables: Tables, now: Millis, token: LockToken, turn: Conclusions) -> None:
+    """Apply a turn's conclusions and release its instance.
+
+    The order matters in two places: sessions are closed, opened, then filled (PV-25.5), and activities are
+    cancelled after they were enqueued (PV-8.12).
+    """
+    lock = held_lock(tables, OPERATION, token, now)
+    instance = lock.instance
+    _refuse(tables, instance, turn)
+    for row in lock.batch:
+        if row.token == token:
+            tables.messages.remove(row)
+    tables.unlock_instance(lock)
+    _write_records(tables, now, instance, turn)
+    _write_history(tables, instance, turn)
+    _settle_sessions(tables, instance, turn.metadata)
+    _enqueue(tables, now, instance, turn)
+    tables.work.remove_activities(turn.cancelled_activities)
+
+
+def _refuse(tables: Tables, instance: str, turn: Conclusions) -> None:
+    """Whatever makes the call fail, before any of it is applied (PV-5.11, PV-25.9)."""
+    metadata = turn.metadata
+    for name in (*metadata.opened_sessions, *metadata.cancelled_sessions):
+        if name.instance != instance:
+            raise ProviderError.permanent(
+                OPERATION, f"session {name.instance}/{name.session_id} does not belong to instance {instance}"
+            )
+    refuse_unstorable(OPERATION, turn.history_delta, (*turn.worker_items, *turn.orchestrator_items))
+    refuse_duplicates(tables, OPERATION, instance, turn.execution_id, turn.history_delta)
+
+
+def refuse_unstorable(operation: str, events: Sequence[StoredEvent], items: Sequence[WorkItem]) -> None:
+    """What has no encoded form is refused, although this store keeps the objects (PV-2.15)."""
+    try:
+        for event in events:
+            encode_event(event)
+        for item in items:
+            encode_work_item(item)
+    except CodecError as error:
+        raise ProviderError.permanent(operation, str(error)) from None
+
+
+def refuse_duplicates(
+    tables: Tables, operation: str, instance: str, execution_id: int, events: Sequence[StoredEvent]
+) -> None:
+    """An event number that is taken fails the whole call (PV-5.11)."""
+    history = tables.histories.get(instance, {}).get(execution_id)
+    given: set[int] = set()
+    for event in events:
+        if event.event_id in given or (history is not None and event.event_id in history):
+            raise ProviderError.permanent(
+                operation, f"event {event.event_id} of {instance} execution {execution_id} is stored already"
+            )
+        given.add(event.event_id)
+
+
+def append(
+    tables: Tables, now: Millis, instance: str, execution_id: int, events: Sequence[StoredEvent]
+) -> None:
+    """Store events outside a turn, without records (PV-5.16)."""
+    refuse_duplicates(tables, "append_with_execution", instance, execution_id, events)
+    history = tables.history(instance, execution_id)
+    for event in events:
+        history.append(event)
+
+
+def _write_records(tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
+    """Instance and execution records, status and pin (PV-5.2 to PV-5.8, PV-8.15)."""
+    metadata = turn.metadata
+    record = tables.instances.get(instance)
+    if metadata.orchestration_name is not None and metadata.orchestration_version is not None:
+        if record is None:
+            record = tables.instances[instance] = InstanceRecord(
+                name=metadata.orchestration_name,
+                version=metadata.orchestration_version,
+                current_execution_id=turn.execution_id,
+                parent=metadata.parent_instance_id,
+                created_at=now,
+                updated_at=now,
+            )
+        record.name = metadata.orchestration_name
+        record.version = metadata.orchestration_version
+    executions = tables.executions.setdefault(instance, {})
+    execution = executions.get(turn.execution_id)
+    if execution is None:
+        execution = executions[turn.execution_id] = ExecutionRecord(started_at=now)
+    if record is not None:
+        record.updated_at = now
+        record.current_execution_id = max(record.current_execution_id, *executions)
+    if metadata.status is not None:
+        execution.status = metadata.status
+        execution.output = metadata.output
+        execution.completed_at = None if metadata.status == "Running" else now
+    if metadata.pinned_duroxide_version is not None:
+        execution.pinned = metadata.pinned_duroxide_version
+
+
+def _write_history(tables: Tables, instance: str, turn: Conclusions) -> None:
+    """The events, and the two things a provider reads in them: status and key-values (PV-1.4)."""
+    if turn.history_delta:
+        history = tables.history(instance, turn.execution_id)
+        for event in turn.history_delta:
+            history.append(event)
+    updates = [event for event in turn.history_delta if isinstance(event, CustomStatusUpdated)]
+    record = tables.instances.get(instance)
+    if updates and record is not None:
+        record.custom_status = updates[-1].status
+        record.custom_status_version += 1
+    key_values.apply(tables, instance, turn.history_delta)
+    if turn.metadata.status not in (None, "Running"):
+        key_values.settle(tables, instance)
+
+
+def _settle_sessions(tables: Tables, instance: str, metadata: ExecutionMetadata) -> None:
+    """Close, then open; a terminal status closes everything and opens nothing (PV-25.5, PV-25.6)."""
+    if metadata.status in TERMINAL_STATUSES:
+        affinity.close_all(tables, instance)
+        return
+    for closed in metadata.cancelled_sessions:
+        affinity.close_session(tables, instance, closed.session_id)
+    for opened in metadata.opened_sessions:
+        affinity.open_session(tables, instance, opened.session_id)
+
+
+def _enqueue(tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
+    """New items and messages in list order; none for a session this call leaves closed (PV-25.7, PV-8.9)."""
+    metadata = turn.metadata
+    terminal = metadata.status in TERMINAL_STATUSES
+    opened = {name.session_id for name in metadata.opened_sessions}
+    closed = {name.session_id for name in metadata.cancelled_sessions} - opened
+    for item in turn.worker_items:
+        ends_here = item.session_id is not None and (terminal or item.session_id in closed)
+        if not (ends_here and item.instance == instance):
+            tables.work.put(item, now)
+    for message in turn.orchestrator_items:
+        visible_from = max(now, message.fire_at_ms) if isinstance(message, TimerFired) else now
+        tables.messages.put(addressee(message), message, visible_from)

@@ -1,0 +1,76 @@
+"""Calls: one plain function at a time over the tables of a store, whoever asks from whatever thread.
+
+`threading` is needed here and only here: one store serves several event loops in several threads (PV-29.4).
+The lock is held for one function, never across an await. A function that raises has changed nothing: each of
+them refuses before it changes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.errors import ProviderError
+from holdfast.core.ids import Millis
+from holdfast.providers.memory.tables import Tables
+from holdfast.providers.memory.waiting import Waiters
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Calls:
+    """The tables of one store, its clock and ids, and who waits for a change."""
+
+    def __init__(self, clock: ProviderClock, ids: IdSource) -> None:
+        self.tables = Tables()
+        self.clock = clock
+        self.ids = ids
+        self.waiters = Waiters()
+        self.closed = False
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Refuse everything from here on, and let nobody wait any longer."""
+        self.closed = True
+        self.waiters.wake_all()
+
+    def read(
+        self, operation: str, call: Callable[Concatenate[Tables, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a function that changes nothing. Raises ProviderError, permanent, when closed."""
+        self._refuse_if_closed(operation)
+        with self._lock:
+            return call(self.tables, *args, **kwargs)
+
+    def look(
+        self,
+        operation: str,
+        call: Callable[Concatenate[Tables, Millis, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function at one reading of the clock (PV-3.6); nobody is waiting for what it does."""
+        self._refuse_if_closed(operation)
+        with self._lock:
+            return call(self.tables, self.clock(), *args, **kwargs)
+
+    def change(
+        self,
+        operation: str,
+        call: Callable[Concatenate[Tables, Millis, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `look`, and wake those who wait for a change (PV-23.6)."""
+        result = self.look(operation, call, *args, **kwargs)
+        self.waiters.wake_all()
+        return result
+
+    def _refuse_if_closed(self, operation: str) -> None:
+        if self.closed:
+            raise ProviderError.permanent(operation, "the store is closed")

@@ -1,0 +1,95 @@
+"""MemoryStore: one isolated store, opened by any number of processes of one Python process (PV-29.1)."""
+
+from __future__ import annotations
+
+from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.observe import Observer
+from holdfast.core.provider import InspectableStore, SessionRecord, WorkerRow
+from holdfast.core.work_items import ActivityExecute
+from holdfast.providers.memory.calls import Calls
+from holdfast.providers.memory.provider import MemoryProvider
+from holdfast.providers.memory.tables import DAMAGED
+
+
+def memory_store(clock: ProviderClock, ids: IdSource, *, long_polling: bool = True) -> MemoryStore:
+    """The provider factory: an empty store on this clock. Short-polling providers never wait (PV-23.2)."""
+    return MemoryStore(clock, ids, long_polling=long_polling)
+
+
+class MemoryStore(InspectableStore):
+    """A store and its inspection hooks (PV-33.2)."""
+
+    def __init__(self, clock: ProviderClock, ids: IdSource, *, long_polling: bool = True) -> None:
+        self._calls = Calls(clock, ids)
+        self._tables = self._calls.tables
+        self._long_polling = long_polling
+
+    def open(self, observer: Observer | None = None) -> MemoryProvider:
+        """A provider as a newly started process has it."""
+        return MemoryProvider(self._calls, observer, long_polling=self._long_polling)
+
+    def close(self) -> None:
+        """End the store; every later call on it raises."""
+        self._calls.close()
+
+    # --- inspection hooks ---------------------------------------------------------------------------------
+
+    def session_records(self) -> list[SessionRecord]:
+        """All session rows, ordered by (instance, session id)."""
+        records = [
+            SessionRecord(instance, session_id, row.worker_id, row.locked_until)
+            for instance, rows in self._tables.sessions.items()
+            for session_id, row in rows.items()
+        ]
+        records.sort()
+        return records
+
+    def worker_rows(self) -> list[WorkerRow]:
+        """All worker-queue rows, ordered by seq."""
+        return [
+            WorkerRow(
+                seq=row.seq,
+                item=row.item if isinstance(row.item, ActivityExecute) else None,
+                session_id=row.session_id,
+                token=row.token,
+                locked_until=row.locked_until if row.token is not None else None,
+                visible_from=row.visible_from,
+                attempt_count=row.attempt_count,
+                claimed_by=row.claimed_by,
+            )
+            for row in self._tables.work.by_seq.values()
+        ]
+
+    def max_attempt_count(self, instance_id: str) -> int:
+        """The highest attempt count among the instance's orchestrator messages; 0 if none."""
+        rows = self._tables.messages.of_instance.get(instance_id, {})
+        return max((row.attempt_count for row in rows.values()), default=0)
+
+    def raw_counts(self) -> dict[str, int]:
+        """Number of records per table."""
+        tables = self._tables
+        return {
+            "instances": len(tables.instances),
+            "executions": sum(map(len, tables.executions.values())),
+            "history": tables.event_count(),
+            "orchestrator_queue": sum(1 for _ in tables.messages.rows()),
+            "worker_queue": len(tables.work.by_seq),
+            "instance_locks": len(tables.locks),
+            "sessions": sum(map(len, tables.sessions.values())),
+            "kv_store": sum(map(len, tables.settled.values())),
+            "kv_delta": sum(map(len, tables.changes.values())),
+        }
+
+    def corrupt_instance_history(self, instance_id: str) -> None:
+        """Make the stored events of the instance undecodable."""
+        for history in self._tables.histories.get(instance_id, {}).values():
+            history.damaged = True
+
+    def corrupt_message(self, instance_id: str) -> None:
+        """Make the oldest orchestrator message of the instance undecodable."""
+        rows = self._tables.messages.of_instance[instance_id]
+        rows[min(rows)].message = DAMAGED
+
+    def corrupt_worker_row(self, instance_id: str) -> None:
+        """Make the oldest worker item of the instance undecodable."""
+        self._tables.work.of_instance(instance_id)[0].item = DAMAGED

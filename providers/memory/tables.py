@@ -1,0 +1,313 @@
+"""What an in-memory store holds: records and the look-ups that keep fetches from scanning (PV-2).
+
+Events, messages and items are frozen, so storing the object is storing a copy (PV-29.2). Damaged text, which
+only the inspection hooks produce, is stood for by `DAMAGED`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from holdfast.core.events import StoredEvent
+from holdfast.core.ids import LockToken
+from holdfast.core.provider import KvEntry, ScheduledActivityIdentifier, Version
+from holdfast.core.work_items import ActivityExecute, Message
+
+
+class Damage(Enum):
+    """Stands for stored text that cannot be decoded."""
+
+    DAMAGED = "not JSON"
+
+
+DAMAGED: Final = Damage.DAMAGED
+
+
+@dataclass(slots=True)
+class InstanceRecord:
+    """PV-2.1."""
+
+    name: str
+    version: str | None
+    current_execution_id: int
+    parent: str | None
+    created_at: int
+    updated_at: int
+    custom_status: str | None = None
+    custom_status_version: int = 0
+
+
+@dataclass(slots=True)
+class ExecutionRecord:
+    """PV-2.2."""
+
+    started_at: int
+    status: str = "Running"
+    output: str | None = None
+    completed_at: int | None = None
+    pinned: Version | None = None
+
+
+class History:
+    """The events of one execution, by ascending number, each number once (PV-2.3)."""
+
+    __slots__ = ("damaged", "events")
+
+    def __init__(self) -> None:
+        self.events: list[StoredEvent] = []
+        self.damaged = False
+
+    def __contains__(self, event_id: int) -> bool:
+        if not self.events or event_id > self.events[-1].event_id:
+            return False
+        at = bisect_left(self.events, event_id, key=_number)
+        return at < len(self.events) and self.events[at].event_id == event_id
+
+    def append(self, event: StoredEvent) -> None:
+        """Store one event, at its place; the common place is the end."""
+        assert event.event_id not in self, f"event {event.event_id} is stored already: never overwritten"
+        if not self.events or event.event_id > self.events[-1].event_id:
+            self.events.append(event)
+        else:
+            insort(self.events, event, key=_number)
+
+
+def _number(event: StoredEvent) -> int:
+    return event.event_id
+
+
+@dataclass(slots=True)
+class MessageRow:
+    """PV-2.4. Marked by `token` while a batch that holds it is out."""
+
+    seq: int
+    instance: str
+    message: Message | Damage
+    visible_from: int
+    token: LockToken | None = None
+    attempt_count: int = 0
+
+
+@dataclass(slots=True)
+class WorkRow:
+    """PV-2.5. The identity and session are copies of the item's, filled on every enqueue path (PV-24.22)."""
+
+    seq: int
+    item: ActivityExecute | Damage
+    identity: ScheduledActivityIdentifier
+    session_id: str | None
+    tag: str | None
+    visible_from: int
+    token: LockToken | None = None
+    locked_until: int = 0
+    attempt_count: int = 0
+    claimed_by: str | None = None
+
+    @property
+    def is_decodable(self) -> bool:
+        """Whether it can be delivered; if not, it is set aside and kept for inspection (PV-14.9)."""
+        return isinstance(self.item, ActivityExecute)
+
+
+@dataclass(slots=True)
+class InstanceLock:
+    """PV-2.6, with the messages its token marks."""
+
+    instance: str
+    token: LockToken
+    locked_until: int
+    batch: list[MessageRow]
+
+
+@dataclass(slots=True)
+class SessionRow:
+    """PV-2.7: worker and expiry are both set or both unset (SS-10.2)."""
+
+    worker_id: str | None = None
+    locked_until: int | None = None
+
+    def is_live(self, now: int) -> bool:
+        """Whether a worker is attached: at the expiry itself it is not any more (PV-3.5)."""
+        return self.locked_until is not None and self.locked_until > now
+
+
+class MessageTable:
+    """The orchestrator queue: by instance in order of arrival, and over all by (visible from, seq)."""
+
+    def __init__(self) -> None:
+        self.of_instance: dict[str, dict[int, MessageRow]] = {}
+        self._by_time: list[tuple[int, int, str]] = []
+        self._last_seq = 0
+
+    def put(self, instance: str, message: Message, visible_from: int) -> None:
+        """Append a row, unmarked, never tried (PV-6.1)."""
+        self._last_seq += 1
+        row = MessageRow(self._last_seq, instance, message, visible_from)
+        self.of_instance.setdefault(instance, {})[row.seq] = row
+        insort(self._by_time, (visible_from, row.seq, instance))
+
+    def remove(self, row: MessageRow) -> None:
+        """Take a row out for good."""
+        rows = self.of_instance[row.instance]
+        del rows[row.seq]
+        if not rows:
+            del self.of_instance[row.instance]
+        self._forget_time(row)
+
+    def move(self, row: MessageRow, visible_from: int) -> None:
+        """Let a row be seen from another time on; its rank within the instance stays."""
+        self._forget_time(row)
+        row.visible_from = visible_from
+        insort(self._by_time, (visible_from, row.seq, row.instance))
+
+    def remove_instance(self, instance: str) -> int:
+        """Take out all rows of an instance; their number."""
+        rows = list(self.of_instance.get(instance, {}).values())
+        for row in rows:
+            self.remove(row)
+        return len(rows)
+
+    def visible_instances(self, now: int) -> Iterator[str]:
+        """Instances with a visible message, the earliest message first (PV-7.3), each once.
+
+        The table may be changed between two answers.
+        """
+        seen: set[str] = set()
+        for visible_from, _, instance in tuple(self._by_time):
+            if visible_from > now:
+                return
+            if instance not in seen:
+                seen.add(instance)
+                yield instance
+
+    def visible_rows(self, instance: str, now: int) -> list[MessageRow]:
+        """The visible messages of an instance in order of arrival (PV-7.7)."""
+        return [row for row in self.of_instance.get(instance, {}).values() if row.visible_from <= now]
+
+    def rows(self) -> Iterator[MessageRow]:
+        """All rows, grouped by instance."""
+        for rows in self.of_instance.values():
+            yield from rows.values()
+
+    def next_visible_after(self, now: int) -> int | None:
+        """The next time a hidden row becomes visible."""
+        at = bisect_left(self._by_time, (now + 1,))
+        return self._by_time[at][0] if at < len(self._by_time) else None
+
+    def _forget_time(self, row: MessageRow) -> None:
+        at = bisect_left(self._by_time, (row.visible_from, row.seq, row.instance))
+        assert self._by_time[at][1] == row.seq, f"message {row.seq} is not where its time says"
+        del self._by_time[at]
+
+
+class WorkTable:
+    """The worker queue: by sequence number, by token, and by instance."""
+
+    def __init__(self) -> None:
+        self.by_seq: dict[int, WorkRow] = {}
+        self.by_token: dict[LockToken, WorkRow] = {}
+        self._of_instance: dict[str, dict[int, WorkRow]] = {}
+        self._last_seq = 0
+
+    def put(self, item: ActivityExecute, now: int) -> None:
+        """Append a row, unlocked, never tried, with every look-up copy filled (PV-10.1, PV-8.9)."""
+        self._last_seq += 1
+        identity = ScheduledActivityIdentifier(item.instance, item.execution_id, item.id)
+        row = WorkRow(self._last_seq, item, identity, item.session_id, item.tag, now)
+        self.by_seq[row.seq] = row
+        self._of_instance.setdefault(item.instance, {})[row.seq] = row
+
+    def lock(self, row: WorkRow, token: LockToken, locked_until: int, worker_id: str | None) -> None:
+        """Hand a row out; the token before it is dead from here on (PV-10.4, PV-24.6)."""
+        self.unlock(row)
+        row.token, row.locked_until, row.claimed_by = token, locked_until, worker_id
+        row.attempt_count += 1
+        self.by_token[token] = row
+
+    def unlock(self, row: WorkRow) -> None:
+        """Clear token, expiry and holder."""
+        if row.token is not None:
+            del self.by_token[row.token]
+            row.token, row.locked_until, row.claimed_by = None, 0, None
+
+    def remove(self, row: WorkRow) -> None:
+        """Take a row out for good."""
+        self.unlock(row)
+        del self.by_seq[row.seq]
+        rows = self._of_instance[row.identity.instance]
+        del rows[row.seq]
+        if not rows:
+            del self._of_instance[row.identity.instance]
+
+    def of_instance(self, instance: str) -> list[WorkRow]:
+        """The rows of an instance by ascending number."""
+        return list(self._of_instance.get(instance, {}).values())
+
+    def remove_activities(self, cancelled: Sequence[ScheduledActivityIdentifier]) -> None:
+        """Take out whatever rows match; repeats and strangers are harmless (PV-15)."""
+        wanted = set(cancelled)
+        for instance in dict.fromkeys(identity.instance for identity in cancelled):
+            for row in self.of_instance(instance):
+                if row.identity in wanted:
+                    self.remove(row)
+
+
+@dataclass(slots=True)
+class Tables:
+    """Everything one store holds."""
+
+    instances: dict[str, InstanceRecord] = field(default_factory=dict)
+    executions: dict[str, dict[int, ExecutionRecord]] = field(default_factory=dict)
+    histories: dict[str, dict[int, History]] = field(default_factory=dict)
+    messages: MessageTable = field(default_factory=MessageTable)
+    held_until: dict[str, int] = field(default_factory=dict)
+    """Instances abandoned with a delay, and until when they yield nothing (PV-9.2)."""
+    locks: dict[str, InstanceLock] = field(default_factory=dict)
+    lock_of_token: dict[LockToken, InstanceLock] = field(default_factory=dict)
+    work: WorkTable = field(default_factory=WorkTable)
+    sessions: dict[str, dict[str, SessionRow]] = field(default_factory=dict)
+    settled: dict[str, dict[str, KvEntry]] = field(default_factory=dict)
+    changes: dict[str, dict[str, KvEntry | None]] = field(default_factory=dict)
+    """Key-value changes of the running execution; None is a tombstone (PV-17.1)."""
+
+    def history(self, instance: str, execution_id: int) -> History:
+        """The history of an execution, made if there is none."""
+        return self.histories.setdefault(instance, {}).setdefault(execution_id, History())
+
+    def latest_execution(self, instance: str) -> int:
+        """The highest recorded execution, 1 if none (PV-5.14)."""
+        executions = self.executions.get(instance)
+        return max(executions) if executions else 1
+
+    def current_execution(self, instance: str) -> ExecutionRecord | None:
+        """The record of the instance's current execution."""
+        record = self.instances.get(instance)
+        if record is None:
+            return None
+        return self.executions.get(instance, {}).get(record.current_execution_id)
+
+    def status(self, instance: str) -> str | None:
+        """The status of the instance's current execution; None for an instance without records."""
+        execution = self.current_execution(instance)
+        return None if execution is None else execution.status
+
+    def event_count(self) -> int:
+        """Number of stored events, of all instances."""
+        return sum(len(history.events) for each in self.histories.values() for history in each.values())
+
+    def session(self, instance: str, session_id: str) -> SessionRow | None:
+        """The session row of this key."""
+        rows = self.sessions.get(instance)
+        return None if rows is None else rows.get(session_id)
+
+    def unlock_instance(self, lock: InstanceLock) -> None:
+        """Let go of an instance; its token is dead from here on."""
+        del self.locks[lock.instance]
+        del self.lock_of_token[lock.token]
+        for row in lock.batch:
+            if row.token == lock.token:
+                row.token = None

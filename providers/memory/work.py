@@ -1,0 +1,117 @@
+"""The worker queue: delivery in order of sequence number, and what holders may do (PV-10, PV-11, PV-24)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from holdfast.core.errors import ProviderError
+from holdfast.core.ids import LockToken, Millis
+from holdfast.core.observe import Observer
+from holdfast.core.provider import FetchedWork, TagFilter, session_not_owned
+from holdfast.core.work_items import ActivityCompleted, ActivityExecute, ActivityFailed
+from holdfast.providers.arguments import deadline
+from holdfast.providers.memory import affinity
+from holdfast.providers.memory.affinity import Claimant
+from holdfast.providers.memory.tables import Tables, WorkRow
+
+
+@dataclass(frozen=True, slots=True)
+class WorkQuery:
+    """What a fetch asks for. Without a claimant it is a plain fetch, which sees no session rows."""
+
+    lock_timeout: Millis
+    tag_filter: TagFilter
+    claimant: Claimant | None
+
+
+def enqueue(tables: Tables, now: Millis, item: ActivityExecute) -> None:
+    """One row, visible now (PV-10.1)."""
+    tables.work.put(item, now)
+
+
+def fetch(
+    tables: Tables,
+    now: Millis,
+    query: WorkQuery,
+    new_token: Callable[[], LockToken],
+    observer: Observer | None,
+) -> FetchedWork | None:
+    """Deliver the eligible item with the smallest number, and with it its session (SS-13.1, SS-12.5)."""
+    for row in tables.work.by_seq.values():
+        if not _is_eligible(tables, now, query, row):
+            continue
+        assert isinstance(row.item, ActivityExecute), f"damaged row {row.seq} must not be eligible"
+        worker_id = None
+        if row.session_id is not None:
+            assert query.claimant is not None, f"session row {row.seq} must not reach a plain fetch"
+            affinity.attach(tables, now, row.identity.instance, row.session_id, query.claimant, observer)
+            worker_id = query.claimant.worker_id
+        token = new_token()
+        tables.work.lock(row, token, deadline(now, query.lock_timeout), worker_id)
+        return FetchedWork(row.item, token, row.attempt_count)
+    return None
+
+
+def _is_eligible(tables: Tables, now: Millis, query: WorkQuery, row: WorkRow) -> bool:
+    """SS-13, PV-10.2: visible, not held, decodable, of a matching tag, and its session open to the caller."""
+    if row.visible_from > now or row.locked_until > now or not row.is_decodable:
+        return False
+    if not query.tag_filter.matches(row.tag):
+        return False
+    if row.session_id is None:
+        return True
+    if query.claimant is None:
+        return False
+    return affinity.is_open_to(tables, now, row.identity.instance, row.session_id, query.claimant)
+
+
+def held_row(tables: Tables, operation: str, token: LockToken, now: int) -> WorkRow:
+    """The row this token holds now. Raises if gone, superseded or expired (PV-11.2)."""
+    row = current_row(tables, operation, token)
+    if row.locked_until <= now:
+        raise ProviderError.permanent(operation, f"the item lock of {row.identity} has expired")
+    return row
+
+
+def current_row(tables: Tables, operation: str, token: LockToken) -> WorkRow:
+    """The row this token was the last to lock, expired or not (PV-11.11)."""
+    row = tables.work.by_token.get(token)
+    if row is None:
+        raise ProviderError.permanent(
+            operation, f"Invalid lock token {token!r}: the item is gone or taken over"
+        )
+    return row
+
+
+def acknowledge(
+    tables: Tables, now: Millis, token: LockToken, completion: ActivityCompleted | ActivityFailed | None
+) -> None:
+    """The row goes and its completion comes, both or neither; the session row stays as it is (PV-11.1)."""
+    row = held_row(tables, "ack_work_item", token, now)
+    tables.work.remove(row)
+    if completion is not None:
+        tables.messages.put(completion.instance, completion, now)
+
+
+def renew(
+    tables: Tables, now: Millis, token: LockToken, extend_for: Millis, extend_session_for: Millis
+) -> None:
+    """Extend the item and, if it is session-bound, the session with it, or neither (PV-11.7, PV-26.6)."""
+    row = held_row(tables, "renew_work_item_lock", token, now)
+    if row.session_id is not None:
+        instance, holder = row.identity.instance, row.claimed_by
+        session = tables.session(instance, row.session_id)
+        if session is None or holder is None or session.worker_id != holder:
+            raise session_not_owned("renew_work_item_lock", instance, row.session_id, holder or "nobody")
+        affinity.extend(session, deadline(now, extend_session_for))
+    row.locked_until = deadline(now, extend_for)
+
+
+def abandon(tables: Tables, now: Millis, token: LockToken, delay: Millis, ignore_attempt: bool) -> None:
+    """Give an item back at its old rank; the session row stays as it is (PV-11.9, SS-12.14)."""
+    row = current_row(tables, "abandon_work_item", token)
+    tables.work.unlock(row)
+    row.visible_from = deadline(now, delay)
+    if ignore_attempt:
+        row.attempt_count = max(row.attempt_count - 1, 0)
