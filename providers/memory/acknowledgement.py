@@ -42,9 +42,8 @@ def acknowledge(tables: Tables, now: Millis, token: LockToken, turn: Conclusions
     lock = held_lock(tables, OPERATION, token, now)
     instance = lock.instance
     _refuse(tables, instance, turn)
-    for row in lock.batch:
-        if row.token == token:
-            tables.messages.remove(row)
+    for row in lock.marked():
+        tables.messages.remove(row)
     tables.unlock_instance(lock)
     _write_records(tables, now, instance, turn)
     _write_history(tables, instance, turn)

@@ -134,8 +134,7 @@ class MemoryProvider(Provider):
         arguments.activities(operation, worker_items)
         arguments.messages(operation, orchestrator_items)
         arguments.cancellations(operation, cancelled_activities)
-        named = (*metadata.opened_sessions, *metadata.cancelled_sessions)
-        arguments.encodable(operation, [each.session_id for each in named])
+        arguments.encodable(operation, _texts(metadata))
         turn = Conclusions(
             execution_id=execution_id,
             history_delta=history_delta,
@@ -297,3 +296,15 @@ class MemoryProvider(Provider):
         """All values as clients see them (PV-17.10)."""
         self._check_open("get_kv_all_values")
         return self._calls.read("get_kv_all_values", key_values.all_values, instance_id)
+
+
+def _texts(metadata: ExecutionMetadata) -> list[str]:
+    """All text a turn's metadata brings."""
+    named = (*metadata.opened_sessions, *metadata.cancelled_sessions)
+    others = (
+        metadata.output,
+        metadata.orchestration_name,
+        metadata.orchestration_version,
+        metadata.parent_instance_id,
+    )
+    return [*(each.session_id for each in named), *(text for text in others if text is not None)]

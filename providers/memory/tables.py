@@ -122,6 +122,10 @@ class InstanceLock:
     locked_until: int
     batch: list[MessageRow]
 
+    def marked(self) -> list[MessageRow]:
+        """What is left of the batch: a deleted parent may have taken a message with it (PV-20.14)."""
+        return [row for row in self.batch if row.token == self.token]
+
 
 @dataclass(slots=True)
 class SessionRow:
@@ -156,6 +160,7 @@ class MessageTable:
         del rows[row.seq]
         if not rows:
             del self.of_instance[row.instance]
+        row.token = None
         self._forget_time(row)
 
     def move(self, row: MessageRow, visible_from: int) -> None:
@@ -308,6 +313,5 @@ class Tables:
         """Let go of an instance; its token is dead from here on."""
         del self.locks[lock.instance]
         del self.lock_of_token[lock.token]
-        for row in lock.batch:
-            if row.token == lock.token:
-                row.token = None
+        for row in lock.marked():
+            row.token = None

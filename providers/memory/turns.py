@@ -159,8 +159,9 @@ def abandon(tables: Tables, now: Millis, token: LockToken, delay: Millis, ignore
     """Give a batch back; with a delay the whole instance waits with it (PV-9.1 to PV-9.4)."""
     lock = current_lock(tables, "abandon_orchestration_item", token)
     free_from = deadline(now, delay)
+    batch = lock.marked()
     tables.unlock_instance(lock)
-    for row in lock.batch:
+    for row in batch:
         if ignore_attempt:
             row.attempt_count = max(row.attempt_count - 1, 0)
         if row.visible_from < free_from:
