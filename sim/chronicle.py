@@ -111,7 +111,10 @@ class Chronicle:
     @property
     def violated(self) -> bool:
         """Whether a watcher has seen enough."""
-        return any(watcher.violated for watcher in self._watchers)
+        for watcher in self._watchers:  # noqa: SIM110 - asked after every step
+            if watcher.violated:
+                return True
+        return False
 
     def open_until_us(self) -> int:
         """The latest time by which a timed obligation that is open now must have been met."""

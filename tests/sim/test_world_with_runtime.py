@@ -11,8 +11,10 @@ import pytest
 
 from holdfast.core.client import Completed
 from holdfast.core.registry import Registry
+from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
-from holdfast.sim.determinism import run_twice
+from holdfast.sim.bench import Factory
+from holdfast.sim.determinism import compare, run_twice
 from holdfast.sim.explorer import Run, run_schedule
 from holdfast.sim.faults import FaultBudget
 from holdfast.sim.scenario import Scenario, scenario
@@ -57,10 +59,15 @@ async def reference(world: World) -> None:
 
 
 def once(
-    strategy: Strategy, schedule: int = 0, *, full: bool = True, scenario: Scenario | None = None
+    strategy: Strategy,
+    schedule: int = 0,
+    *,
+    full: bool = True,
+    scenario: Scenario | None = None,
+    store: Factory = memory_store,
 ) -> Run:
     strategy.begin(schedule)
-    run = run_schedule(scenario or reference, sqlite_store, strategy, full=full)
+    run = run_schedule(scenario or reference, store, strategy, full=full)
     assert run.error is None and run.cut_off is None and not run.failures and not run.complaints, run
     return run
 
@@ -151,6 +158,13 @@ def test_names_that_may_leave_the_simulation_are_pointed_out() -> None:
         ("dated", "datetime.now")
     ]
     assert once(Fifo()).suspects == ()
+
+
+@pytest.mark.parametrize("schedule", range(6))
+def test_memory_and_sqlite_give_the_same_commits_and_histories(schedule: int) -> None:
+    runs = [once(RandomWalk(5), schedule, store=store) for store in (memory_store, sqlite_store)]
+    assert compare(*runs) is None
+    assert runs[0].digest == runs[1].digest
 
 
 def test_lean_and_full_recording_give_the_same_run() -> None:
