@@ -52,7 +52,7 @@ class MonitorSuite:
         missing = self.ledger.rows.missing
         for monitor in self.monitors:
             monitor.breaches = self._breaches
-            lacking = [hook for hook in monitor.hooks if hook in missing]
+            lacking = [hook for hook in monitor.hooks if hook in missing] if missing else ()
             if lacking:
                 monitor.unknown = f"the store has no inspection hook {', '.join(lacking)}"
             else:
@@ -122,10 +122,11 @@ class MonitorSuite:
         self.ledger.booted(booted)
 
     def on_end(self, end: RunEnd) -> None:
-        """See Watcher. What was due by now and did not happen is overdue."""
+        """See Watcher. The run went on until what it waits for was due, so that is overdue now."""
         self._end = end
         self.ledger.time_us = end.time_us
         if end.cut_off is None:
+            self._timed = [monitor for monitor in self._timed if monitor.latest_due_us()]
             self._pass_time(end.time_us + 1)
 
     def _tell(self, kind: type, what: Any) -> None:
@@ -180,6 +181,8 @@ class MonitorSuite:
     @property
     def failures(self) -> Sequence[Failure]:
         """What is broken, in order; written out here and nowhere earlier."""
+        if not self._breaches:
+            return []
         titles = {monitor.id: monitor.title for monitor in self.monitors}
         return [
             Failure(one.rule, f"{titles[one.rule]}: {_told(one)}", one.position, one.time_us)
