@@ -57,11 +57,11 @@ class Calls:
 
 @dataclass(slots=True, eq=False)
 class Fetch:
-    """A session-aware fetch under way. A claiming one holds a reservation (SS-14.5)."""
+    """A session-aware fetch under way. A claiming one begins with a unit reserved (SS-14.5)."""
 
     claim_new: bool
     sent: Micros
-    under_way: bool = True
+    reserved: bool
 
 
 @dataclass(slots=True, eq=False)

@@ -44,8 +44,7 @@ class LeaseTable:
         self._limit = limit
         self._leases: dict[ScheduledSessionIdentifier, Lease] = {}
         self._kept: dict[ScheduledSessionIdentifier, Kept] = {}
-        self._fetches: int = 0
-        self._reserved: int = 0
+        self._fetches: dict[Fetch, None] = {}  # in the order in which they began
         self._answer_lost: Micros | None = None
         self._closing = False
 
@@ -54,12 +53,13 @@ class LeaseTable:
     @property
     def units(self) -> Units:
         """What is in use; never more than the limit together (INV-27, test_leases)."""
-        return Units(len(self._leases), self._reserved, len(self._kept))
+        reserved = sum(fetch.reserved for fetch in self._fetches)
+        return Units(len(self._leases), reserved, len(self._kept))
 
     @property
     def fetches_under_way(self) -> int:
         """Session-aware fetches that were not answered yet."""
-        return self._fetches
+        return len(self._fetches)
 
     @property
     def releasing(self) -> bool:
@@ -86,7 +86,7 @@ class LeaseTable:
         due = [lease.deadline for lease in self._leases.values()]
         due.extend(at for lease in self._leases.values() if (at := self._renewal_due(lease)) is not None)
         due.extend(until for kept in self._kept.values() if (until := self._kept_until(kept)) is not None)
-        if self._fetches == 0 and not self._closing:  # otherwise the end of the last fetch is what counts
+        if not self._fetches and not self._closing:  # otherwise the end of the last fetch is what counts
             due.extend(at for lease in self._leases.values() if (at := self._idle_at(lease)) is not None)
         return min(due, default=None)
 
@@ -107,7 +107,7 @@ class LeaseTable:
             due = self.next_due()
             if due is not None:
                 limits.append(due - fetch.sent + min_poll)
-            if self._reserved:
+            if self.units.reserved:
                 limits.append(_RECHECKS * min_poll)
         return Micros(max(min(limits), 0)) if limits else None
 
@@ -116,9 +116,9 @@ class LeaseTable:
     def begin_fetch(self, now: Micros) -> Fetch:
         """Choose the mode and reserve a unit for a claiming fetch (SS-14.2, SS-14.3, SS-14.5)."""
         assert self.may_fetch(now), "a fetch is begun while an idle release is due or under way (SS-8.7)"
-        fetch = Fetch(claim_new=self._unit_free(), sent=now)
-        self._fetches += 1
-        self._reserved += fetch.claim_new
+        free = self._unit_free()
+        fetch = Fetch(claim_new=free, sent=now, reserved=free)
+        self._fetches[fetch] = None
         self._check()
         return fetch
 
@@ -142,7 +142,7 @@ class LeaseTable:
             delivery = "taken"
             kept = self._kept.pop(key, None)
             assert kept is None or not kept.releasing, f"{key} was delivered under its release (SS-8.7)"
-            if kept is None and not self._unit_free():
+            if kept is None and not self._unit_free() and not self._take_reservation():
                 return "no_unit", None
             lease = Lease(key, Calls() if kept is None else kept.calls)
             self._leases[key] = lease
@@ -198,7 +198,7 @@ class LeaseTable:
             del self._kept[key]
         ended = [self._end(lease, "deadline") for lease in self._all() if lease.deadline <= now]
         releases: list[Kept] = []
-        if self._fetches == 0 and not self._closing:
+        if not self._fetches and not self._closing:
             for lease in [lease for lease in self._all() if self._idle_due(lease, by=now)]:
                 ended.append(self._end(lease, "idle"))
                 releases.append(self._kept[lease.key])
@@ -244,7 +244,7 @@ class LeaseTable:
 
     def close(self, unstopped: frozenset[ScheduledSessionIdentifier]) -> Decisions:
         """End all leases and release those that no handler uses any longer (SS-9.11, SS-9.12)."""
-        assert self._fetches == 0, "sessions are released while a fetch is under way (SS-9.8)"
+        assert not self._fetches, "sessions are released while a fetch is under way (SS-9.8)"
         ended = []
         releases = []
         for lease in self._all():
@@ -268,10 +268,21 @@ class LeaseTable:
         assert sum(self.units) <= self._limit, f"{self.units} exceed the capacity of {self._limit} (INV-27)"
 
     def _end_fetch(self, fetch: Fetch) -> None:
-        assert fetch.under_way, "a fetch ends once"
-        fetch.under_way = False
-        self._fetches -= 1
-        self._reserved -= fetch.claim_new
+        assert fetch in self._fetches, "a fetch ends once"
+        del self._fetches[fetch]
+
+    def _take_reservation(self) -> bool:
+        """Use the unit of a claiming fetch under way for a session that an owned-only fetch brought.
+
+        Its row is live in our name, so some claim took effect: most likely that very fetch's, whose answer is
+        on its way. Giving the session back would release it under the item that answer brings. If the answer
+        brings another session instead, it is that one for which no unit is left (SS-14.16).
+        """
+        for fetch in self._fetches:
+            if fetch.reserved:
+                fetch.reserved = False
+                return True
+        return False
 
     def _extend(self, lease: Lease, *, counted: Micros, deadline_from: Micros) -> None:
         lease.extended = max(lease.extended, counted)

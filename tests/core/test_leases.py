@@ -229,17 +229,16 @@ def test_a_slow_fetch_is_confirmed_at_once_and_a_quick_one_is_not() -> None:
     assert [call.lease.key for call in worker.table.advance(seconds(130)).renewals] == [S1]
 
 
-def test_a_refusal_that_crosses_a_fetch_of_the_session_is_rechecked() -> None:
+@pytest.mark.parametrize("answer", ["extended", "refused"])
+def test_a_refusal_that_crosses_a_fetch_of_the_session_is_rechecked(answer: Answer) -> None:
     """SS-7.22: one immediate renewal, and its answer decides."""
-    for answer, survives in (("extended", True), ("refused", False)):
-        worker = Worker()
-        lease = worker.fetched(S1, 0)
-        call = worker.renewal(30)
-        assert worker.fetched(S1, 31, sent=29) is lease
-        assert worker.table.renewal_answered(call, seconds(32), "refused") is None
-        recheck = worker.renewal(32)
-        assert (worker.table.renewal_answered(recheck, seconds(32), answer) is None) is survives
-        assert lease.ended is not survives
+    worker = Worker()
+    lease = worker.fetched(S1, 0)
+    call = worker.renewal(30)
+    assert worker.fetched(S1, 31, sent=29) is lease
+    assert worker.table.renewal_answered(call, seconds(32), "refused") is None
+    worker.table.renewal_answered(worker.renewal(32), seconds(32), answer)
+    assert lease.ended is (answer == "refused")
 
 
 def test_a_refusal_before_the_fetch_arrives_ends_the_old_lease_and_the_item_starts_a_new_one() -> None:
@@ -411,6 +410,26 @@ def test_an_item_without_lease_or_unit_is_not_taken() -> None:
     assert worker.table.units == (1, 0, 0)
 
 
+def test_an_item_that_overtakes_the_answer_of_its_claim_uses_the_reservation() -> None:
+    """SS-14.16: the claim's answer is on its way, so the session is not given back under its item."""
+    worker = Worker(limit=1)
+    claiming = worker.table.begin_fetch(seconds(0))
+    owned_only = worker.table.begin_fetch(seconds(0))
+    delivery, lease = worker.table.delivered(owned_only, S1, worker.token(), seconds(1))
+    assert (delivery, worker.table.units) == ("taken", (1, 0, 0))
+    assert worker.table.delivered(claiming, S1, worker.token(), seconds(2)) == ("joined", lease)
+    assert worker.table.units == (1, 0, 0)
+
+
+def test_a_claim_that_lost_its_reservation_and_brings_another_session_has_no_unit() -> None:
+    """SS-14.16, INV-27."""
+    worker = Worker(limit=1)
+    claiming = worker.table.begin_fetch(seconds(0))
+    owned_only = worker.table.begin_fetch(seconds(0))
+    worker.table.delivered(owned_only, S1, worker.token(), seconds(1))
+    assert worker.table.delivered(claiming, S2, worker.token(), seconds(2))[0] == "no_unit"
+
+
 def test_a_loss_told_by_the_provider_frees_the_unit_at_once() -> None:
     """SS-7.15, SS-14.6."""
     worker = Worker(limit=1)
@@ -564,7 +583,7 @@ class AnyWorker(RuleBasedStateMachine):
     @invariant()
     def capacity_is_never_exceeded(self) -> None:
         assert sum(self.table.units) <= self.LIMIT, "INV-27"
-        assert self.table.units.reserved == sum(fetch.claim_new for fetch in self.fetches)
+        assert self.table.units.reserved == sum(fetch.reserved for fetch in self.fetches)
 
     @invariant()
     def leases_are_within_their_deadline_and_cover_their_attempts(self) -> None:
