@@ -35,6 +35,7 @@ from holdfast.properties.monitors.inv_26_one_lease_one_renewal import OneLeaseOn
 from holdfast.properties.monitors.inv_27_capacity import Capacity
 from holdfast.properties.monitors.inv_28_lease_cover import LeaseCover
 from holdfast.properties.monitors.inv_29_idle_release_is_safe import IdleReleaseIsSafe
+from holdfast.properties.monitors.inv_30_clean_exit import CleanExit
 from holdfast.properties.monitors.inv_31_work_is_never_dropped import WorkIsNeverDropped
 from holdfast.properties.monitors.inv_32_carry_over_is_invisible import CarryOverIsInvisible
 from holdfast.properties.monitors.inv_33_open_set_from_history import OpenSetFromHistory
@@ -76,6 +77,7 @@ _IN_ORDER: Final[tuple[type[Monitor], ...]] = (
     Capacity,
     LeaseCover,
     IdleReleaseIsSafe,
+    CleanExit,
     WorkIsNeverDropped,
     CarryOverIsInvisible,
     OpenSetFromHistory,

@@ -31,6 +31,7 @@ from holdfast.core.observe import (
     RenewalAnswered,
     RenewalSent,
     ShutdownBegan,
+    ShutdownReturned,
     TurnEnded,
 )
 from holdfast.properties.registry import MONITORS
@@ -409,6 +410,23 @@ def test_inv_29_an_idle_release_with_an_item_in_flight() -> None:
 def test_inv_29_an_idle_release_too_early() -> None:
     story = runs(begun("INV-29").deliver("a", Q2)).done("a", Q2).at(11_999)
     breaks(story.tell(LeaseEnded("a", "i", "s", "idle", 0)).release("a"), "INV-29", idle_since_us=0)
+
+
+def shut_down(story: Story) -> Story:
+    story.tell(ShutdownBegan("a", graceful=True)).tell(LeaseEnded("a", "i", "s", "shutdown", 0))
+    return story.tell(ShutdownReturned("a"))
+
+
+def test_inv_30_a_shutdown_leaves_a_session_behind() -> None:
+    breaks(shut_down(begun("INV-30").deliver("a", Q2).done("a", Q2)), "INV-30", session="i/s")
+
+
+def test_inv_30_unless_a_handler_could_not_be_stopped() -> None:
+    keeps(shut_down(runs(begun("INV-30").deliver("a", Q2))))
+
+
+def test_inv_30_or_everything_was_released() -> None:
+    keeps(shut_down(begun("INV-30").deliver("a", Q2).done("a", Q2).release("a")))
 
 
 def test_inv_31_a_session_item_is_finished_without_completion() -> None:
