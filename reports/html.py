@@ -41,7 +41,8 @@ def html(
     """
     spec = spec or Spec()
     timelines = {
-        name: _timeline(trace, replay_line(name, trace_folder)) for name, trace in (traces or {}).items()
+        name: _timeline(trace, replay_line(name, trace_folder))
+        for name, trace in sorted((traces or {}).items())
     }
     style, script = _asset("report.css"), _asset("report.js") + _asset("timeline.js")
     return (
@@ -96,7 +97,7 @@ def _chapters(made: Coverage) -> list[tuple[str, list[ClauseCoverage], dict[Stat
 
 def _data(timelines: Mapping[str, Timeline]) -> Markup:
     """JSON that no HTML parser finds a tag in."""
-    text = msgspec.json.encode(timelines, order="deterministic").decode()
+    text = msgspec.json.encode(timelines).decode()
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -64,9 +65,13 @@ def _verdict(trace: Trace, made: Timeline) -> RenderableType:
         lines.append(Padding(Text(f"The specification: {said}"), (0, 0, 0, 2)))
     witness = trace.header.violation.witness if trace.header.violation else None
     if isinstance(witness, dict):
-        pairs = ", ".join(f"{name} = {value}" for name, value in witness.items())
+        pairs = ", ".join(f"{name} = {_datum(value)}" for name, value in witness.items())
         lines.append(Padding(Text(f"Witness: {pairs}"), (0, 0, 0, 2)))
     return Group(*lines)
+
+
+def _datum(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _table(made: Timeline) -> Table:
