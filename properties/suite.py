@@ -7,6 +7,7 @@ else. A monitor that raises says nothing any more: its rule is unknown, with the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from holdfast.core.observe import Logged
@@ -42,32 +43,24 @@ class MonitorSuite:
     ) -> None:
         self.ledger = Ledger(store)
         known = Timings(default, timings)
-        self.monitors: tuple[Monitor, ...] = tuple(kind(self.ledger, known) for kind in selected(rules))
+        kinds = selected(rules)
+        self.monitors: tuple[Monitor, ...] = tuple([kind(self.ledger, known) for kind in kinds])
         self._recogniser = Recogniser(self.ledger, situations)
-        self._listeners: dict[type, list[Listener]] = {}
-        self._timed: list[Monitor] = []
         self._time_us = 0
         self._end: RunEnd | None = None
         self._breaches: list[Violated] = []
-        missing = self.ledger.rows.missing
         for monitor in self.monitors:
             monitor.breaches = self._breaches
-            lacking = [hook for hook in monitor.hooks if hook in missing] if missing else ()
-            if lacking:
-                monitor.unknown = f"the store has no inspection hook {', '.join(lacking)}"
-            else:
-                self._enlist(monitor)
-
-    def _enlist(self, monitor: Monitor) -> None:
-        listeners = self._listeners
-        for kind, name in monitor.handlers:
-            listener = getattr(monitor, name)
-            if kind in listeners:
-                listeners[kind].append(listener)
-            else:
-                listeners[kind] = [listener]
-        if type(monitor).overdue is not Monitor.overdue:
-            self._timed.append(monitor)
+        watching = self.monitors
+        missing = self.ledger.rows.missing
+        if missing:
+            watching = tuple(monitor for monitor in watching if not _lacks(monitor, missing))
+            kinds = tuple(type(monitor) for monitor in watching)
+        self._listeners: dict[type, list[Listener]] = {
+            kind: [getattr(watching[index], name) for index, name in places]
+            for kind, places in _listening(kinds).items()
+        }
+        self._timed = [monitor for monitor in watching if monitor.timed]
 
     def _dismiss(self, monitor: Monitor, error: Exception) -> None:
         monitor.unknown = f"the monitor failed: {type(error).__name__}: {error}"
@@ -188,6 +181,24 @@ class MonitorSuite:
             Failure(one.rule, f"{titles[one.rule]}: {_told(one)}", one.position, one.time_us)
             for one in self._breaches
         ]
+
+
+def _lacks(monitor: Monitor, missing: Sequence[str]) -> bool:
+    """Whether the store lacks a hook that the rule needs; it is unknown then."""
+    lacking = [hook for hook in monitor.hooks if hook in missing]
+    if lacking:
+        monitor.unknown = f"the store has no inspection hook {', '.join(lacking)}"
+    return bool(lacking)
+
+
+@cache
+def _listening(kinds: tuple[type[Monitor], ...]) -> dict[type, list[tuple[int, str]]]:
+    """Who listens to what: a monitor's place among these, and the method. The same for every run."""
+    places: dict[type, list[tuple[int, str]]] = {}
+    for index, monitor in enumerate(kinds):
+        for kind, name in monitor.handlers:
+            places.setdefault(kind, []).append((index, name))
+    return places
 
 
 def _told(violated: Violated) -> str:

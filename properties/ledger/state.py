@@ -127,9 +127,10 @@ class State:
         rows = self.rows.work
         if self.missing or self.strays or self.renumbered:
             self.missing, self.strays, self.renumbered = [], [], []
-        if len(rows) == len(self.queue):
-            for item, row in zip(self.queue, rows, strict=True):
-                if item.seq != row.seq:
+        items = self.queue.items
+        if len(rows) == len(items):
+            for item, row in zip(items.values(), rows, strict=True):
+                if item.seq != row[0]:
                     break
             else:
                 return

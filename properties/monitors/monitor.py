@@ -51,6 +51,7 @@ class Monitor:
     title: ClassVar[str]
     hooks: ClassVar[tuple[str, ...]] = ()
     handlers: ClassVar[tuple[tuple[type, str], ...]] = ()
+    timed: ClassVar[bool] = False
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         self.ledger = ledger
@@ -61,6 +62,7 @@ class Monitor:
         self.due_us = NEVER
 
     def __init_subclass__(cls) -> None:
+        cls.timed = cls.overdue is not Monitor.overdue
         cls.handlers = tuple(
             (kind, name) for name, method in vars(cls).items() for kind in getattr(method, "listens_to", ())
         )
