@@ -146,6 +146,11 @@ class LeaseKeeper:
         self._table.finished(attempt.lease, attempt.token, self._now())
         self.advance()
 
+    def given_back(self, key: ScheduledSessionIdentifier) -> None:
+        """The item of a session that was given back has been abandoned."""
+        self._table.stray_finished(key, self._now())
+        self.advance()
+
     async def give_back(self, key: ScheduledSessionIdentifier) -> bool:
         """Release a session the provider holds for us without our knowing (SS-14.16); whether it worked."""
         if self._observer is not None:

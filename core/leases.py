@@ -9,6 +9,7 @@ was given up without the provider's word (kept, SS-14.15). Their sum never excee
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from holdfast.core.backoff import renewal_pause
@@ -45,6 +46,8 @@ class LeaseTable:
         self._leases: dict[ScheduledSessionIdentifier, Lease] = {}
         self._kept: dict[ScheduledSessionIdentifier, Kept] = {}
         self._fetches: dict[Fetch, None] = {}  # in the order in which they began
+        self._strays: Counter[ScheduledSessionIdentifier] = Counter()
+        """Attempts in flight that no lease covers: signalled ones of ended leases, and given back ones."""
         self._answer_lost: Micros | None = None
         self._closing = False
 
@@ -85,7 +88,10 @@ class LeaseTable:
         """When `advance` has something to do if nothing else happens before."""
         due = [lease.deadline for lease in self._leases.values()]
         due.extend(at for lease in self._leases.values() if (at := self._renewal_due(lease)) is not None)
-        due.extend(until for kept in self._kept.values() if (until := self._kept_until(kept)) is not None)
+        for kept in self._kept.values():
+            until = self._kept_until(kept)
+            if until is not None and not self._fetching_since_before(until):
+                due.append(until)
         if not self._fetches and not self._closing:  # otherwise the end of the last fetch is what counts
             due.extend(at for lease in self._leases.values() if (at := self._idle_at(lease)) is not None)
         return min(due, default=None)
@@ -105,8 +111,10 @@ class LeaseTable:
                 limits.append(self._idle)
         if not fetch.claim_new:
             due = self.next_due()
-            if due is not None:
-                limits.append(due - fetch.sent + min_poll)
+            units_free = [
+                until for kept in self._kept.values() if (until := self._kept_until(kept)) is not None
+            ]
+            limits.extend(at - fetch.sent + min_poll for at in (due, *units_free) if at is not None)
             if self.units.reserved:
                 limits.append(_RECHECKS * min_poll)
         return Micros(max(min(limits), 0)) if limits else None
@@ -143,6 +151,7 @@ class LeaseTable:
             kept = self._kept.pop(key, None)
             assert kept is None or not kept.releasing, f"{key} was delivered under its release (SS-8.7)"
             if kept is None and not self._unit_free() and not self._take_reservation():
+                self._strays[key] += 1
                 return "no_unit", None
             lease = Lease(key, Calls() if kept is None else kept.calls)
             self._leases[key] = lease
@@ -162,12 +171,26 @@ class LeaseTable:
     # --- attempts -------------------------------------------------------------------------------------
 
     def finished(self, lease: Lease, token: LockToken, now: Micros) -> None:
-        """The attempt's final provider call has returned (SS-14.13); the last one starts the idle timer."""
+        """The attempt's final call has returned (SS-14.13); the last one starts the idle timer (SS-8.2)."""
         if lease.ended:
+            self.stray_finished(lease.key, now)
             return
         del lease.attempts[token]
         if not lease.attempts:
             lease.step("last_finished")
+            self._start_idling(lease, now)
+
+    def stray_finished(self, key: ScheduledSessionIdentifier, now: Micros) -> None:
+        """The same for an attempt that no lease covers; a newer lease of its session was not idle."""
+        assert self._strays[key] > 0, f"{key} has no attempt in flight without a lease"
+        self._strays[key] -= 1
+        lease = self._leases.get(key)
+        if lease is not None and lease.phase == "idle":
+            self._start_idling(lease, now)
+
+    def _start_idling(self, lease: Lease, now: Micros) -> None:
+        if self._strays[lease.key] == 0:
+            del self._strays[lease.key]
             lease.idle_since = now
 
     def plan_item_renewal(self, lease: Lease, token: LockToken, at: Micros | None) -> None:
@@ -327,6 +350,7 @@ class LeaseTable:
         """Take the lease out; unless the provider said so itself, its unit is kept (SS-7.15, SS-14.15)."""
         attempts = tuple(lease.attempts)
         assert cause != "idle" or not attempts, f"{lease.key} is in use and not idle (SS-8.6)"
+        self._strays[lease.key] += len(attempts)
         lease.step("idle_timer" if cause == "idle" else cause)
         lease.attempts.clear()
         del self._leases[lease.key]
@@ -344,7 +368,11 @@ class LeaseTable:
 
     def _is_over(self, kept: Kept, now: Micros) -> bool:
         until = self._kept_until(kept)
-        return until is not None and until <= now
+        return until is not None and until <= now and not self._fetching_since_before(until)
+
+    def _fetching_since_before(self, at: Micros) -> bool:
+        """Whether a fetch is under way that may have extended a row which was live until then."""
+        return any(fetch.sent < at for fetch in self._fetches)
 
 
 def _whole_ms(at: Micros) -> Micros:

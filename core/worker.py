@@ -189,8 +189,11 @@ class Worker:
 
     async def _give_back(self, slot: _Slot, attempt: Attempt, key: ScheduledSessionIdentifier) -> None:
         """No unit is free for a session whose row names us: release it, give the item back (SS-14.16)."""
-        released = await self._keeper.give_back(key)
-        await self._runner.refuse(attempt)
+        try:
+            released = await self._keeper.give_back(key)
+            await self._runner.refuse(attempt)
+        finally:
+            self._keeper.given_back(key)
         if not released and not self._stopping:
             # The row is still ours, so the same item would come again at once.
             await self._clock.sleep_until(Micros(self._clock.monotonic_us() + self._timing.min_poll))

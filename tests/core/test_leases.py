@@ -271,6 +271,19 @@ def test_the_idle_timer_starts_at_the_last_finish_and_a_new_item_cancels_it() ->
     assert worker.table.units == (0, 0, 0)
 
 
+def test_a_lease_is_not_idle_while_an_attempt_of_its_predecessor_is_in_flight() -> None:
+    """INV-29, SS-8.2: the signalled attempt of a lost lease counts until its final call."""
+    worker = Worker(idle=12)
+    old = worker.fetched(S1, 0)
+    (signalled,) = old.attempts
+    worker.table.advance(seconds(60))
+    worker.finish(worker.fetched(S1, 61), 62)
+    assert not worker.table.advance(seconds(80)).releases
+    worker.table.finished(old, signalled, seconds(81))
+    assert not worker.table.advance(seconds(92)).releases
+    assert len(worker.table.advance(seconds(93)).releases) == 1
+
+
 def test_an_idle_timeout_of_zero_releases_at_the_last_finish() -> None:
     """SS-8.9."""
     worker = Worker(idle=0)
@@ -390,6 +403,18 @@ def test_a_fetch_whose_answer_was_lost_may_have_extended_what_was_given_up() -> 
     assert worker.due() == 110
 
 
+def test_a_fetch_under_way_may_have_extended_what_was_given_up() -> None:
+    """SS-14.15, SS-24.10: after a pause the answers of the time before it are still to come."""
+    worker = Worker(limit=1)
+    worker.fetched(S1, 0)
+    fetch = worker.table.begin_fetch(seconds(5))
+    worker.table.advance(seconds(61))
+    assert worker.table.units == (0, 0, 1)
+    worker.table.fetch_ended(fetch, seconds(61))
+    worker.table.advance(seconds(61))
+    assert worker.table.units == (0, 0, 0)
+
+
 def test_an_item_of_a_kept_session_takes_its_unit_over() -> None:
     """SS-14.15."""
     worker = Worker(limit=1)
@@ -500,7 +525,7 @@ class AnyWorker(RuleBasedStateMachine):
             self.renewals.append(call)
         for kept in decisions.releases:
             assert not self.fetches, "SS-8.7"
-            assert all(lease.key != kept.key or lease.ended for lease, _ in self.attempts), "INV-29"
+            assert all(lease.key != kept.key for lease, _ in self.attempts), "INV-29"
             self.releases.append(kept)
 
     def ended(self, ended: Ended) -> None:
