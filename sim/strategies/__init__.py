@@ -1,8 +1,8 @@
 """Strategies: policies that answer the choice points of a run. One file each; copy `fifo.py` for another.
 
 `strategy.py` is the interface, `fifo` the plain run, `random_walk` and `pct` the searches (`sparse` is how
-both strike faults), `replay` answers from a tape, `deviations` from a few named draws. `make_strategy` knows
-those that a text can name.
+both strike faults), `plain_first` begins another with the plain run, `replay` answers from a tape,
+`deviations` from a few named draws. `make_strategy` knows those that a text can name.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from holdfast.core.errors import ConfigurationError
 from holdfast.sim.strategies.deviations import Deviations
 from holdfast.sim.strategies.fifo import Fifo
 from holdfast.sim.strategies.pct import Pct
+from holdfast.sim.strategies.plain_first import PlainFirst
 from holdfast.sim.strategies.random_walk import RandomWalk
 from holdfast.sim.strategies.replay import ReplayTape
 from holdfast.sim.strategies.sparse import BLOCK
@@ -25,6 +26,7 @@ __all__ = [
     "Deviations",
     "Fifo",
     "Pct",
+    "PlainFirst",
     "RandomWalk",
     "ReplayTape",
     "Strategy",

@@ -1,0 +1,112 @@
+"""Blocks: the unit of work of a campaign: some schedules of one scenario on one provider.
+
+A block is the same wherever and whenever it runs: strategies learn within a block only, and so the evidence
+of a campaign does not depend on how its blocks were dealt out.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from holdfast.campaign.providers import NamedProvider, find_provider
+from holdfast.campaign.recording import Origin, record
+from holdfast.campaign.selection import all_scenarios
+from holdfast.campaign.single import Subject, monitors, result_of, run_once
+from holdfast.core.errors import ConfigurationError
+from holdfast.reports.evidence import EVERY_PROVIDER, ScheduleResult
+from holdfast.sim import Run, Strategy, make_strategy, run_twice
+from holdfast.sim.strategies import BLOCK, PlainFirst
+from holdfast.traces.file import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """What one worker process is asked to run. Everything in it is plain and can be sent."""
+
+    scenario: str
+    provider: str
+    first: int = 0
+    count: int = BLOCK
+    seed: int = 0
+    strategy: str = "random"
+    defect: str | None = None
+    module: str | None = None
+    """A module that registers the scenario, for scenarios of others."""
+
+
+@dataclass(slots=True, kw_only=True)
+class BlockResult:
+    """What came of a block; `traces` holds the first violation of each rule."""
+
+    results: list[ScheduleResult] = field(default_factory=list)
+    traces: dict[tuple[str, int], Trace] = field(default_factory=dict)
+    nondeterminism: str | None = None
+
+
+def subject_of(
+    scenario: str, provider: NamedProvider, defect: str | None = None, module: str | None = None
+) -> Subject:
+    """The named scenario on a provider. Raises ConfigurationError for a name that is not registered."""
+    if module is not None:
+        import_module_of_others(module)
+    known = all_scenarios()
+    if scenario not in known:
+        raise ConfigurationError(
+            f"unknown scenario {scenario!r}; give the module that registers it with --scenario MODULE"
+        )
+    return Subject(known[scenario], provider, lambda: planted(defect))
+
+
+def import_module_of_others(module: str) -> None:
+    """Import a module that registers scenarios. Raises ConfigurationError if it cannot be loaded."""
+    import importlib
+
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        raise ConfigurationError(f"module {module!r} cannot be loaded: {error}") from error
+
+
+def planted(defect: str | None) -> AbstractContextManager[object]:
+    """The context in which a defect is switched on; none for None."""
+    if defect is None:
+        return nullcontext()
+    from holdfast.properties.defects import plant
+
+    return plant(defect)
+
+
+def run_block(block: Block) -> BlockResult:
+    """Run all its schedules; keep a trace of the first violation of each rule."""
+    subject = subject_of(block.scenario, find_provider(block.provider), block.defect, block.module)
+    strategy: Strategy = PlainFirst(make_strategy(block.strategy, block.seed))
+    made = BlockResult()
+    where = EVERY_PROVIDER if subject.scenario.level == "unit" else block.provider
+    for schedule in range(block.first, block.first + block.count):
+        strategy.begin(schedule)
+        run = run_once(subject, strategy)
+        made.results.append(result_of(run, where, schedule))
+        _keep_traces(made, subject, run, block, schedule)
+        if not subject.scenario.explored:
+            break
+        if schedule == 1:
+            made.nondeterminism = _check_determinism(subject, run)
+    return made
+
+
+def _keep_traces(made: BlockResult, subject: Subject, run: Run, block: Block, schedule: int) -> None:
+    if not subject.scenario.explored:
+        return
+    origin = Origin(seed=block.seed, strategy=block.strategy, schedule=schedule, defect=block.defect)
+    kept = {rule for rule, _ in made.traces}
+    for rule in dict.fromkeys(failure.rule for failure in run.failures):
+        if rule not in kept:
+            made.traces[rule, schedule] = record(subject, run.tape, origin, rule)
+
+
+def _check_determinism(subject: Subject, run: Run) -> str | None:
+    """Whether a tape gives the same run twice; if not, where the two part."""
+    with subject.planting():
+        difference = run_twice(subject.scenario, subject.provider.factory, run.tape, watchers=monitors)
+    return None if difference is None else str(difference)

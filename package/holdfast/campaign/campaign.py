@@ -1,0 +1,227 @@
+"""The campaign: chosen scenarios and checks on chosen providers, in blocks, added up as evidence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from holdfast.campaign.blocks import Block
+from holdfast.campaign.fingerprint import code_fingerprint
+from holdfast.campaign.pool import Done, run_blocks
+from holdfast.campaign.providers import NamedProvider
+from holdfast.campaign.selection import Selection, describe
+from holdfast.properties.spec import spec_fingerprint
+from holdfast.providers.conformance import CHECKS, run_check
+from holdfast.reports.evidence import (
+    Breach,
+    CheckResult,
+    Evidence,
+    ScheduleResult,
+    Tally,
+)
+from holdfast.sim import Scenario
+from holdfast.sim.strategies import BLOCK
+from holdfast.traces.file import Trace, trace_file_name
+
+DISTINCT_WANTED: Final = 200
+"""Distinct schedules the quick profile asks of a scenario on a provider, where it has so many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """How much of each scenario is run when nobody says: first so many schedules, then more while too few
+    distinct ones have been seen, up to a limit; all in whole blocks."""
+
+    first: int
+    wanted: int
+    most: int
+
+
+PROFILES: Final = {
+    "quick": Profile(first=250, wanted=DISTINCT_WANTED, most=400),
+    "full": Profile(first=2_000, wanted=2_000, most=4_000),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a campaign is asked for. `schedules`, if given, is the number of runs of each scenario."""
+
+    selection: Selection
+    providers: tuple[NamedProvider, ...]
+    seed: int = 0
+    strategy: str = "random"
+    schedules: int | None = None
+    profile: Profile = PROFILES["quick"]
+    jobs: int = 1
+    defect: str | None = None
+    module: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a campaign found. `broken` are blocks that could not be run, `nondeterminism` runs that differ."""
+
+    evidence: Evidence
+    traces: dict[str, Trace] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    nondeterminism: list[str] = field(default_factory=list)
+
+
+Progress = Callable[[str, int, int], bool]
+"""Told what was done, how many units of how many; answers whether to go on."""
+
+
+class Campaign:
+    """One campaign. `run` may be stopped by KeyboardInterrupt; `outcome` has what was found by then."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        names = [provider.name for provider in order.providers]
+        fingerprint = f"{code_fingerprint()}-{spec_fingerprint()}"
+        self._tally = Tally(fingerprint, names)
+        self._tally.know(*(describe(each) for each in order.selection.scenarios))
+        self._distinct: dict[tuple[str, str], set[str]] = {}
+        self._traces: dict[tuple[str, str, str], tuple[int, Trace]] = {}
+        self._results: list[ScheduleResult] = []
+        self._broken: list[str] = []
+        self._nondeterminism: list[str] = []
+        self._finished = False
+
+    def run(self, progress: Progress) -> None:
+        """Conformance checks first, then blocks in waves until every scenario has had its share."""
+        if self._order.defect is None:
+            self._run_checks(progress)
+        done = 0
+        wave = self._first_wave()
+        planned = len(wave)
+        while wave:
+            for one in run_blocks(wave, self._order.jobs):
+                self._take(one)
+                done += 1
+                if not progress(f"{one.block.scenario} on {one.block.provider}", done, planned):
+                    return
+            wave = self._next_wave(wave)
+            planned += len(wave)
+        self._finished = True
+
+    def _run_checks(self, progress: Progress) -> None:
+        checks = self._order.selection.checks
+        total = len(checks) * len(self._order.providers)
+        for provider in self._order.providers:
+            for count, id in enumerate(checks, start=1):
+                suite = replace(provider.conformance, rounds=5)
+                made = asyncio.run(run_check(suite, CHECKS[id]))
+                self._tally.check(
+                    CheckResult(id=id, provider=provider.name, outcome=made.outcome, reason=made.detail)
+                )
+                if not progress(f"{id} on {provider.name}", count, total):
+                    return
+
+    # --- waves of blocks ----------------------------------------------------------------------------------
+
+    def _first_wave(self) -> list[Block]:
+        wanted = self._order.schedules or self._order.profile.first
+        return [
+            block
+            for scenario in self._order.selection.scenarios
+            for provider in self._places(scenario)
+            for block in self._blocks(scenario, provider, 0, wanted)
+        ]
+
+    def _places(self, scenario: Scenario) -> Iterable[NamedProvider]:
+        """A unit check runs once, everything else on every provider."""
+        if scenario.level == "unit":
+            return (replace(self._order.providers[0]),)
+        return self._order.providers
+
+    def _blocks(self, scenario: Scenario, provider: NamedProvider, first: int, count: int) -> list[Block]:
+        order = self._order
+        block = Block(
+            scenario=scenario.name,
+            provider=provider.name,
+            seed=order.seed,
+            strategy=order.strategy,
+            defect=order.defect,
+            module=order.module,
+        )
+        if not scenario.explored:
+            return [replace(block, count=1)]
+        return [
+            replace(block, first=start, count=min(BLOCK, first + count - start))
+            for start in range(first, first + count, BLOCK)
+        ]
+
+    def _next_wave(self, last: list[Block]) -> list[Block]:
+        """One block more for each scenario that has shown too few distinct schedules."""
+        order = self._order
+        if order.schedules is not None:
+            return []
+        furthest: dict[tuple[str, str], int] = {}
+        for block in last:
+            key = block.scenario, block.provider
+            furthest[key] = max(furthest.get(key, 0), block.first + block.count)
+        wave: list[Block] = []
+        for scenario in order.selection.scenarios:
+            for provider in self._places(scenario):
+                key = scenario.name, provider.name
+                reached = furthest.get(key, order.profile.most)
+                few = len(self._distinct.get(key, ())) < order.profile.wanted
+                if scenario.explored and few and reached < order.profile.most:
+                    wave += self._blocks(scenario, provider, reached, BLOCK)
+        return wave
+
+    # --- results ------------------------------------------------------------------------------------------
+
+    def _take(self, done: Done) -> None:
+        block, result = done.block, done.result
+        key = block.scenario, block.provider
+        if result is None:
+            first, last = block.first, block.first + block.count - 1
+            self._broken.append(
+                f"{block.scenario} on {block.provider}, schedules {first} to {last}: {done.broke}"
+            )
+            return
+        if result.nondeterminism is not None:
+            self._nondeterminism.append(f"{block.scenario} on {block.provider}: {result.nondeterminism}")
+        seen = self._distinct.setdefault(key, set())
+        for one in result.results:
+            seen.add(one.fingerprint)
+        for (rule, schedule), trace in result.traces.items():
+            known = self._traces.get((*key, rule))
+            if known is None or schedule < known[0]:
+                self._traces[(*key, rule)] = schedule, trace
+        self._results += result.results
+
+    def outcome(self) -> Outcome:
+        """Everything found so far."""
+        named: dict[tuple[str, str, str, int], str] = {}
+        traces: dict[str, Trace] = {}
+        for (scenario, provider, rule), (schedule, trace) in self._traces.items():
+            name = trace_file_name(trace)
+            traces[name] = trace
+            named[scenario, provider, rule, schedule] = name
+        for result in self._results:
+            self._tally.add(_named(result, named))
+        self._results = []
+        evidence = replace(self._tally.evidence(), interrupted=not self._finished)
+        return Outcome(evidence, traces, sorted(self._broken), sorted(self._nondeterminism))
+
+
+def _named(result: ScheduleResult, names: dict[tuple[str, str, str, int], str]) -> ScheduleResult:
+    """The result with the names of the trace files of its breaches."""
+    provider = result.provider
+    if not result.breaches:
+        return result
+    breaches = tuple(
+        Breach(
+            rule=one.rule,
+            message=one.message,
+            schedule=one.schedule,
+            trace=names.get((result.scenario, provider, one.rule, one.schedule)),
+        )
+        for one in result.breaches
+    )
+    return replace(result, breaches=breaches)

@@ -1,0 +1,75 @@
+"""Providers by name: `memory`, `sqlite`, or `module:factory` for one of somebody else's."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.errors import ConfigurationError
+from holdfast.core.provider import Store
+from holdfast.providers import conformance
+from holdfast.sim import Factory
+from holdfast.sim.ids import VirtualIds
+from holdfast.sim.virtual_time import VirtualTime
+
+BUILT_IN: Final = ("memory", "sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedProvider:
+    """A provider under test: what it was called on the command line, and how its stores are made."""
+
+    name: str
+    factory: Factory
+    conformance: conformance.Factory
+
+
+def find_provider(name: str) -> NamedProvider:
+    """The provider of this name. Raises ConfigurationError if there is none, or if it cannot make a store."""
+    if name == "memory":
+        from holdfast.providers.memory import memory_store
+
+        suite = conformance.Factory(create=memory_store, long_polling=True, many_loops=True)
+        return NamedProvider(name, _short_polling_memory, suite)
+    if name == "sqlite":
+        from holdfast.providers.sqlite import sqlite_store
+
+        return NamedProvider(name, sqlite_store, conformance.Factory(create=sqlite_store))
+    if ":" not in name:
+        raise ConfigurationError(
+            f"unknown provider {name!r}, expected {', '.join(BUILT_IN)} or module:factory"
+        )
+    return _foreign(name)
+
+
+def _short_polling_memory(clock: ProviderClock, ids: IdSource) -> Store:
+    """Waiting belongs to the harness in a simulation; a store that never waits has nothing to wake."""
+    from holdfast.providers.memory import memory_store
+
+    return memory_store(clock, ids, long_polling=False)
+
+
+def _foreign(name: str) -> NamedProvider:
+    module_name, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does: a provider is often tried from its own folder
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:
+        raise ConfigurationError(
+            f"provider {name!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    suite = found if isinstance(found, conformance.Factory) else conformance.Factory(create=found)
+    if not callable(suite.create):
+        raise ConfigurationError(f"provider {name!r} is a {type(found).__name__}, expected a factory")
+    try:
+        suite.create(VirtualTime().provider_ms, VirtualIds(0)).close()
+    except Exception as error:
+        raise ConfigurationError(
+            f"provider {name!r} cannot make a store: {type(error).__name__}: {error}"
+        ) from error
+    return NamedProvider(name, suite.create, suite)

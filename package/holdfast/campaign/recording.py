@@ -1,0 +1,107 @@
+"""A run as a trace: the same tape once more, fully recorded; and a trace as a run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from holdfast.campaign.fingerprint import code_fingerprint
+from holdfast.campaign.single import Subject, monitors
+from holdfast.properties.spec import spec_fingerprint
+from holdfast.properties.suite import MonitorSuite
+from holdfast.properties.verdict import Violated
+from holdfast.sim import ReplayTape, Run, StoreView, run_schedule
+from holdfast.traces.choice import Tape
+from holdfast.traces.failure import Failure
+from holdfast.traces.file import Fingerprints, Trace, TraceHeader, Violation
+from holdfast.traces.record import Watcher
+from holdfast.traces.steps import Recorder, StepRecord, step_of_commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where in a campaign a run comes from."""
+
+    seed: int
+    strategy: str
+    schedule: int
+    defect: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A fully recorded run and its steps."""
+
+    run: Run
+    steps: tuple[StepRecord, ...]
+
+
+def fingerprints() -> Fingerprints:
+    """The code and the specification at hand."""
+    return Fingerprints(code=code_fingerprint(), spec=spec_fingerprint())
+
+
+def replayed(subject: Subject, tape: Tape, *, strict: bool) -> Recorded:
+    """Run a tape, recording everything. A strict run raises TapeMismatch where the tape does not fit."""
+    recorder = Recorder()
+
+    def watchers(view: StoreView) -> Sequence[Watcher]:
+        return (recorder, *monitors(view))
+
+    strategy = ReplayTape(tape, strict=strict)
+    strategy.begin(0)
+    with subject.planting():
+        run = run_schedule(subject.scenario, subject.provider.factory, strategy, watchers=watchers, full=True)
+    return Recorded(run, tuple(recorder.steps))
+
+
+def trace_of(subject: Subject, recorded: Recorded, origin: Origin, rule: str | None) -> Trace:
+    """The trace of a recorded run; `rule` is the broken rule it is kept for, None for a healthy run."""
+    run = recorded.run
+    failure = next((one for one in run.failures if one.rule == rule), None)
+    header = TraceHeader(
+        scenario=subject.scenario.name,
+        provider=subject.provider.name,
+        defect=origin.defect,
+        options={name: str(value) for name, value in sorted(subject.scenario.options.items())},
+        budgets={str(kind): count for kind, count in subject.scenario.faults.counts().items()},
+        fingerprints=fingerprints(),
+        versions={"holdfast": version("holdfast")},
+        seed=origin.seed,
+        strategy=origin.strategy,
+        schedule=origin.schedule,
+        violation=None if failure is None else _violation(recorded, failure),
+        digest=run.digest or "",
+    )
+    return Trace(header=header, tape=run.tape.trimmed(), steps=recorded.steps)
+
+
+def _violation(recorded: Recorded, failure: Failure) -> Violation:
+    witness = next(
+        (
+            dict(verdict.witness)
+            for watcher in recorded.run.watchers
+            if isinstance(watcher, MonitorSuite)
+            for verdict in watcher.verdicts
+            if isinstance(verdict, Violated) and verdict.rule == failure.rule
+        ),
+        None,
+    )
+    step = step_of_commit(recorded.steps, failure.position) if recorded.steps else None
+    return Violation(rule=failure.rule, message=failure.message, witness=witness, step=step)
+
+
+def record(subject: Subject, tape: Tape, origin: Origin, rule: str | None) -> Trace:
+    """Run a tape of this very code once more and keep everything about it."""
+    return trace_of(subject, replayed(subject, tape, strict=True), origin, rule)
+
+
+def shortened(subject: Subject, trace: Trace, tape: Tape) -> Trace:
+    """The trace of a simpler tape that breaks the same rule."""
+    header = trace.header
+    origin = Origin(
+        seed=header.seed, strategy=header.strategy, schedule=header.schedule, defect=header.defect
+    )
+    violation = header.violation
+    return record(subject, tape, origin, None if violation is None else violation.rule)

@@ -1,0 +1,94 @@
+"""One scenario once, with every monitor watching; and what came of it in the words of the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from holdfast.campaign.providers import NamedProvider
+from holdfast.core.options import RuntimeOptions
+from holdfast.properties.suite import MonitorSuite
+from holdfast.properties.timing import WorkerTiming
+from holdfast.properties.verdict import Holds, Unknown
+from holdfast.reports.evidence import Breach, ScheduleResult
+from holdfast.sim import Run, Scenario, StoreView, Strategy, run_check, run_schedule
+from holdfast.traces.record import Watcher
+
+Planting = Callable[[], AbstractContextManager[object]]
+"""Switches a planted defect on for as long as the context is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is run: a scenario on a provider, with a defect planted or none."""
+
+    scenario: Scenario
+    provider: NamedProvider
+    planting: Planting = nullcontext
+
+
+class _WorkerTimings(Mapping[str, WorkerTiming]):
+    """The timing of each worker of a run, by its options; looked up when a timed rule asks."""
+
+    def __init__(self, workers: Mapping[str, RuntimeOptions]) -> None:
+        self._workers = workers
+        self._known: dict[str, WorkerTiming] = {}
+
+    def __getitem__(self, process: str) -> WorkerTiming:
+        known = self._known.get(process)
+        if known is None:
+            known = self._known[process] = WorkerTiming.of(self._workers[process])
+        return known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._workers)
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+
+def monitors(view: StoreView) -> Sequence[Watcher]:
+    """All rules of the specification, watching one run."""
+    return (MonitorSuite(view.store, _WorkerTimings(view.workers)),)
+
+
+def run_once(subject: Subject, strategy: Strategy, *, full: bool = False) -> Run:
+    """Run it under a strategy that has been told to begin; a check without a world just runs."""
+    scenario, provider = subject.scenario, subject.provider
+    with subject.planting():
+        if not scenario.explored:
+            return run_check(scenario, provider.factory)
+        return run_schedule(scenario, provider.factory, strategy, watchers=monitors, full=full)
+
+
+def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:
+    """What a run shows, for the evidence."""
+    held: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    situations: tuple[str, ...] = ()
+    for watcher in run.watchers:
+        if isinstance(watcher, MonitorSuite):
+            verdicts = watcher.verdicts
+            held = tuple(verdict.rule for verdict in verdicts if isinstance(verdict, Holds))
+            unknown = tuple(verdict.rule for verdict in verdicts if isinstance(verdict, Unknown))
+            situations = tuple(watcher.situations)
+    faults: dict[str, int] = {}
+    for fault in run.faults:
+        faults[fault.kind] = faults.get(fault.kind, 0) + 1
+    return ScheduleResult(
+        scenario=run.scenario,
+        provider=provider,
+        schedule=schedule,
+        fingerprint=run.fingerprint,
+        situations=situations,
+        asserted=run.asserted,
+        held=held,
+        unknown=unknown,
+        breaches=tuple(Breach(rule=one.rule, message=one.message, schedule=schedule) for one in run.failures),
+        faults=faults,
+        steps=run.steps,
+        virtual_us=run.virtual_us,
+        cut_off=run.cut_off,
+        error=run.error,
+    )

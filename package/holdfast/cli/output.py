@@ -1,0 +1,73 @@
+"""The result folder of a check: coverage.json, index.html, a picture, traces, and the evidence behind."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from holdfast.core.errors import ConfigurationError
+from holdfast.reports.coverage import Coverage, coverage, encode_coverage
+from holdfast.reports.evidence import Evidence, decode_evidence, encode_evidence
+from holdfast.traces.file import Trace, read_trace, write_trace
+
+TRACES: Final = "traces"
+EVIDENCE: Final = "evidence.json"
+
+
+def prepared(folder: Path) -> Path:
+    """The folder, there and writable. Raises ConfigurationError if it cannot be: before anything is run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".holdfast"):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"output folder {folder} cannot be written: {error.strerror}; choose another with --out"
+        ) from None
+    return folder
+
+
+def write_results(folder: Path, evidence: Evidence, traces: Mapping[str, Trace]) -> Coverage:
+    """Write everything; each file is whole or not there."""
+    for name, trace in traces.items():
+        write_trace(folder / TRACES / name, trace)
+    _write(folder / EVIDENCE, encode_evidence(evidence))
+    return write_report(folder, evidence, traces)
+
+
+def write_report(folder: Path, evidence: Evidence, traces: Mapping[str, Trace]) -> Coverage:
+    """coverage.json, index.html and the picture, from the evidence."""
+    from holdfast.reports.html import html
+    from holdfast.reports.picture import write_picture
+
+    made = coverage(evidence)
+    _write(folder / "coverage.json", encode_coverage(made))
+    page = html(made, traces=traces, trace_folder=str(folder / TRACES))
+    _write(folder / "index.html", page.encode())
+    write_picture(folder / "overview.png", made)
+    return made
+
+
+def read_results(folder: Path) -> tuple[Evidence, dict[str, Trace]]:
+    """The evidence of an earlier check and its traces. Raises ConfigurationError if there is none."""
+    path = folder / EVIDENCE
+    try:
+        evidence = decode_evidence(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}; give the folder of a `holdfast check`"
+        ) from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {error}; run the check again") from None
+    names = sorted({one.trace for run in evidence.runs for one in run.breaches if one.trace})
+    return evidence, {name: read_trace(folder / TRACES / name) for name in names}
+
+
+def _write(path: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)

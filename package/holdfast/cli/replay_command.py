@@ -1,0 +1,75 @@
+"""`holdfast replay`: run a trace again, and say whether it still breaks its rule."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from holdfast.campaign.recording import Recorded, replayed
+from holdfast.cli.ending import Exit
+from holdfast.cli.traced import Traced, load
+from holdfast.sim.errors import TapeMismatch
+from holdfast.traces.steps import first_difference
+
+
+@click.command(name="replay")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--provider", metavar="NAME", help="Run on this provider instead; needed for module:factory.")
+@click.option("--scenario", "module", metavar="MODULE", help="The module that registers the scenario.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def command(file: Path, provider: str | None, module: str | None, as_json: bool) -> None:
+    """Run the trace FILE again: exit code 1 if its rule is still violated, 0 if not, 4 if the run differs.
+
+    With the very code that made the trace the replay is strict: every step must be the same. With other code
+    it follows the tape as far as it fits, and says so.
+    """
+    traced = load(file, provider, module)
+    try:
+        recorded = replayed(traced.subject, traced.trace.tape, strict=traced.same_code)
+    except TapeMismatch as error:
+        _differs(str(error))
+    if traced.same_code:
+        _check_steps(traced, recorded)
+    violation = traced.trace.header.violation
+    rule = None if violation is None else violation.rule
+    found = next((one for one in recorded.run.failures if rule in (None, one.rule)), None)
+    if as_json:
+        outcome = {
+            "violated": None if found is None else found.rule,
+            "message": None if found is None else found.message,
+            "digest": recorded.run.digest,
+            "strict": traced.same_code,
+            "steps": len(recorded.steps),
+        }
+        click.echo(json.dumps(outcome, indent=1))
+    else:
+        _say(traced, recorded, rule, found is not None, "" if found is None else found.message)
+    sys.exit(Exit.NOTHING_FOUND if found is None else Exit.VIOLATION)
+
+
+def _check_steps(traced: Traced, recorded: Recorded) -> None:
+    difference = first_difference(traced.trace.steps, recorded.steps)
+    if difference is not None:
+        _differs(f"first at step {difference.n}: recorded {difference.recorded}, now {difference.replayed}")
+    if recorded.run.digest != traced.trace.header.digest:
+        _differs("the steps are the same, but not the histories at the end")
+
+
+def _differs(how: str) -> None:
+    click.echo(f"holdfast: the run is not the recorded one, though the code is: {how}", err=True)
+    sys.exit(Exit.NONDETERMINISM)
+
+
+def _say(traced: Traced, recorded: Recorded, rule: str | None, violated: bool, message: str) -> None:
+    manner = "strict" if traced.same_code else "lenient: the code is not the one that made the trace"
+    click.echo(f"replayed {len(recorded.steps)} steps ({manner})")
+    if violated:
+        click.echo(f"violated {rule}: {message}")
+    elif rule is None:
+        click.echo("no rule is violated")
+    else:
+        click.echo(f"no longer violated: {rule}")
+    click.echo(f"digest {recorded.run.digest}")

@@ -1,0 +1,51 @@
+"""The terminal: one console, its colour decided once, and progress on a terminal only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+Advance = Callable[[str, int, int], None]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console with the colour that --color, NO_COLOR, FORCE_COLOR or the terminal asks for."""
+    wish = click.get_current_context().find_root().obj
+    if wish is None and os.environ.get("NO_COLOR"):
+        wish = False
+    if wish is None and os.environ.get("FORCE_COLOR"):
+        wish = True
+    return Console(
+        stderr=stderr,
+        no_color=wish is False,
+        force_terminal=True if wish else None,
+        highlight=False,
+        soft_wrap=False,
+    )
+
+
+@contextmanager
+def progress() -> Iterator[Advance]:
+    """A bar on standard error while long work goes on; nothing where nobody watches."""
+    shown = console(stderr=True)
+    if not shown.is_terminal:
+        yield lambda what, done, total: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=shown, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{what[:50]:50}", completed=done, total=total)
+
+        yield advance

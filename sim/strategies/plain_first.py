@@ -1,0 +1,37 @@
+"""PlainFirst: the plain run as schedule 0, and another strategy for all that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.sim.strategies.strategy import Strategy
+from holdfast.traces.choice import Stream, Tape
+
+
+class PlainFirst:
+    """Wraps a strategy so that a campaign begins with the run every reader can predict.
+
+    Most mistakes show in it, and a violation there needs no shrinking.
+    """
+
+    def __init__(self, then: Strategy) -> None:
+        self.name = then.name
+        self._then = then
+        self._plain = False
+        offer: Any = getattr(then, "offer", None)
+        if offer is not None:
+            self.offer = offer
+
+    def begin(self, schedule: int) -> None:
+        """Schedule 0 is the plain one."""
+        self._plain = schedule == 0
+        self._then.begin(schedule)
+
+    def choose(self, stream: Stream, site: str, arity: int) -> int:
+        """The boring answer in the plain run, the other strategy's in the rest."""
+        return 0 if self._plain else self._then.choose(stream, site, arity)
+
+    def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
+        """What a plain run teaches holds for the others, too."""
+        self._then.learn(tape, draws)
