@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from holdfast.campaign.fingerprint import code_fingerprint
 from holdfast.campaign.single import Subject, monitors
@@ -42,6 +42,13 @@ def fingerprints() -> Fingerprints:
     return Fingerprints(code=code_fingerprint(), spec=spec_fingerprint())
 
 
+def _version() -> str:
+    try:
+        return version("holdfast")
+    except PackageNotFoundError:  # run from the source tree
+        return "source"
+
+
 def replayed(subject: Subject, tape: Tape, *, strict: bool) -> Recorded:
     """Run a tape, recording everything. A strict run raises TapeMismatch where the tape does not fit."""
     recorder = Recorder()
@@ -67,7 +74,7 @@ def trace_of(subject: Subject, recorded: Recorded, origin: Origin, rule: str | N
         options={name: str(value) for name, value in sorted(subject.scenario.options.items())},
         budgets={str(kind): count for kind, count in subject.scenario.faults.counts().items()},
         fingerprints=fingerprints(),
-        versions={"holdfast": version("holdfast")},
+        versions={"holdfast": _version()},
         seed=origin.seed,
         strategy=origin.strategy,
         schedule=origin.schedule,

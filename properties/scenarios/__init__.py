@@ -1,0 +1,1 @@
+"""The test matrix as scenarios: one module per section, registered by being imported here."""
