@@ -113,14 +113,19 @@ class Probe(ForwardingProvider):
         claim_new: bool = True,
     ) -> FetchedWork | None:
         self.claims.append(claim_new)
-        return await super().fetch_session_work_item(
-            lock_timeout,
-            poll_timeout,
-            worker_id=worker_id,
-            session_lock_duration=session_lock_duration,
-            tag_filter=tag_filter,
-            claim_new=claim_new,
-        )
+        for wait in (poll_timeout, 0):  # waits in virtual time, and looks only before and after
+            found = await super().fetch_session_work_item(
+                lock_timeout,
+                Millis(0),
+                worker_id=worker_id,
+                session_lock_duration=session_lock_duration,
+                tag_filter=tag_filter,
+                claim_new=claim_new,
+            )
+            if found is not None or wait == 0:
+                return found
+            await self._clock.sleep_until(Micros(self._clock.now + wait * 1000))
+        return None
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
