@@ -1,0 +1,297 @@
+"""Defects of providers, each in the memory and in the SQLite provider."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any, Final
+
+from holdfast.core.ids import LockToken, Millis
+from holdfast.core.observe import Observer
+from holdfast.core.provider import TERMINAL_STATUSES
+from holdfast.core.work_items import ActivityExecute
+from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.providers.memory import acknowledgement as memory_acknowledgement
+from holdfast.providers.memory import affinity as memory_affinity
+from holdfast.providers.memory import turns as memory_turns
+from holdfast.providers.memory import work as memory_work
+from holdfast.providers.memory.affinity import Claimant
+from holdfast.providers.memory.tables import InstanceLock, Tables, WorkRow
+from holdfast.providers.memory.work import WorkQuery
+from holdfast.providers.sqlite import acknowledgement as sqlite_acknowledgement
+from holdfast.providers.sqlite import turns as sqlite_turns
+from holdfast.providers.sqlite import work as sqlite_work
+from holdfast.providers.sqlite.database import Transaction
+
+Planting = AbstractContextManager[None]
+
+
+def _items_without_session() -> Planting:
+    """The column stays empty; the encoded item still names its session."""
+    enqueue = original(memory_acknowledgement, "_enqueue")
+    unbound = statement(sqlite_work, "enqueue_work", ":session", "NULL")
+
+    def enqueue_unbound(
+        tables: Tables, now: Millis, instance: str, turn: memory_acknowledgement.Conclusions
+    ) -> None:
+        before = set(tables.work.by_seq)
+        enqueue(tables, now, instance, turn)
+        for seq, row in tables.work.by_seq.items():
+            if seq not in before:
+                row.session_id = None
+
+    def put_unbound(transaction: Transaction, items: Sequence[ActivityExecute]) -> None:
+        with replaced(unbound):
+            sqlite_work.put(transaction, items)
+
+    return replaced(
+        Change(memory_acknowledgement, "_enqueue", enqueue_unbound),
+        Change(sqlite_acknowledgement, "work", SimpleNamespace(put=put_unbound)),
+    )
+
+
+def _claims_of_taken_sessions() -> Planting:
+    """Whoever claims gets the session, also one that is live in another's name."""
+    is_open_to, attach = original(memory_affinity, "is_open_to"), original(memory_affinity, "attach")
+
+    def open_to_claims(
+        tables: Tables, now: Millis, instance: str, session_id: str, claimant: Claimant
+    ) -> bool:
+        return claimant.claim_new or bool(is_open_to(tables, now, instance, session_id, claimant))
+
+    def take(
+        tables: Tables,
+        now: Millis,
+        instance: str,
+        session_id: str,
+        claimant: Claimant,
+        observer: Observer | None,
+    ) -> None:
+        row = tables.session(instance, session_id)
+        if row is not None and row.worker_id != claimant.worker_id:
+            row.worker_id = row.locked_until = None
+        attach(tables, now, instance, session_id, claimant, observer)
+
+    return replaced(
+        Change(memory_affinity, "is_open_to", open_to_claims),
+        Change(memory_affinity, "attach", take),
+        statement(
+            sqlite_work, "take_work", "THEN s.worker_id = :worker", "THEN s.worker_id = :worker OR :claim_new"
+        ),
+    )
+
+
+def _lapsed_sessions_stay_taken() -> Planting:
+    """An expiry that has passed does not free a session; only a release does."""
+    is_open_to = original(memory_affinity, "is_open_to")
+
+    def open_if_released(
+        tables: Tables, now: Millis, instance: str, session_id: str, claimant: Claimant
+    ) -> bool:
+        row = tables.session(instance, session_id)
+        if row is not None and row.worker_id is not None:
+            return row.worker_id == claimant.worker_id
+        return bool(is_open_to(tables, now, instance, session_id, claimant))
+
+    return replaced(
+        Change(memory_affinity, "is_open_to", open_if_released),
+        statement(sqlite_work, "take_work", "WHEN s.locked_until > :now", "WHEN s.worker_id IS NOT NULL"),
+    )
+
+
+def _rows_left_at_the_end() -> Planting:
+    """A session that is attached when its orchestration ends is left to lapse."""
+    close_all = original(memory_affinity, "close_all")
+
+    def close_unattached(tables: Tables, instance: str) -> None:
+        attached = {
+            name: row for name, row in tables.sessions.get(instance, {}).items() if row.worker_id is not None
+        }
+        close_all(tables, instance)
+        if attached:
+            tables.sessions[instance] = attached
+
+    return replaced(
+        Change(memory_affinity, "close_all", close_unattached),
+        statement(
+            sqlite_acknowledgement,
+            "close_all_sessions",
+            "instance_id = :instance",
+            "instance_id = :instance AND worker_id IS NULL",
+        ),
+    )
+
+
+def _continue_as_new_closes_sessions() -> Planting:
+    """Continuing as new counts as an end, and takes the sessions along."""
+    ends = frozenset((*TERMINAL_STATUSES, "ContinuedAsNew"))
+    return replaced(
+        Change(memory_acknowledgement, "TERMINAL_STATUSES", ends),
+        Change(sqlite_acknowledgement, "TERMINAL_STATUSES", ends),
+    )
+
+
+def _every_attempt_is_charged() -> Planting:
+    """`ignore_attempt` of an abandoned item is not looked at."""
+    in_memory, in_sqlite = original(memory_work, "abandon"), original(sqlite_work, "abandon")
+
+    def abandon_in_memory(
+        tables: Tables, now: Millis, token: LockToken, delay: Millis, ignore_attempt: bool
+    ) -> None:
+        in_memory(tables, now, token, delay, False)
+
+    def abandon_in_sqlite(
+        transaction: Transaction, token: LockToken, delay: Millis, ignore_attempt: bool
+    ) -> None:
+        in_sqlite(transaction, token, delay, False)
+
+    return replaced(
+        Change(memory_work, "abandon", abandon_in_memory), Change(sqlite_work, "abandon", abandon_in_sqlite)
+    )
+
+
+def _held_items_are_delivered() -> Planting:
+    """A fetch looks at the visible time of an item and not at its lock."""
+    is_eligible = original(memory_work, "_is_eligible")
+
+    def eligible_though_held(tables: Tables, now: Millis, query: WorkQuery, row: WorkRow) -> bool:
+        until, row.locked_until = row.locked_until, 0
+        try:
+            return bool(is_eligible(tables, now, query, row))
+        finally:
+            row.locked_until = until
+
+    return replaced(
+        Change(memory_work, "_is_eligible", eligible_though_held),
+        statement(sqlite_work, "take_work", "AND (w.locked_until IS NULL OR w.locked_until <= :now)", ""),
+    )
+
+
+def _item_renewal_forgets_the_session() -> Planting:
+    """The renewal of an item lock extends the item alone."""
+    in_memory, in_sqlite = original(memory_work, "renew"), original(sqlite_work, "renew")
+
+    def renew_in_memory(
+        tables: Tables, now: Millis, token: LockToken, extend_for: Millis, extend_session_for: Millis
+    ) -> None:
+        in_memory(tables, now, token, extend_for, Millis(0))
+
+    def renew_in_sqlite(
+        transaction: Transaction, token: LockToken, extend_for: Millis, extend_session_for: Millis
+    ) -> None:
+        in_sqlite(transaction, token, extend_for, Millis(0))
+
+    return replaced(
+        Change(memory_work, "renew", renew_in_memory), Change(sqlite_work, "renew", renew_in_sqlite)
+    )
+
+
+def _late_turns_are_stored() -> Planting:
+    """An acknowledgement is accepted as long as its token is the last one, expired or not."""
+    lock_of = original(sqlite_turns, "_lock")
+
+    def last_lock(tables: Tables, operation: str, token: LockToken, now: int) -> InstanceLock:
+        return memory_turns.current_lock(tables, operation, token)
+
+    def last_instance(transaction: Transaction, token: LockToken) -> Any:
+        return lock_of(transaction, token)[0]
+
+    return replaced(
+        Change(memory_acknowledgement, "held_lock", last_lock),
+        Change(sqlite_acknowledgement, "held_instance", last_instance),
+    )
+
+
+DEFECTS: Final = (
+    Defect(
+        name="items_without_session",
+        title="The acknowledgement of a turn enqueues worker items without their session id",
+        where="provider",
+        caught_by="INV-03",
+        rows=("1.1",),
+        scenario="conversation",
+        needs="nothing",
+        planted=_items_without_session,
+    ),
+    Defect(
+        name="claims_of_taken_sessions",
+        title="A session claim does not check that it won: it takes a live session from its owner",
+        where="provider",
+        caught_by="INV-01",
+        rows=("4.1",),
+        scenario="conversation",
+        needs="two workers",
+        planted=_claims_of_taken_sessions,
+    ),
+    Defect(
+        name="lapsed_sessions_stay_taken",
+        title="A fetch takes a session that names a worker for taken, without a look at its expiry",
+        where="provider",
+        caught_by="INV-06",
+        rows=("5.1",),
+        scenario="owner_crashes",
+        needs="two workers and a crash",
+        planted=_lapsed_sessions_stay_taken,
+    ),
+    Defect(
+        name="rows_left_at_the_end",
+        title="The end of an orchestration leaves its attached sessions to lapse by themselves",
+        where="provider",
+        caught_by="INV-13",
+        rows=("2.1",),
+        scenario="unclosed",
+        needs="nothing",
+        planted=_rows_left_at_the_end,
+    ),
+    Defect(
+        name="continue_as_new_closes_sessions",
+        title="Continuing as new is taken for an end and closes the sessions that are carried over",
+        where="provider",
+        caught_by="INV-32",
+        rows=("11.1",),
+        scenario="continued",
+        needs="nothing",
+        planted=_continue_as_new_closes_sessions,
+    ),
+    Defect(
+        name="every_attempt_is_charged",
+        title="An item given back without fault of its own is charged the attempt all the same",
+        where="provider",
+        caught_by="INV-09",
+        rows=("6.1",),
+        scenario="handed_over",
+        needs="two workers, one of them shut down",
+        planted=_every_attempt_is_charged,
+    ),
+    Defect(
+        name="held_items_are_delivered",
+        title="A fetch looks at when an item becomes visible and forgets its lock",
+        where="provider",
+        caught_by="INV-08",
+        rows=("3.1",),
+        scenario="conversation",
+        needs="two fetches at once",
+        planted=_held_items_are_delivered,
+    ),
+    Defect(
+        name="item_renewal_forgets_the_session",
+        title="The renewal of an item lock does not extend the session that is to go with it",
+        where="provider",
+        caught_by="INV-21",
+        rows=("4.1",),
+        scenario="long_activity",
+        needs="nothing",
+        planted=_item_renewal_forgets_the_session,
+    ),
+    Defect(
+        name="late_turns_are_stored",
+        title="A turn is stored although the lock of its instance has run out",
+        where="provider",
+        caught_by="INV-37",
+        rows=("6.1",),
+        scenario="slow_turns",
+        needs="a call that is slow to reach the store",
+        planted=_late_turns_are_stored,
+    ),
+)
