@@ -65,7 +65,7 @@ class Runtime:
         self._registry = registry
         self._clock = clock
         self._observer = observer
-        self._log = log = Log(observer)
+        self._log = Log(observer)
         self._runtime_id = f"{ids.bits(16):04x}"
         self._owner = options.worker_node_id or f"{ids.bits(64):016x}"
         self._changed = asyncio.Event()
@@ -86,31 +86,8 @@ class Runtime:
             observer=observer,
             on_change=self._changed.set,
         )
-        self._runner = ActivityRunner(
-            provider,
-            clock,
-            crew,
-            self._keeper,
-            ItemRenewals(provider, clock, crew, self._keeper, log, timing=timing),
-            self._handlers,
-            lookup_in(system_activities(clock, ids), registry.resolve_activity),
-            log,
-            timing=timing,
-            max_attempts=options.max_attempts,
-        )
-        self._worker = Worker(
-            provider,
-            clock,
-            crew,
-            self._keeper,
-            self._runner,
-            owner=self._owner,
-            timing=timing,
-            tag_filter=options.worker_tag_filter,
-            uses_sessions=provider.supports_sessions() and options.max_sessions_per_worker > 0,
-            observer=observer,
-            on_change=self._changed.set,
-        )
+        self._runner = self._make_runner(ids)
+        self._worker = self._make_worker()
         self._dispatcher = Dispatcher(
             provider,
             clock,
@@ -118,6 +95,37 @@ class Runtime:
             policy=_policy(registry, options, timing),
             timing=timing,
             observer=observer,
+            on_change=self._changed.set,
+        )
+
+    def _make_runner(self, ids: IdSource) -> ActivityRunner:
+        return ActivityRunner(
+            self._provider,
+            self._clock,
+            self._crew,
+            self._keeper,
+            ItemRenewals(
+                self._provider, self._clock, self._crew, self._keeper, self._log, timing=self._timing
+            ),
+            self._handlers,
+            lookup_in(system_activities(self._clock, ids), self._registry.resolve_activity),
+            self._log,
+            timing=self._timing,
+            max_attempts=self._options.max_attempts,
+        )
+
+    def _make_worker(self) -> Worker:
+        return Worker(
+            self._provider,
+            self._clock,
+            self._crew,
+            self._keeper,
+            self._runner,
+            owner=self._owner,
+            timing=self._timing,
+            tag_filter=self._options.worker_tag_filter,
+            uses_sessions=self._provider.supports_sessions() and self._options.max_sessions_per_worker > 0,
+            observer=self._observer,
             on_change=self._changed.set,
         )
 
