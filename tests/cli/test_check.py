@@ -1,0 +1,98 @@
+"""`holdfast check`: what it finds, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Holdfast = Callable[..., Result]
+OWN = ("--scenario", "own_scenarios", "--jobs", 1)
+
+
+def test_a_healthy_scenario_ends_with_0_and_leaves_a_report(holdfast: Holdfast) -> None:
+    done = holdfast("check", "talks", *OWN, "--schedules", 40)
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("holdfast check: 1 scenarios")
+    assert "not found (" in done.output
+    folder = Path("holdfast-report")
+    assert {"coverage.json", "index.html", "overview.png"} <= {path.name for path in folder.iterdir()}
+    coverage = json.loads((folder / "coverage.json").read_text())
+    row = next(row for row in coverage["rows"] if row["id"] == "5.1")
+    assert row["status"] == "exercised"
+    assert row["schedules"] >= 30
+    assert set(row) >= {"id", "title", "status", "providers", "schedules", "situations", "defects", "checks"}
+
+
+def test_a_violation_ends_with_1_a_replay_line_and_a_trace(holdfast: Holdfast) -> None:
+    done = holdfast("check", "never_crashes", *OWN, "--schedules", 40, "--provider", "memory")
+    assert done.exit_code == 1, done.output
+    (trace,) = Path("holdfast-report/traces").iterdir()
+    assert f"replay: holdfast replay {trace}" in done.output
+    assert "violated 5.2" in done.output
+
+
+def test_coverage_does_not_depend_on_the_number_of_jobs(holdfast: Holdfast) -> None:
+    for jobs in (1, 2):
+        own = ("--scenario", "own_scenarios", "--jobs", jobs, "--schedules", 110)
+        holdfast("check", "talks", "never_crashes", *own, "--out", f"with-{jobs}")
+    one, two = (Path(f"with-{jobs}/coverage.json").read_bytes() for jobs in (1, 2))
+    assert one == two
+
+
+def test_a_provider_of_somebody_else_is_checked_like_ours(holdfast: Holdfast) -> None:
+    done = holdfast("check", "talks", "14", *OWN, "--schedules", 10, "--provider", "own_stores:mine")
+    assert done.exit_code == 0, done.output
+    coverage = json.loads(Path("holdfast-report/coverage.json").read_text())
+    assert list(coverage["summary"]["providers"]) == ["own_stores:mine"]
+    assert all(row["status"] == "exercised" for row in coverage["rows"] if row["id"].startswith("14."))
+
+
+def test_json_is_the_coverage_and_nothing_else(holdfast: Holdfast) -> None:
+    done = holdfast("check", "talks", *OWN, "--schedules", 5, "--json")
+    assert json.loads(done.stdout) == json.loads(Path("holdfast-report/coverage.json").read_text())
+
+
+def test_what_no_scenario_is_about_yet_ends_with_5(holdfast: Holdfast) -> None:
+    assert holdfast("check", "17.5").exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("no_such_thing",), "no_such_thing"),
+        (("5.1", "--provider", "oracle"), "unknown provider 'oracle'"),
+        (("5.1", "--provider", "own_stores:absent"), "cannot be loaded"),
+        (("5.1", "--provider", "own_stores:broken"), "cannot make a store: OSError: no disk"),
+        (("5.1", "--provider", "own_stores:number"), "expected a factory"),
+        (("5.1", "--strategy", "clever"), "unknown strategy 'clever'"),
+        (("5.1", "--strategy", "pct:0"), "depth"),
+        (("5.1", "--scenario", "no_module_of_this_name"), "cannot be loaded"),
+        (("5.1", "--defect", "no_such_defect"), "no_such_defect"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_2(holdfast: Holdfast, arguments: tuple[str, ...], says: str) -> None:
+    done = holdfast("check", *arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not Path("holdfast-report").exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["--schedules=0", "--jobs=0", "--seed=-1", "--max-time=0", "--profile=all"]
+)
+def test_impossible_option_values_end_with_2(holdfast: Holdfast, option: str) -> None:
+    assert holdfast("check", option).exit_code == 2
+    assert not Path("holdfast-report").exists()
+
+
+def test_an_output_folder_that_is_a_file_is_refused_and_kept(holdfast: Holdfast) -> None:
+    Path("taken").write_text("mine")
+    done = holdfast("check", "talks", *OWN, "--out", "taken")
+    assert done.exit_code == 2
+    assert "taken cannot be written" in done.stderr
+    assert Path("taken").read_text() == "mine"
