@@ -1,6 +1,7 @@
 """Committing a turn (PV-8).
 
-Everything that can be refused is refused first; what follows cannot fail, and so all of it happens or none.
+Everything that can be refused is refused first. Should what follows fail all the
+same, the journal takes it back (PV-29.3).
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def append(
     refuse_duplicates(tables, "append_with_execution", instance, execution_id, events)
     history = tables.history(instance, execution_id)
     for event in events:
+        tables.journal.undo(history.take_back, event)
         history.append(event)
 
 
@@ -105,7 +107,7 @@ def _write_records(tables: Tables, now: Millis, instance: str, turn: Conclusions
     record = tables.instances.get(instance)
     if metadata.orchestration_name is not None and metadata.orchestration_version is not None:
         if record is None:
-            record = tables.instances[instance] = InstanceRecord(
+            record = InstanceRecord(
                 name=metadata.orchestration_name,
                 version=metadata.orchestration_version,
                 current_execution_id=turn.execution_id,
@@ -113,13 +115,18 @@ def _write_records(tables: Tables, now: Millis, instance: str, turn: Conclusions
                 created_at=now,
                 updated_at=now,
             )
+            tables.journal.put(tables.instances, instance, record)
+        tables.journal.keep(record)
         record.name = metadata.orchestration_name
         record.version = metadata.orchestration_version
-    executions = tables.executions.setdefault(instance, {})
+    executions = tables.of_instance(tables.executions, instance)
     execution = executions.get(turn.execution_id)
     if execution is None:
-        execution = executions[turn.execution_id] = ExecutionRecord(started_at=now)
+        execution = ExecutionRecord(started_at=now)
+        tables.journal.put(executions, turn.execution_id, execution)
+    tables.journal.keep(execution)
     if record is not None:
+        tables.journal.keep(record)
         record.updated_at = now
         record.current_execution_id = max(record.current_execution_id, *executions)
     if metadata.status is not None:
@@ -135,10 +142,12 @@ def _write_history(tables: Tables, instance: str, turn: Conclusions) -> None:
     if turn.history_delta:
         history = tables.history(instance, turn.execution_id)
         for event in turn.history_delta:
+            tables.journal.undo(history.take_back, event)
             history.append(event)
     updates = [event for event in turn.history_delta if isinstance(event, CustomStatusUpdated)]
     record = tables.instances.get(instance)
     if updates and record is not None:
+        tables.journal.keep(record)
         record.custom_status = updates[-1].status
         record.custom_status_version += 1
     key_values.apply(tables, instance, turn.history_delta)
@@ -168,5 +177,5 @@ def _enqueue(tables: Tables, now: Millis, instance: str, turn: Conclusions) -> N
         if not (ends_here and item.instance == instance):
             tables.work.put(item, now)
     for message in turn.orchestrator_items:
-        visible_from = max(now, message.fire_at_ms) if isinstance(message, TimerFired) else now
+        visible_from = message.fire_at_ms if isinstance(message, TimerFired) else now
         tables.messages.put(addressee(message), message, visible_from)

@@ -34,22 +34,25 @@ def attach(
     tables: Tables, now: Millis, instance: str, session_id: str, claimant: Claimant, observer: Observer | None
 ) -> None:
     """Claim a free session, or extend one's own; made if absent (PV-24.13, SS-25.3 to SS-25.6, SS-25.21)."""
-    row = tables.sessions.setdefault(instance, {}).setdefault(session_id, SessionRow())
+    open_session(tables, instance, session_id)
+    row = tables.sessions[instance][session_id]
     until = deadline(now, claimant.session_lock_duration)
     if row.worker_id == claimant.worker_id and row.is_live(now):
-        extend(row, until)
+        extend(tables, row, until)
         return
     assert not row.is_live(now), f"session {instance}/{session_id} is {row.worker_id}'s: no claim may win it"
     previous = row.worker_id
+    tables.journal.keep(row)
     row.locked_until = until if previous != claimant.worker_id else max(row.locked_until or 0, until)
     row.worker_id = claimant.worker_id
     if observer is not None:
         _log_claim(observer, instance, session_id, claimant.worker_id, previous)
 
 
-def extend(row: SessionRow, until: Millis) -> None:
+def extend(tables: Tables, row: SessionRow, until: Millis) -> None:
     """Move the expiry forward, never back (SS-24.5)."""
     assert row.locked_until is not None, "an unattached session has no expiry to extend"
+    tables.journal.keep(row)
     row.locked_until = max(row.locked_until, until)
 
 
@@ -60,26 +63,31 @@ def renew(
     row = tables.session(instance, session_id)
     if row is None or row.worker_id is None or row.worker_id != worker_id:
         raise session_not_owned("renew_session_lock", instance, session_id, worker_id)
-    extend(row, deadline(now, extend_for))
+    extend(tables, row, deadline(now, extend_for))
 
 
 def release(tables: Tables, now: Millis, instance: str, session_id: str, worker_id: str) -> None:
     """Give a session up if it is this worker's; anything else changes nothing (PV-26.5)."""
     row = tables.session(instance, session_id)
     if row is not None and row.worker_id == worker_id:
+        tables.journal.keep(row)
         row.worker_id = row.locked_until = None
 
 
 def open_session(tables: Tables, instance: str, session_id: str) -> None:
     """Make sure the row exists, unattached if it is new (PV-25.1)."""
-    tables.sessions.setdefault(instance, {}).setdefault(session_id, SessionRow())
+    rows = tables.of_instance(tables.sessions, instance)
+    if session_id not in rows:
+        tables.journal.put(rows, session_id, SessionRow())
 
 
 def close_session(tables: Tables, instance: str, session_id: str) -> None:
     """Remove the row and every item of the session, whoever holds it (PV-25.3)."""
-    rows = tables.sessions.get(instance, {})
-    if rows.pop(session_id, None) is not None and not rows:
-        del tables.sessions[instance]
+    rows = tables.sessions.get(instance)
+    if rows is not None and session_id in rows:
+        tables.journal.remove(rows, session_id)
+        if not rows:
+            tables.journal.remove(tables.sessions, instance)
     for item in tables.work.of_instance(instance):
         if item.session_id == session_id:
             tables.work.remove(item)
@@ -87,7 +95,7 @@ def close_session(tables: Tables, instance: str, session_id: str) -> None:
 
 def close_all(tables: Tables, instance: str) -> None:
     """Remove all session rows and session-bound items of the instance (PV-25.6)."""
-    tables.sessions.pop(instance, None)
+    tables.forget(tables.sessions, instance)
     for item in tables.work.of_instance(instance):
         if item.session_id is not None:
             tables.work.remove(item)

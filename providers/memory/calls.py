@@ -1,8 +1,8 @@
 """Calls: one plain function at a time over the tables of a store, whoever asks from whatever thread.
 
 `threading` is needed here and only here: one store serves several event loops in several threads (PV-29.4).
-The lock is held for one function, never across an await. A function that raises has changed nothing: each of
-them refuses before it changes.
+The lock is held for one function, never across an await. What a function that raises has changed is
+taken back (PV-29.3).
 """
 
 from __future__ import annotations
@@ -56,7 +56,13 @@ class Calls:
         """Run a function at one reading of the clock (PV-3.6); nobody is waiting for what it does."""
         self._refuse_if_closed(operation)
         with self._lock:
-            return call(self.tables, self.clock(), *args, **kwargs)
+            try:
+                result = call(self.tables, self.clock(), *args, **kwargs)
+                self.tables.journal.commit()
+            except BaseException:
+                self.tables.journal.roll_back()
+                raise
+            return result
 
     def change(
         self,

@@ -81,13 +81,15 @@ def _remove(tables: Tables, instance: str) -> DeleteInstanceResult:
     for row in items:
         tables.work.remove(row)
     messages = tables.messages.remove_instance(instance)
-    del tables.instances[instance]
-    histories = tables.histories.pop(instance, {})
-    executions = tables.executions.pop(instance, {})
-    tables.held_until.pop(instance, None)
-    tables.sessions.pop(instance, None)
-    tables.settled.pop(instance, None)
-    tables.changes.pop(instance, None)
+    histories = tables.histories.get(instance, {})
+    executions = tables.executions.get(instance, {})
+    tables.forget(tables.instances, instance)
+    tables.forget(tables.histories, instance)
+    tables.forget(tables.executions, instance)
+    tables.forget(tables.held_until, instance)
+    tables.forget(tables.sessions, instance)
+    tables.forget(tables.settled, instance)
+    tables.forget(tables.changes, instance)
     events = sum(len(history.events) for history in histories.values())
     return DeleteInstanceResult(1, len(executions), events, messages + len(items))
 
@@ -147,10 +149,12 @@ def prune(tables: Tables, now: Millis, operation: str, instance: str, options: P
         before = options.completed_before
         if before is not None and (record.completed_at is None or record.completed_at >= before):
             continue
-        del executions[number]
-        history = tables.histories.get(instance, {}).pop(number, None)
+        tables.journal.remove(executions, number)
         removed += 1
-        events += 0 if history is None else len(history.events)
+        histories = tables.histories.get(instance, {})
+        if number in histories:
+            events += len(histories[number].events)
+            tables.journal.remove(histories, number)
     return PruneResult(1, removed, events)
 
 

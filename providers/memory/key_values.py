@@ -15,28 +15,29 @@ def apply(tables: Tables, instance: str, events: Sequence[StoredEvent]) -> None:
         match event:
             case KeyValueSet():
                 entry = KvEntry(event.value, event.last_updated_at_ms)
-                tables.changes.setdefault(instance, {})[event.key] = entry
+                _change(tables, instance, event.key, entry)
             case KeyValueCleared():
-                tables.changes.setdefault(instance, {})[event.key] = None
+                _change(tables, instance, event.key, None)
             case KeyValuesCleared():
-                changes = tables.changes.setdefault(instance, {})
-                for key in (*changes, *tables.settled.get(instance, {})):
-                    changes[key] = None
+                for key in (*tables.changes.get(instance, ()), *tables.settled.get(instance, ())):
+                    _change(tables, instance, key, None)
             case _:
                 pass
 
 
+def _change(tables: Tables, instance: str, key: str, entry: KvEntry | None) -> None:
+    tables.journal.put(tables.of_instance(tables.changes, instance), key, entry)
+
+
 def settle(tables: Tables, instance: str) -> None:
     """An execution ended: its changes become the settled values (PV-17.7)."""
-    changes = tables.changes.pop(instance, None)
-    if not changes:
+    changes = tables.changes.get(instance)
+    if changes is None:
         return
-    settled = tables.settled.setdefault(instance, {})
-    for key, entry in changes.items():
-        if entry is None:
-            settled.pop(key, None)
-        else:
-            settled[key] = entry
+    tables.journal.remove(tables.changes, instance)
+    merged: dict[str, KvEntry | None] = {**tables.settled.get(instance, {}), **changes}
+    kept = {key: entry for key, entry in merged.items() if entry is not None}
+    tables.journal.put(tables.settled, instance, kept)
 
 
 def value(tables: Tables, instance: str, key: str) -> str | None:

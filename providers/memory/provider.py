@@ -42,7 +42,7 @@ class MemoryProvider(Provider):
         self._observer = observer
         self._long_polling = long_polling
         self._closed = False
-        self._management = MemoryManagement(calls)
+        self._management = MemoryManagement(calls, self._check_open)
 
     def name(self) -> str:
         """For diagnosis only."""

@@ -110,5 +110,5 @@ def queue_depths(tables: Tables, now: Millis) -> QueueDepths:
     for row in tables.messages.rows():
         lock = None if row.token is None else tables.lock_of_token.get(row.token)
         waiting += lock is None or lock.locked_until <= now
-    items = sum(row.is_decodable and row.locked_until <= now for row in tables.work.by_seq.values())
+    items = sum(not row.set_aside and row.locked_until <= now for row in tables.work.by_seq.values())
     return QueueDepths(orchestrator_queue=waiting, worker_queue=items, timer_queue=0)

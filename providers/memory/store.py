@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.errors import ProviderError
 from holdfast.core.observe import Observer
 from holdfast.core.provider import InspectableStore, SessionRecord, WorkerRow
 from holdfast.core.work_items import ActivityExecute
@@ -25,7 +26,9 @@ class MemoryStore(InspectableStore):
         self._long_polling = long_polling
 
     def open(self, observer: Observer | None = None) -> MemoryProvider:
-        """A provider as a newly started process has it."""
+        """A provider as a newly started process has it. Raises ProviderError if the store is closed."""
+        if self._calls.closed:
+            raise ProviderError.permanent("open", "the store is closed; make another one")
         return MemoryProvider(self._calls, observer, long_polling=self._long_polling)
 
     def close(self) -> None:

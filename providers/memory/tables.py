@@ -10,12 +10,18 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from holdfast.core.events import StoredEvent
 from holdfast.core.ids import LockToken
 from holdfast.core.provider import KvEntry, ScheduledActivityIdentifier, Version
 from holdfast.core.work_items import ActivityExecute, Message
+from holdfast.providers.memory.journal import Journal
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class Damage(Enum):
@@ -27,8 +33,7 @@ class Damage(Enum):
 DAMAGED: Final = Damage.DAMAGED
 
 
-@dataclass(slots=True)
-class InstanceRecord:
+class InstanceRecord(msgspec.Struct):
     """PV-2.1."""
 
     name: str
@@ -41,8 +46,7 @@ class InstanceRecord:
     custom_status_version: int = 0
 
 
-@dataclass(slots=True)
-class ExecutionRecord:
+class ExecutionRecord(msgspec.Struct):
     """PV-2.2."""
 
     started_at: int
@@ -75,13 +79,17 @@ class History:
         else:
             insort(self.events, event, key=_number)
 
+    def take_back(self, event: StoredEvent) -> None:
+        """Undo `append`; of an event that was not stored yet, nothing."""
+        if event.event_id in self:
+            del self.events[bisect_left(self.events, event.event_id, key=_number)]
+
 
 def _number(event: StoredEvent) -> int:
     return event.event_id
 
 
-@dataclass(slots=True)
-class MessageRow:
+class MessageRow(msgspec.Struct):
     """PV-2.4. Marked by `token` while a batch that holds it is out."""
 
     seq: int
@@ -92,8 +100,7 @@ class MessageRow:
     attempt_count: int = 0
 
 
-@dataclass(slots=True)
-class WorkRow:
+class WorkRow(msgspec.Struct):
     """PV-2.5. The identity and session are copies of the item's, filled on every enqueue path (PV-24.22)."""
 
     seq: int
@@ -106,15 +113,10 @@ class WorkRow:
     locked_until: int = 0
     attempt_count: int = 0
     claimed_by: str | None = None
-
-    @property
-    def is_decodable(self) -> bool:
-        """Whether it can be delivered; if not, it is set aside and kept for inspection (PV-14.9)."""
-        return isinstance(self.item, ActivityExecute)
+    set_aside: bool = False
 
 
-@dataclass(slots=True)
-class InstanceLock:
+class InstanceLock(msgspec.Struct):
     """PV-2.6, with the messages its token marks."""
 
     instance: str
@@ -127,8 +129,7 @@ class InstanceLock:
         return [row for row in self.batch if row.token == self.token]
 
 
-@dataclass(slots=True)
-class SessionRow:
+class SessionRow(msgspec.Struct):
     """PV-2.7: worker and expiry are both set or both unset (SS-10.2)."""
 
     worker_id: str | None = None
@@ -142,7 +143,8 @@ class SessionRow:
 class MessageTable:
     """The orchestrator queue: by instance in order of arrival, and over all by (visible from, seq)."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self.of_instance: dict[str, dict[int, MessageRow]] = {}
         self._by_time: list[tuple[int, int, str]] = []
         self._last_seq = 0
@@ -151,23 +153,29 @@ class MessageTable:
         """Append a row, unmarked, never tried (PV-6.1)."""
         self._last_seq += 1
         row = MessageRow(self._last_seq, instance, message, visible_from)
-        self.of_instance.setdefault(instance, {})[row.seq] = row
-        insort(self._by_time, (visible_from, row.seq, instance))
+        rows = self.of_instance.get(instance)
+        if rows is None:
+            self._journal.put(self.of_instance, instance, {row.seq: row})
+        else:
+            self._journal.put(rows, row.seq, row)
+        self._note_time(row)
 
     def remove(self, row: MessageRow) -> None:
         """Take a row out for good."""
         rows = self.of_instance[row.instance]
-        del rows[row.seq]
+        self._journal.remove(rows, row.seq)
         if not rows:
-            del self.of_instance[row.instance]
+            self._journal.remove(self.of_instance, row.instance)
+        self._journal.keep(row)
         row.token = None
         self._forget_time(row)
 
     def move(self, row: MessageRow, visible_from: int) -> None:
         """Let a row be seen from another time on; its rank within the instance stays."""
         self._forget_time(row)
+        self._journal.keep(row)
         row.visible_from = visible_from
-        insort(self._by_time, (visible_from, row.seq, row.instance))
+        self._note_time(row)
 
     def remove_instance(self, instance: str) -> int:
         """Take out all rows of an instance; their number."""
@@ -203,16 +211,32 @@ class MessageTable:
         at = bisect_left(self._by_time, (now + 1,))
         return self._by_time[at][0] if at < len(self._by_time) else None
 
+    def _note_time(self, row: MessageRow) -> None:
+        entry = (row.visible_from, row.seq, row.instance)
+        self._journal.undo(self._take_out, entry)
+        insort(self._by_time, entry)
+
     def _forget_time(self, row: MessageRow) -> None:
-        at = bisect_left(self._by_time, (row.visible_from, row.seq, row.instance))
+        entry = (row.visible_from, row.seq, row.instance)
+        at = bisect_left(self._by_time, entry)
         assert self._by_time[at][1] == row.seq, f"message {row.seq} is not where its time says"
+        self._journal.undo(self._put_in, entry)
         del self._by_time[at]
+
+    def _take_out(self, entry: tuple[int, int, str]) -> None:
+        if entry in self._by_time:
+            self._by_time.remove(entry)
+
+    def _put_in(self, entry: tuple[int, int, str]) -> None:
+        if entry not in self._by_time:
+            insort(self._by_time, entry)
 
 
 class WorkTable:
     """The worker queue: by sequence number, by token, and by instance."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self.by_seq: dict[int, WorkRow] = {}
         self.by_token: dict[LockToken, WorkRow] = {}
         self._of_instance: dict[str, dict[int, WorkRow]] = {}
@@ -223,30 +247,35 @@ class WorkTable:
         self._last_seq += 1
         identity = ScheduledActivityIdentifier(item.instance, item.execution_id, item.id)
         row = WorkRow(self._last_seq, item, identity, item.session_id, item.tag, now)
-        self.by_seq[row.seq] = row
-        self._of_instance.setdefault(item.instance, {})[row.seq] = row
+        self._journal.put(self.by_seq, row.seq, row)
+        rows = self._of_instance.get(item.instance)
+        if rows is None:
+            self._journal.put(self._of_instance, item.instance, {row.seq: row})
+        else:
+            self._journal.put(rows, row.seq, row)
 
     def lock(self, row: WorkRow, token: LockToken, locked_until: int, worker_id: str | None) -> None:
         """Hand a row out; the token before it is dead from here on (PV-10.4, PV-24.6)."""
         self.unlock(row)
         row.token, row.locked_until, row.claimed_by = token, locked_until, worker_id
         row.attempt_count += 1
-        self.by_token[token] = row
+        self._journal.put(self.by_token, token, row)
 
     def unlock(self, row: WorkRow) -> None:
         """Clear token, expiry and holder."""
+        self._journal.keep(row)
         if row.token is not None:
-            del self.by_token[row.token]
+            self._journal.remove(self.by_token, row.token)
             row.token, row.locked_until, row.claimed_by = None, 0, None
 
     def remove(self, row: WorkRow) -> None:
         """Take a row out for good."""
         self.unlock(row)
-        del self.by_seq[row.seq]
+        self._journal.remove(self.by_seq, row.seq)
         rows = self._of_instance[row.identity.instance]
-        del rows[row.seq]
+        self._journal.remove(rows, row.seq)
         if not rows:
-            del self._of_instance[row.identity.instance]
+            self._journal.remove(self._of_instance, row.identity.instance)
 
     def of_instance(self, instance: str) -> list[WorkRow]:
         """The rows of an instance by ascending number."""
@@ -265,23 +294,42 @@ class WorkTable:
 class Tables:
     """Everything one store holds."""
 
+    journal: Journal = field(default_factory=Journal)
     instances: dict[str, InstanceRecord] = field(default_factory=dict)
     executions: dict[str, dict[int, ExecutionRecord]] = field(default_factory=dict)
     histories: dict[str, dict[int, History]] = field(default_factory=dict)
-    messages: MessageTable = field(default_factory=MessageTable)
+    messages: MessageTable = field(init=False)
     held_until: dict[str, int] = field(default_factory=dict)
     """Instances abandoned with a delay, and until when they yield nothing (PV-9.2)."""
     locks: dict[str, InstanceLock] = field(default_factory=dict)
     lock_of_token: dict[LockToken, InstanceLock] = field(default_factory=dict)
-    work: WorkTable = field(default_factory=WorkTable)
+    work: WorkTable = field(init=False)
     sessions: dict[str, dict[str, SessionRow]] = field(default_factory=dict)
     settled: dict[str, dict[str, KvEntry]] = field(default_factory=dict)
     changes: dict[str, dict[str, KvEntry | None]] = field(default_factory=dict)
     """Key-value changes of the running execution; None is a tombstone (PV-17.1)."""
 
+    def __post_init__(self) -> None:
+        self.messages = MessageTable(self.journal)
+        self.work = WorkTable(self.journal)
+
     def history(self, instance: str, execution_id: int) -> History:
         """The history of an execution, made if there is none."""
-        return self.histories.setdefault(instance, {}).setdefault(execution_id, History())
+        of_instance = self.of_instance(self.histories, instance)
+        if execution_id not in of_instance:
+            self.journal.put(of_instance, execution_id, History())
+        return of_instance[execution_id]
+
+    def of_instance(self, table: dict[str, dict[_K, _V]], instance: str) -> dict[_K, _V]:
+        """What a table holds for an instance, an empty entry being made if there is none."""
+        if instance not in table:
+            self.journal.put(table, instance, {})
+        return table[instance]
+
+    def forget(self, table: dict[str, _V], instance: str) -> None:
+        """Take out what a table holds for an instance, if anything."""
+        if instance in table:
+            self.journal.remove(table, instance)
 
     def latest_execution(self, instance: str) -> int:
         """The highest recorded execution, 1 if none (PV-5.14)."""
@@ -289,11 +337,12 @@ class Tables:
         return max(executions) if executions else 1
 
     def current_execution(self, instance: str) -> ExecutionRecord | None:
-        """The record of the instance's current execution."""
-        record = self.instances.get(instance)
-        if record is None:
+        """The record of the current execution, which is the highest one if there is no instance record."""
+        executions = self.executions.get(instance)
+        if executions is None:
             return None
-        return self.executions.get(instance, {}).get(record.current_execution_id)
+        record = self.instances.get(instance)
+        return executions.get(max(executions) if record is None else record.current_execution_id)
 
     def status(self, instance: str) -> str | None:
         """The status of the instance's current execution; None for an instance without records."""
@@ -311,7 +360,8 @@ class Tables:
 
     def unlock_instance(self, lock: InstanceLock) -> None:
         """Let go of an instance; its token is dead from here on."""
-        del self.locks[lock.instance]
-        del self.lock_of_token[lock.token]
+        self.journal.remove(self.locks, lock.instance)
+        self.journal.remove(self.lock_of_token, lock.token)
         for row in lock.marked():
+            self.journal.keep(row)
             row.token = None

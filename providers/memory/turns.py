@@ -99,12 +99,14 @@ def _hand_out(
     former = tables.locks.get(instance)
     if former is not None:
         tables.unlock_instance(former)
-    tables.held_until.pop(instance, None)
+    tables.forget(tables.held_until, instance)
     for row in rows:
+        tables.journal.keep(row)
         row.token = token
         row.attempt_count += 1
     lock = InstanceLock(instance, token, locked_until, rows)
-    tables.locks[instance] = tables.lock_of_token[token] = lock
+    tables.journal.put(tables.locks, instance, lock)
+    tables.journal.put(tables.lock_of_token, token, lock)
     name, version, execution_id = context
     history, snapshot, error = _read_for_turn(tables, instance, execution_id)
     messages: list[Message] = []
@@ -163,14 +165,16 @@ def abandon(tables: Tables, now: Millis, token: LockToken, delay: Millis, ignore
     tables.unlock_instance(lock)
     for row in batch:
         if ignore_attempt:
+            tables.journal.keep(row)
             row.attempt_count = max(row.attempt_count - 1, 0)
         if row.visible_from < free_from:
             tables.messages.move(row, free_from)
     if delay:
-        tables.held_until[lock.instance] = free_from
+        tables.journal.put(tables.held_until, lock.instance, free_from)
 
 
 def renew(tables: Tables, now: Millis, token: LockToken, extend_for: Millis) -> None:
     """Extend a lock that is still held (PV-9.7)."""
     lock = held_lock(tables, "renew_orchestration_item_lock", token, now)
+    tables.journal.keep(lock)
     lock.locked_until = deadline(now, extend_for)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.core.errors import ProviderError
 from holdfast.core.ids import LockToken, Millis
-from holdfast.core.observe import Observer
+from holdfast.core.observe import Logged, Observer
 from holdfast.core.provider import FetchedWork, TagFilter, session_not_owned
 from holdfast.core.work_items import ActivityCompleted, ActivityExecute, ActivityFailed
 from holdfast.providers.arguments import deadline
@@ -41,7 +41,9 @@ def fetch(
     for row in tables.work.by_seq.values():
         if not _is_eligible(tables, now, query, row):
             continue
-        assert isinstance(row.item, ActivityExecute), f"damaged row {row.seq} must not be eligible"
+        if not isinstance(row.item, ActivityExecute):
+            _set_aside(tables, row, observer)
+            continue
         worker_id = None
         if row.session_id is not None:
             assert query.claimant is not None, f"session row {row.seq} must not reach a plain fetch"
@@ -54,8 +56,8 @@ def fetch(
 
 
 def _is_eligible(tables: Tables, now: Millis, query: WorkQuery, row: WorkRow) -> bool:
-    """SS-13, PV-10.2: visible, not held, decodable, of a matching tag, and its session open to the caller."""
-    if row.visible_from > now or row.locked_until > now or not row.is_decodable:
+    """SS-13, PV-10.2: visible, not held or set aside, of a matching tag, its session open to the caller."""
+    if row.visible_from > now or row.locked_until > now or row.set_aside:
         return False
     if not query.tag_filter.matches(row.tag):
         return False
@@ -64,6 +66,15 @@ def _is_eligible(tables: Tables, now: Millis, query: WorkQuery, row: WorkRow) ->
     if query.claimant is None:
         return False
     return affinity.is_open_to(tables, now, row.identity.instance, row.session_id, query.claimant)
+
+
+def _set_aside(tables: Tables, row: WorkRow, observer: Observer | None) -> None:
+    """A row that cannot be decoded is never eligible again, and kept for people to look at (PV-14.9)."""
+    tables.work.unlock(row)
+    row.set_aside = True
+    if observer is not None:
+        fields: dict[str, object] = {"seq": row.seq, "instance_id": row.identity.instance}
+        observer.notify(Logged("undecodable worker row set aside", "warning", fields))
 
 
 def held_row(tables: Tables, operation: str, token: LockToken, now: int) -> WorkRow:
@@ -104,7 +115,8 @@ def renew(
         session = tables.session(instance, row.session_id)
         if session is None or holder is None or session.worker_id != holder:
             raise session_not_owned("renew_work_item_lock", instance, row.session_id, holder or "nobody")
-        affinity.extend(session, deadline(now, extend_session_for))
+        affinity.extend(tables, session, deadline(now, extend_session_for))
+    tables.journal.keep(row)
     row.locked_until = deadline(now, extend_for)
 
 

@@ -10,11 +10,13 @@ from typing import Final
 
 from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.errors import ConfigurationError
-from holdfast.core.provider import Store
+from holdfast.core.instrumented import InstrumentedProvider
+from holdfast.core.provider import Provider, Store
 from holdfast.providers import conformance
 from holdfast.sim import Factory
 from holdfast.sim.ids import VirtualIds
 from holdfast.sim.virtual_time import VirtualTime
+from holdfast.system import SystemClock
 
 BUILT_IN: Final = ("memory", "sqlite")
 
@@ -33,12 +35,12 @@ def find_provider(name: str) -> NamedProvider:
     if name == "memory":
         from holdfast.providers.memory import memory_store
 
-        suite = conformance.Factory(create=memory_store, long_polling=True, many_loops=True)
+        suite = conformance.Factory(create=memory_store, long_polling=True, many_loops=True, wrap=_measured)
         return NamedProvider(name, _short_polling_memory, suite)
     if name == "sqlite":
         from holdfast.providers.sqlite import sqlite_store
 
-        return NamedProvider(name, sqlite_store, conformance.Factory(create=sqlite_store))
+        return NamedProvider(name, sqlite_store, conformance.Factory(create=sqlite_store, wrap=_measured))
     if ":" not in name:
         raise ConfigurationError(
             f"unknown provider {name!r}, expected {', '.join(BUILT_IN)} or module:factory"
@@ -51,6 +53,11 @@ def _short_polling_memory(clock: ProviderClock, ids: IdSource) -> Store:
     from holdfast.providers.memory import memory_store
 
     return memory_store(clock, ids, long_polling=False)
+
+
+def _measured(provider: Provider) -> Provider:
+    """Behind the metrics wrapper, which must change nothing (PV-32)."""
+    return InstrumentedProvider(provider, clock=SystemClock())
 
 
 def _foreign(name: str) -> NamedProvider:

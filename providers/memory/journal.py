@@ -1,0 +1,66 @@
+"""How a failing call is taken back: the old values of what it has changed (PV-4.7, PV-29.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any, TypeVar
+
+import msgspec
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Journal:
+    """Every change to the tables is noted here first, with how to undo it."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[Any, ...]] = []  # a function and its arguments
+
+    def put(self, table: dict[_K, _V], key: _K, value: _V) -> None:
+        """Set an entry, new or not."""
+        if key in table:
+            self._steps.append((table.__setitem__, key, table[key]))
+        else:
+            self._steps.append((table.pop, key, None))
+        table[key] = value
+
+    def remove(self, table: dict[_K, _V], key: _K) -> None:
+        """Take an entry out. Raises KeyError if there is none."""
+        self._steps.append((_put_back, table, key, table[key]))
+        del table[key]
+
+    def keep(self, record: msgspec.Struct) -> None:
+        """Remember the members of a record, which the caller is about to change."""
+        self._steps.append((_reset, record, copy(record)))
+
+    def undo(self, inverse: Callable[..., object], *args: object) -> None:
+        """Remember how to undo what the caller is about to do."""
+        self._steps.append((inverse, *args))
+
+    def commit(self) -> None:
+        """The call has succeeded: forget the old values."""
+        self._steps.clear()
+
+    def roll_back(self) -> None:
+        """The call has failed: everything is as before it."""
+        while self._steps:
+            inverse, *args = self._steps.pop()
+            inverse(*args)
+
+
+def _put_back(table: dict[Any, Any], key: Any, value: Any) -> None:
+    """Restore an entry; rows keyed by number also at their place, for they are read in that order."""
+    table[key] = value
+    if isinstance(key, int):
+        in_order = sorted(table.items())
+        table.clear()
+        table.update(in_order)
+
+
+def _reset(record: msgspec.Struct, old: msgspec.Struct) -> None:
+    for name in record.__struct_fields__:
+        setattr(record, name, getattr(old, name))
