@@ -24,6 +24,14 @@ class _TakesEverything(Intake):
         super().__init__(ended=(), **rest)
 
 
+class _ForgetsWhatIsStored(Intake):
+    """A completion is a duplicate of one in the same batch only."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._answered = set()
+
+
 class _ForgetsActivities(SessionScan):
     """A close ends the session and nothing else."""
 
@@ -69,6 +77,16 @@ DEFECTS: Final = (
         scenario="closed_under_way",
         needs="a completion that crosses the close",
         planted=lambda: replaced(Change(turn, "Intake", _TakesEverything)),
+    ),
+    Defect(
+        name="duplicates_count",
+        title="A completion is compared with those of its own batch, not with those in history",
+        where="engine",
+        caught_by="INV-16",
+        rows=("5.1",),
+        scenario="disturbed",
+        needs="a completion that is delivered twice",
+        planted=lambda: replaced(Change(turn, "Intake", _ForgetsWhatIsStored)),
     ),
     Defect(
         name="closes_cancel_nothing",

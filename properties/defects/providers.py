@@ -290,7 +290,7 @@ DEFECTS: Final = (
         where="provider",
         caught_by="INV-37",
         rows=("6.1",),
-        scenario="slow_turns",
+        scenario="disturbed",
         needs="a call that is slow to reach the store",
         planted=_late_turns_are_stored,
     ),
