@@ -84,7 +84,7 @@ DEFECTS: Final = (
         where="engine",
         caught_by="INV-16",
         rows=("5.1",),
-        scenario="disturbed",
+        scenario="repeated",
         needs="a completion that is delivered twice",
         planted=lambda: replaced(Change(turn, "Intake", _ForgetsWhatIsStored)),
     ),

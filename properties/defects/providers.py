@@ -290,8 +290,8 @@ DEFECTS: Final = (
         where="provider",
         caught_by="INV-37",
         rows=("6.1",),
-        scenario="disturbed",
-        needs="a call that is slow to reach the store",
+        scenario="stalled",
+        needs="a stalled worker",
         planted=_late_turns_are_stored,
     ),
 )

@@ -62,6 +62,13 @@ class _ErrorsAreLosses(LeaseTable):
         return super().renewal_answered(call, now, "refused" if answer == "unknown" else answer)
 
 
+class _RefusalsAreErrors(LeaseTable):
+    """A refusal is not told from an error that will pass."""
+
+    def renewal_answered(self, call: Renewal, now: Micros, answer: Answer) -> Ended | None:
+        return super().renewal_answered(call, now, "unknown" if answer == "refused" else answer)
+
+
 class _NothingReleased(LeaseTable):
     """Shutdown ends the leases and leaves the rows to lapse."""
 
@@ -93,11 +100,21 @@ DEFECTS: Final = (
         name="loss_without_signal",
         title="A session that is found lost takes its lease along, and nobody tells the handlers",
         where="lease manager",
+        caught_by="INV-28",
+        rows=("5.1",),
+        scenario="closed_under_way",
+        needs="a session lost under a handler",
+        planted=_loss_without_signal,
+    ),
+    Defect(
+        name="refusals_are_retried",
+        title="A renewal that is refused for good is tried again like any other, until the lease runs out",
+        where="lease manager",
         caught_by="INV-23",
         rows=("5.1",),
         scenario="closed_under_way",
-        needs="nothing",
-        planted=_loss_without_signal,
+        needs="a session lost under a handler",
+        planted=lambda: _table(_RefusalsAreErrors),
     ),
     Defect(
         name="idle_from_delivery",
@@ -125,7 +142,7 @@ DEFECTS: Final = (
         where="lease manager",
         caught_by="INV-24",
         rows=("5.1",),
-        scenario="long_activity",
+        scenario="refused",
         needs="a refused call",
         planted=lambda: _table(_ErrorsAreLosses),
     ),

@@ -7,7 +7,7 @@ most one.
 
 from __future__ import annotations
 
-from holdfast.core.observe import HandlerSignalled
+from holdfast.core.observe import HandlerSignalled, SignalCause
 from holdfast.properties.ledger.ledger import Ledger
 from holdfast.properties.ledger.workers import Attempt
 from holdfast.properties.monitors.monitor import Monitor, on
@@ -35,17 +35,17 @@ class NoSignalWithoutCause(Monitor):
         if event.token in self._signalled:
             self.violate(attempt=event.token, cause=event.cause, twice=True)
         self._signalled.add(event.token)
-        if attempt is None or not self._had_cause(attempt):
+        if attempt is None or not self._had_cause(attempt, event.cause):
             self.violate(attempt=event.token if attempt is None else attempt.name(), cause=event.cause)
 
-    def _had_cause(self, attempt: Attempt) -> bool:
+    def _had_cause(self, attempt: Attempt, cause: SignalCause) -> bool:
         worker = attempt.worker
         return (
             attempt.refused
             or attempt.item_gone_at is not None
             or attempt.session_gone_at is not None
             or worker.shutdown is not None
-            or self._deadline_passed(attempt)
+            or (cause == "deadline" and self._deadline_passed(attempt))
         )
 
     def _deadline_passed(self, attempt: Attempt) -> bool:

@@ -12,6 +12,7 @@ from holdfast.sim.scenario import Scenario, scenario
 from holdfast.sim.world import World
 
 MINUTE = {"session_lock_duration": timedelta(seconds=60)}
+SLOW_ITEMS = {**MINUTE, "worker_lock_timeout": timedelta(seconds=100)}
 
 
 def talk() -> Registry:
@@ -53,7 +54,8 @@ def talk() -> Registry:
     async def insist(ctx: Any, input: str) -> None:
         session = ctx.open_session()
         ctx.close_session(session)
-        ctx.schedule_activity("say", "hello")
+        await ctx.schedule_activity("say", "hello")
+        ctx.schedule_activity("say", "hello again")
         await ctx.schedule_activity_on_session("say", "too late", session)
 
     @registry.activity("say")
@@ -127,22 +129,34 @@ async def long_activity(world: World) -> None:
     await world.finished("i")
 
 
-@scenario(
-    covers=["1.1"], workers=2, faults=FaultBudget(slow_call=3, duplicate=3), options=MINUTE, register=False
-)
-async def disturbed(world: World) -> None:
-    """Calls are slow to reach the store, and completions arrive twice."""
+@scenario(covers=["1.1"], faults=FaultBudget(stall=2), options=MINUTE, register=False)
+async def stalled(world: World) -> None:
+    """A worker stalls, and nobody else is there."""
+    world.worker("a", talk)
+    await world.client.start_orchestration("i", "talk")
+    await world.finished("i")
+
+
+@scenario(covers=["1.1"], workers=2, faults=FaultBudget(duplicate=3), options=MINUTE, register=False)
+async def repeated(world: World) -> None:
+    """Completions arrive twice."""
     _two(world)
-    for name in ("i", "j"):
-        await world.client.start_orchestration(name, "talk")
-    for name in ("i", "j"):
-        await world.finished(name)
+    await world.client.start_orchestration("i", "talk")
+    await world.finished("i")
+
+
+@scenario(covers=["1.1"], faults=FaultBudget(refused=2), options=SLOW_ITEMS, register=False)
+async def refused(world: World) -> None:
+    """Renewals of a session fail for a moment while its activity runs."""
+    world.worker("a", talk)
+    await world.client.start_orchestration("i", "wait", "100")
+    await world.finished("i")
 
 
 @scenario(
     covers=["1.1"],
     workers=2,
-    options={**MINUTE, "worker_lock_timeout": timedelta(seconds=100)},
+    options=SLOW_ITEMS,
     register=False,
 )
 async def closed_under_way(world: World) -> None:
@@ -181,7 +195,9 @@ WORKLOADS: dict[str, Scenario] = {
         continued,
         handed_over,
         long_activity,
-        disturbed,
+        stalled,
+        repeated,
+        refused,
         closed_under_way,
         crowded,
         after_the_close,
