@@ -38,6 +38,12 @@ def talk() -> Registry:
     async def wait(ctx: Any, input: str) -> None:
         await ctx.schedule_activity_on_session("last", input, ctx.open_session())
 
+    @registry.orchestration("steps")
+    async def steps(ctx: Any, input: str) -> None:
+        session = ctx.open_session()
+        for _ in range(4):
+            await ctx.schedule_activity_on_session("last", input, session)
+
     @registry.orchestration("leave")
     async def leave(ctx: Any, input: str) -> None:
         session = ctx.open_session()
@@ -139,9 +145,9 @@ async def stalled(world: World) -> None:
 
 @scenario(covers=["1.1"], workers=2, faults=FaultBudget(duplicate=3), options=MINUTE, register=False)
 async def repeated(world: World) -> None:
-    """Completions arrive twice."""
+    """Completions arrive twice, the second time while the next activity runs."""
     _two(world)
-    await world.client.start_orchestration("i", "talk")
+    await world.client.start_orchestration("i", "steps", "40")
     await world.finished("i")
 
 
