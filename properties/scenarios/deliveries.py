@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from holdfast.core.provider import FetchedWork
+from holdfast.core.provider import FetchedTurn, FetchedWork
 from holdfast.core.work_items import ActivityExecute
 from holdfast.sim.handle import Handle
 from holdfast.sim.world import World
@@ -56,18 +56,20 @@ def renewals(commits: Iterable[Commit], session_id: str) -> list[Commit]:
     ]
 
 
-def turn_acks(commits: Iterable[Commit], instance: str) -> list[Commit]:
+def turn_acks(commits: Sequence[Commit], instance: str) -> list[Commit]:
     """The committed acks of an instance's turns, in order."""
-    tokens: dict[object, str] = {}
-    acks = []
-    for commit in commits:
-        if commit.operation == "fetch_orchestration_item" and commit.result is not None:
-            fetched: object = commit.result
-            tokens[fetched.token] = fetched.item.instance  # type: ignore[attr-defined]
-        elif commit.operation == "ack_orchestration_item" and commit.took_effect:
-            if tokens.get(commit.arguments["token"]) == instance:
-                acks.append(commit)
-    return acks
+    tokens = {
+        commit.result.token
+        for commit in commits
+        if isinstance(commit.result, FetchedTurn) and commit.result.item.instance == instance
+    }
+    return [
+        commit
+        for commit in commits
+        if commit.operation == "ack_orchestration_item"
+        and commit.took_effect
+        and commit.arguments["token"] in tokens
+    ]
 
 
 def owner_of(world: World, workers: Sequence[Handle], instance: str, session_id: str) -> Handle:
