@@ -93,7 +93,7 @@ DEFECTS: Final = (
         where="orchestration dispatcher",
         caught_by="INV-40",
         rows=("1.1",),
-        scenario="after_the_close",
+        scenario="refused_turn_does_nothing",
         needs="nothing",
         planted=_failed_turns_work_on,
     ),
