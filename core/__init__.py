@@ -9,7 +9,24 @@ use, so that importing one module does not pull in the shells.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.core.activity_context import ActivityContext
+    from holdfast.core.client import Client
+    from holdfast.core.context import OrchestrationContext
+    from holdfast.core.errors import ActivityError, SessionIdError
+    from holdfast.core.futures import Durable, DurableFuture
+    from holdfast.core.options import RuntimeOptions
+    from holdfast.core.registry import Exact, Latest, Registry
+    from holdfast.core.retry import (
+        ExponentialBackoff,
+        FixedBackoff,
+        LinearBackoff,
+        NoBackoff,
+        RetryPolicy,
+    )
+    from holdfast.core.runtime import Runtime
 
 _HOMES = {
     "ActivityContext": "holdfast.core.activity_context",

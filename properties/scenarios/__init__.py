@@ -1,15 +1,11 @@
 """The test matrix as scenarios: one module per section, registered by being imported here.
 
-    section_01_lifecycle,
-    section_01_lifecycle,
-    section_05_crash_migration,
-    section_05_crash_migration,
+`conversations` and `deliveries` are what they are made of. To add one, copy a module and name it below.
 """
-"""The modules of the sections, in the order of the matrix."""
-)
-)
-SECTIONS = (
-`conversations` is what they are made of. To add one, copy a section's module and name it below.
-from holdfast.properties.scenarios import (
+
+from holdfast.properties.scenarios import section_01_lifecycle as section_01_lifecycle
+from holdfast.properties.scenarios import section_02_routing as section_02_routing
+from holdfast.properties.scenarios import section_03_several_workers as section_03_several_workers
 from holdfast.properties.scenarios import section_04_renewal as section_04_renewal
+from holdfast.properties.scenarios import section_05_crash_migration as section_05_crash_migration
 from holdfast.properties.scenarios import section_06_shutdown_migration as section_06_shutdown_migration

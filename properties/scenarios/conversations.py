@@ -1,4 +1,4 @@
-"""What the scenarios of the matrix are made of: activities that tell where and how they ran, and their readers.
+"""What the scenarios of the matrix are made of: activities that tell where and how they ran; readers of it.
 
 An activity answers with what it saw as JSON, so that oracles compare what activities really observed. The
 registry is made afresh at each boot, and with it the memory the activities close over.
@@ -7,7 +7,7 @@ registry is made afresh at each boot, and with it the memory the activities clos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +21,7 @@ from holdfast.core.provider import FetchedWork
 from holdfast.sim import World
 from holdfast.traces.record import Commit, Local
 
-Orchestration = Callable[[OrchestrationContext, str], Awaitable[object]]
+Orchestration = Callable[[OrchestrationContext, str], Coroutine[Any, Any, object]]
 
 MINUTE: Final = {"session_lock_duration": timedelta(seconds=60)}
 """D = 60 s, as in the worked timelines; R = 30 s, L = 30 s, I = 25 s."""
@@ -107,7 +107,7 @@ def observations(status: OrchestrationStatus) -> list[Seen]:
 def failure(status: OrchestrationStatus) -> str:
     """The display text of a failed instance. Asserts that it failed."""
     assert isinstance(status, Failed), f"expected Failed, got {status}"
-    return status.details.display()
+    return status.message
 
 
 async def start(world: World, orchestration: Orchestration, *instances: str, input: str = "") -> None:

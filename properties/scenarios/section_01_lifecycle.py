@@ -139,7 +139,12 @@ async def close_session_nonexistent_noop(world: World) -> None:
     world.worker("a", running(closes_nothing))
     await start(world, closes_nothing, *INSTANCES)
     rows_seen: list[object] = []
-    await world.until(lambda: rows_seen.extend(world.sessions()) is not None or _all_ended(world))
+
+    def all_ended() -> bool:
+        rows_seen.extend(world.sessions())
+        return _all_ended(world)
+
+    await world.until(all_ended)
     with world.oracle("1.6"):
         for instance in INSTANCES:
             assert isinstance(await world.finished(instance), Completed)
