@@ -1,22 +1,13 @@
 """The test matrix as scenarios: one module per section, registered by being imported here.
 
-`conversations` is what they are made of, `deliveries` reads what happened; `disturbances` goes beyond the
-matrix. To add a section, copy a section's module and name it below.
+`conversations` and `deliveries` are what they are made of. To add one, copy a module and name it below.
 """
 
-from holdfast.properties.scenarios import (
-    disturbances,
-    section_01_lifecycle,
-    section_04_renewal,
-    section_05_crash_migration,
-    section_06_shutdown_migration,
-)
-
-SECTIONS = (
-    section_01_lifecycle,
-    section_04_renewal,
-    section_05_crash_migration,
-    section_06_shutdown_migration,
-    disturbances,
-)
-"""The modules, the sections in the order of the matrix."""
+from holdfast.properties.scenarios import disturbances as disturbances
+from holdfast.properties.scenarios import section_01_lifecycle as section_01_lifecycle
+from holdfast.properties.scenarios import section_02_routing as section_02_routing
+from holdfast.properties.scenarios import section_03_several_workers as section_03_several_workers
+from holdfast.properties.scenarios import section_04_renewal as section_04_renewal
+from holdfast.properties.scenarios import section_05_crash_migration as section_05_crash_migration
+from holdfast.properties.scenarios import section_06_shutdown_migration as section_06_shutdown_migration
+from holdfast.properties.scenarios import section_10_continue_as_new as section_10_continue_as_new
