@@ -1,0 +1,130 @@
+"""Every planted defect is caught by the property meant for it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+import holdfast.properties.scenarios  # noqa: F401 - registers them
+from holdfast.core import dispatcher, lease_keeper, turn
+from holdfast.core.activity_run import ActivityRunner
+from holdfast.core.context import OrchestrationContext
+from holdfast.core.errors import ConfigurationError
+from holdfast.core.lease_keeper import LeaseKeeper
+from holdfast.core.settlement import _Settlement
+from holdfast.properties.defects import Defect, defects, plant
+from holdfast.properties.defects.defect import Change, replaced
+from holdfast.properties.registry import selected
+from holdfast.properties.spec import rows
+from holdfast.properties.suite import MonitorSuite
+from holdfast.properties.timing import WorkerTiming
+from holdfast.providers.memory import acknowledgement as memory_acknowledgement
+from holdfast.providers.memory import affinity, memory_store
+from holdfast.providers.memory import work as memory_work
+from holdfast.providers.sqlite import acknowledgement as sqlite_acknowledgement
+from holdfast.providers.sqlite import sqlite_store
+from holdfast.providers.sqlite import work as sqlite_work
+from holdfast.sim.bench import Factory
+from holdfast.sim.explorer import Run, StoreView, run_schedule
+from holdfast.sim.scenario import scenarios
+from holdfast.sim.strategies import Fifo, RandomWalk
+from holdfast.traces.record import Watcher
+
+BOUND = 20
+"""Schedules within which a defect is caught, the plain one first."""
+
+PATCHED = (
+    memory_acknowledgement,
+    affinity,
+    memory_work,
+    sqlite_acknowledgement,
+    sqlite_work,
+    dispatcher,
+    lease_keeper,
+    turn,
+    ActivityRunner,
+    LeaseKeeper,
+    OrchestrationContext,
+    _Settlement,
+)
+"""Everything a defect replaces an attribute of."""
+
+STORES = {"memory": memory_store, "sqlite": sqlite_store}
+
+
+def watchers(view: StoreView) -> Sequence[Watcher]:
+    return (MonitorSuite(view.store, {}, default=WorkerTiming.of(view.options)),)
+
+
+def schedules(scenario: str, factory: Factory) -> Iterator[Run]:
+    """The plain schedule and then random ones."""
+    walk = RandomWalk(1)
+    for number in range(BOUND):
+        strategy = walk if number else Fifo()
+        strategy.begin(max(number - 1, 0))
+        yield run_schedule(scenarios()[scenario], factory, strategy, watchers=watchers)
+
+
+def attributes() -> list[dict[str, object]]:
+    return [dict(vars(owner)) for owner in PATCHED]
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("defect", defects().values(), ids=lambda defect: defect.name)
+def test_a_defect_is_caught_by_the_property_meant_for_it(defect: Defect, store: str) -> None:
+    """Issue 2, done when 4: within the bound; and once it is out, all is as it was before."""
+    before = attributes()
+    with plant(defect.name):
+        assert attributes() != before
+        caught = any(
+            failure.rule == defect.caught_by
+            for run in schedules(defect.scenario, STORES[store])
+            for failure in run.failures
+        )
+    assert caught, f"{defect.caught_by} says nothing in {BOUND} schedules of {defect.scenario}"
+    for owner, kept, now in zip(PATCHED, before, attributes(), strict=True):
+        assert all(now[name] is value for name, value in kept.items()), owner
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("scenario", sorted({defect.scenario for defect in defects().values()}))
+def test_without_a_defect_the_same_schedules_break_nothing(scenario: str, store: str) -> None:
+    """The property says something of the defect, not of the scenario."""
+    for run in schedules(scenario, STORES[store]):
+        assert run.counts, (run.error, run.cut_off)
+        assert not run.failures
+
+
+def test_there_are_enough_of_each_kind() -> None:
+    """Issue 2: fifteen, of which five in providers, four in worker or lease manager, three and three."""
+    areas = [defect.where for defect in defects().values()]
+    assert len(areas) >= 15
+    assert areas.count("provider") >= 5
+    assert areas.count("worker") + areas.count("lease manager") >= 4
+    assert areas.count("orchestration dispatcher") >= 3
+    assert areas.count("engine") + areas.count("codec") >= 3
+    demanding = [one for one in defects().values() if "two workers" in one.needs or "fault" in one.needs]
+    assert len(demanding) >= 5
+    assert {"items_without_session", "claims_of_taken_sessions"} <= defects().keys()
+
+
+def test_defects_name_rows_and_rules_that_exist() -> None:
+    """A defect without its property would go unnoticed."""
+    known = {row.id for row in rows()}
+    for defect in defects().values():
+        assert defect.rows and known.issuperset(defect.rows), defect
+        assert defect.scenario in scenarios(), defect
+        assert [kind.id for kind in selected([defect.caught_by])] == [defect.caught_by]
+
+
+def test_a_defect_nobody_knows_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ConfigurationError, match="did you mean 'items_without_session'"):
+        plant("item_without_session")
+    with pytest.raises(ConfigurationError, match="there are items_without_session, "):
+        plant("x")
+
+
+def test_a_defect_that_the_product_has_outgrown_says_so() -> None:
+    with pytest.raises(LookupError, match="no 'gone' any more"), replaced(Change(turn, "gone", None)):
+        pass
