@@ -1,0 +1,139 @@
+"""Orchestrations of your own under simulated faults, from pytest and Hypothesis.
+
+    @simulated(schedules=200, faults=FaultBudget(crash=1))
+    async def test_survives(world: World) -> None:
+        world.worker("a", make_registry)
+        ...
+
+    @given(fault_plans())
+    def test_survives_plans(plan: FaultPlan) -> None:
+        test_survives.under(plan)
+
+Every run is watched by all rules of the specification. A failure names the first broken rule in one line, and
+the line that repeats that run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, cast
+
+import pytest
+from hypothesis import strategies as st
+
+from holdfast.campaign.providers import NamedProvider, find_provider
+from holdfast.campaign.single import Subject, run_once
+from holdfast.core.errors import ConfigurationError
+from holdfast.pytest_plugin import VARIABLE, tape_given
+from holdfast.sim import FaultBudget, Run, Scenario, World
+from holdfast.sim.strategies import Deviations, PlainFirst, ReplayTape, Strategy, make_strategy
+from holdfast.traces.choice import STREAMS, Stream
+from holdfast.traces.text import tape_to_text
+
+__all__ = ["FaultBudget", "FaultPlan", "SimulatedTest", "World", "fault_plans", "simulated"]
+
+FaultPlan = Mapping[tuple[Stream, int], int]
+"""What deviates from the plain run: answer by stream and position, modulo the number of answers there."""
+
+
+class SimulatedTest(Protocol):
+    """What `simulated` makes of a body: a test for pytest, and the same world for plans."""
+
+    __name__: str
+
+    def __call__(self, request: pytest.FixtureRequest) -> None:
+        """Explore the schedules, or replay the one that `HOLDFAST_TAPE` names."""
+        ...
+
+    def under(self, plan: FaultPlan) -> None:
+        """Run the world once, under this plan. Fails as the test does."""
+        ...
+
+
+def simulated(
+    *,
+    schedules: int = 100,
+    seed: int = 0,
+    strategy: str = "random",
+    provider: str = "memory",
+    faults: FaultBudget | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[[World], Awaitable[None]]], SimulatedTest]:
+    """Make a pytest test of an `async def test(world)`: the plain run first, then schedules of the strategy.
+
+    Args:
+        schedules: how many runs, the plain one included; at least 1.
+        strategy: as in `holdfast check --strategy`.
+        provider: `memory`, `sqlite` or `module:factory`.
+        faults: how many faults of each kind may strike in one run; none by default.
+        options: overrides of `RuntimeOptions` for the workers.
+
+    Raises ConfigurationError for values that cannot be meant.
+    """
+    if schedules < 1:
+        raise ConfigurationError(f"schedules is {schedules}, expected at least 1")
+    make_strategy(strategy, seed)
+
+    def make(body: Callable[[World], Awaitable[None]]) -> SimulatedTest:
+        scenario = Scenario(
+            name=body.__name__,
+            title=(body.__doc__ or body.__name__).strip().splitlines()[0],
+            body=body,
+            covers=(),
+            faults=faults or FaultBudget(),
+            options=dict(options or {}),
+        )
+        scenario.runtime_options  # noqa: B018 - raises for options that cannot be meant
+
+        def test(request: pytest.FixtureRequest) -> None:
+            __tracebackhide__ = True
+            found = find_provider(provider)
+            tape = tape_given()
+            if tape is not None:
+                _check(scenario, found, ReplayTape(tape, strict=False), 0, request.node.nodeid)
+                return
+            exploring = PlainFirst(make_strategy(strategy, seed))
+            for schedule in range(schedules):
+                _check(scenario, found, exploring, schedule, request.node.nodeid)
+
+        def under(plan: FaultPlan) -> None:
+            __tracebackhide__ = True
+            _check(
+                scenario, find_provider(provider), Deviations(plan), 0, f"{body.__module__}::{body.__name__}"
+            )
+
+        made = cast(Any, test)
+        made.__name__, made.__qualname__ = body.__name__, body.__qualname__
+        made.__module__, made.__doc__ = body.__module__, body.__doc__
+        made.under = under
+        return cast(SimulatedTest, made)
+
+    return make
+
+
+def fault_plans(
+    *, deviations_max: int = 6, position_max: int = 60, answer_max: int = 7
+) -> st.SearchStrategy[FaultPlan]:
+    """Plans with few deviations; Hypothesis shrinks them towards the plain run."""
+    places = st.tuples(st.sampled_from(STREAMS), st.integers(0, position_max))
+    return st.dictionaries(places, st.integers(1, answer_max), max_size=deviations_max)
+
+
+def _check(scenario: Scenario, provider: NamedProvider, strategy: Strategy, schedule: int, node: str) -> None:
+    """Run once and fail for the first thing that is wrong."""
+    __tracebackhide__ = True
+    strategy.begin(schedule)
+    run = run_once(Subject(scenario, provider), strategy)
+    wrong = _wrong_with(run)
+    if wrong is not None:
+        text = tape_to_text(run.tape)
+        pytest.fail(f"{wrong}\nschedule {schedule}, replay: {VARIABLE}={text} pytest {node}", pytrace=False)
+
+
+def _wrong_with(run: Run) -> str | None:
+    """The first broken rule, or why the run shows nothing, in one line; None if all is well."""
+    if run.error is not None:
+        return f"the run failed: {run.error}"
+    if run.failures:
+        return f"{run.failures[0].rule}: {run.failures[0].message}"
+    return None if run.cut_off is None else f"the run was cut off: {run.cut_off}"
