@@ -11,3 +11,4 @@ from holdfast.properties.scenarios import section_04_renewal as section_04_renew
 from holdfast.properties.scenarios import section_05_crash_migration as section_05_crash_migration
 from holdfast.properties.scenarios import section_06_shutdown_migration as section_06_shutdown_migration
 from holdfast.properties.scenarios import section_10_continue_as_new as section_10_continue_as_new
+from holdfast.properties.scenarios import section_11_terminal_cleanup as section_11_terminal_cleanup
