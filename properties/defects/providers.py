@@ -240,7 +240,7 @@ DEFECTS: Final = (
         where="provider",
         caught_by="INV-13",
         rows=("11.1",),
-        scenario="open_session_returns_unique_id",
+        scenario="completed_orchestration_closes_all_sessions",
         needs="nothing",
         planted=_rows_left_at_the_end,
     ),

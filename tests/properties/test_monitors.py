@@ -368,6 +368,14 @@ def test_inv_24_a_signal_out_of_the_blue() -> None:
     breaks(story, "INV-24", cause="session_lost")
 
 
+def test_inv_24_a_fault_excuses_a_deadline_and_no_loss() -> None:
+    """When a deadline is due cannot be told from outside after a fault; whether a session is lost can."""
+    story = runs(begun("INV-24").deliver("a", Q2)).at(5).fault("refused")
+    breaks(story.tell(HandlerSignalled("work-0-a", "t", "session_lost")), "INV-24", cause="session_lost")
+    again = runs(begun("INV-24").deliver("a", Q2)).at(5).fault("refused")
+    keeps(again.tell(HandlerSignalled("work-0-a", "t", "deadline")))
+
+
 def test_inv_24_two_signals_for_one_attempt() -> None:
     story = lost_by_takeover("INV-24").tell(HandlerSignalled("work-0-a", "t", "session_lost"))
     keeps(story)
