@@ -1,4 +1,4 @@
-"""The example: for real, with a real SIGKILL, and its test, which finds a bug planted in the orchestration."""
+"""The example: a real SIGKILL, and a test that finds a bug planted in the orchestration."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
     }
     return subprocess.run(
         [sys.executable, *arguments],
+        check=False,
         cwd=folder,
         env=clean | environment,
         capture_output=True,
