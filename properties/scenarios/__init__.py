@@ -12,4 +12,5 @@ from holdfast.properties.scenarios import section_05_crash_migration as section_
 from holdfast.properties.scenarios import section_06_shutdown_migration as section_06_shutdown_migration
 from holdfast.properties.scenarios import section_10_continue_as_new as section_10_continue_as_new
 from holdfast.properties.scenarios import section_11_terminal_cleanup as section_11_terminal_cleanup
+from holdfast.properties.scenarios import section_15_edge_cases as section_15_edge_cases
 from holdfast.properties.scenarios import section_15_races as section_15_races

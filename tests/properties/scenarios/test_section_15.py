@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.properties.scenarios.trial import of_module, try_out
 
-from holdfast.properties.scenarios import section_15_races
+from holdfast.properties.scenarios import section_15_edge_cases, section_15_races
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Factory
@@ -13,6 +13,10 @@ from holdfast.sim.scenario import Scenario
 
 
 @pytest.mark.parametrize("factory", [memory_store, sqlite_store])
-@pytest.mark.parametrize("scenario", of_module(section_15_races.__name__), ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    "scenario",
+    [*of_module(section_15_races.__name__), *of_module(section_15_edge_cases.__name__)],
+    ids=lambda scenario: scenario.name,
+)
 def test_every_schedule_keeps_every_rule_and_asserts_every_row(scenario: Scenario, factory: Factory) -> None:
     try_out(scenario, factory)
