@@ -40,7 +40,7 @@ class Profile:
 
 
 PROFILES: Final = {
-    "quick": Profile(first=250, wanted=DISTINCT_WANTED, most=400),
+    "quick": Profile(first=200, wanted=DISTINCT_WANTED, most=350),
     "full": Profile(first=2_000, wanted=2_000, most=4_000),
 }
 

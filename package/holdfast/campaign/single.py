@@ -48,9 +48,21 @@ class _WorkerTimings(Mapping[str, WorkerTiming]):
         return len(self._workers)
 
 
+MakeWatchers = Callable[[StoreView], Sequence[Watcher]]
+
+
 def monitors(view: StoreView) -> Sequence[Watcher]:
-    """All rules of the specification, watching one run."""
+    """All rules of the specification and all situations, watching one run."""
     return (MonitorSuite(view.store, _WorkerTimings(view.workers)),)
+
+
+def monitors_for(scenario: Scenario) -> MakeWatchers:
+    """All rules, and of the situations those that the scenario declares: campaigns look for no more."""
+
+    def watchers(view: StoreView) -> Sequence[Watcher]:
+        return (MonitorSuite(view.store, _WorkerTimings(view.workers), situations=scenario.situations),)
+
+    return watchers
 
 
 def run_once(subject: Subject, strategy: Strategy, *, full: bool = False) -> Run:
@@ -59,7 +71,7 @@ def run_once(subject: Subject, strategy: Strategy, *, full: bool = False) -> Run
     with subject.planting():
         if not scenario.explored:
             return run_check(scenario, provider.factory)
-        return run_schedule(scenario, provider.factory, strategy, watchers=monitors, full=full)
+        return run_schedule(scenario, provider.factory, strategy, watchers=monitors_for(scenario), full=full)
 
 
 def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:
