@@ -118,7 +118,9 @@ async def lone_worker_at_its_limit_waits_for_a_close(world: World) -> None:
     world.worker("a", running(three_then_close))
     await start(world, three_then_close, "i")
     await world.until(lambda: any(row.session_id == "Z" for row in world.worker_rows()))
-    await world.sleep(10 * world.draw("seconds of waiting / 10", 12))
+    await world.sleep(
+        1 + 10 * world.draw("seconds of waiting / 10", 12)
+    )  # never none: it could have been claimed
     await world.client.enqueue_event("i", "close X", "")
     await world.until(lambda: world.session("i", "X") is None)
     early = len(deliveries(world, "Z"))
