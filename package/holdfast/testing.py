@@ -126,8 +126,9 @@ def _check(scenario: Scenario, provider: NamedProvider, strategy: Strategy, sche
     run = run_once(Subject(scenario, provider), strategy)
     wrong = _wrong_with(run)
     if wrong is not None:
-        text = tape_to_text(run.tape)
-        pytest.fail(f"{wrong}\nschedule {schedule}, replay: {VARIABLE}={text} pytest {node}", pytrace=False)
+        rule, _, detail = wrong.partition("\n")  # pytest explains an assertion on further lines
+        line = f"schedule {schedule}, replay: {VARIABLE}={tape_to_text(run.tape)} pytest {node}"
+        pytest.fail("\n".join(filter(None, (rule, line, detail))), pytrace=False)
 
 
 def _wrong_with(run: Run) -> str | None:

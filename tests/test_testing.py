@@ -1,0 +1,90 @@
+"""`simulated`: what fails a test, and what is refused when it is written."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from holdfast.core.errors import ConfigurationError
+from holdfast.core.registry import Registry
+from holdfast.testing import FaultBudget, SimulatedTest, World, simulated
+
+REQUEST = cast(pytest.FixtureRequest, SimpleNamespace(node=SimpleNamespace(nodeid="tests/t.py::test_it")))
+
+
+@pytest.fixture(autouse=True)
+def exploring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOLDFAST_TAPE", raising=False)
+
+
+def failing(test: SimulatedTest) -> str:
+    with pytest.raises(pytest.fail.Exception) as failed:
+        test(REQUEST)
+    return str(failed.value)
+
+
+def echo() -> Registry:
+    registry = Registry()
+
+    @registry.orchestration("echo")
+    async def run(ctx: Any, input: str) -> str:
+        return input
+
+    return registry
+
+
+@pytest.mark.parametrize("provider", ["memory", "sqlite"])
+def test_every_schedule_is_run_on_the_provider_named(provider: str) -> None:
+    runs: list[str] = []
+
+    @simulated(schedules=5, provider=provider, faults=FaultBudget(crash=1))
+    async def test_echo(world: World) -> None:
+        world.worker("a", echo)
+        await world.client.start_orchestration("i", "echo", "hi")
+        await world.finished("i")
+        runs.append("done")
+
+    test_echo(REQUEST)
+    assert len(runs) == 5
+    test_echo.under({("schedule", 0): 1})
+    assert len(runs) == 6
+
+
+def test_a_failure_is_a_rule_in_one_line_and_a_line_that_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    @simulated(schedules=50)
+    async def test_it(world: World) -> None:
+        assert world.draw("value", 4) != 3, "three was drawn"
+
+    first, second, *detail = failing(test_it).splitlines()
+    assert first == "scenario: three was drawn"
+    assert second.endswith("HOLDFAST_TAPE=1/d0=3 pytest tests/t.py::test_it")
+    assert detail[0].startswith("assert 3 != 3")
+    monkeypatch.setenv("HOLDFAST_TAPE", "1/d0=3")
+    assert failing(test_it).splitlines()[0] == first
+    monkeypatch.setenv("HOLDFAST_TAPE", "1")
+    test_it(REQUEST)
+
+
+def test_a_run_that_is_cut_off_or_goes_wrong_never_passes() -> None:
+    @simulated(schedules=1)
+    async def waits_for_ever(world: World) -> None:
+        await world.finished("nobody started this")
+
+    @simulated(schedules=1)
+    async def raises(world: World) -> None:
+        raise LookupError("lost")
+
+    assert failing(waits_for_ever).startswith("the run was cut off: deadlock")
+    assert "LookupError('lost')" in failing(raises).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"schedules": 0}, {"strategy": "psychic"}, {"options": {"max_attempts": -1}}]
+)
+def test_what_cannot_be_meant_is_refused_where_it_is_written(wrong: dict[str, Any]) -> None:
+    async def test_nothing(world: World) -> None: ...
+
+    with pytest.raises(ConfigurationError):
+        simulated(**wrong)(test_nothing)
