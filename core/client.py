@@ -112,6 +112,8 @@ class Client(ManagementClient):
 
     async def _start(self, instance: str, name: str, input: str, *, version: str | None) -> None:
         _check_root_id(instance)
+        if not isinstance(input, str):
+            raise InvalidInput(f"input must be text, not {input!r}; start_orchestration_typed encodes values")
         await self._provider.enqueue_for_orchestrator(
             StartOrchestration(
                 instance=instance, orchestration=name, input=input, version=version, execution_id=1

@@ -63,9 +63,9 @@ def command(
 
 
 def _table(hunts: list[Hunt]) -> Table:
-    table = Table(
-        "defect", "provider", "scenario", "meant", "caught by", "schedules", box=None, pad_edge=False
-    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("defect", "provider", "scenario", "meant", "caught by", "schedules"):
+        table.add_column(column, overflow="fold")
     for one in sorted(hunts, key=lambda each: (each.as_meant, each.caught_by is not None)):
         style = None if one.as_meant else "bold red"
         caught = one.caught_by or "escaped"

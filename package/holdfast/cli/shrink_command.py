@@ -45,6 +45,10 @@ def command(file: Path, out: Path | None, attempts: int, provider: str | None, m
         except ValueError:
             click.echo(f"no longer violated: {rule}; the code has changed since the trace was made", err=True)
             sys.exit(Exit.NOTHING_FOUND)
+    if found.tape == traced.trace.tape:
+        click.echo(f"{rule}: nothing can be left out, the trace is the simplest already")
+        click.echo(f"replay: holdfast replay {file}")
+        sys.exit(Exit.VIOLATION)
     made = shortened(traced.subject, traced.trace, found.tape)
     path = out or file.with_name(file.name.removesuffix(SUFFIX) + ".min" + SUFFIX)
     write_trace(path, made)
