@@ -85,6 +85,9 @@ def test_fault_plans_find_the_planted_bug_too(planted: Path) -> None:
     found = run_tests(planted, TEST, "-k", "any_plan")
     assert found.returncode == 1, found.stdout + found.stderr
     assert "cold" in found.stdout
+    tape, test = re.findall(r"HOLDFAST_TAPE=(\S+) pytest (\S+)", found.stdout)[-1]
+    again = run_tests(planted, test, HOLDFAST_TAPE=tape)
+    assert again.returncode == 1 and "1 failed" in again.stdout, again.stdout
 
 
 def test_a_damaged_tape_is_refused_in_one_line() -> None:

@@ -15,6 +15,8 @@ the line that repeats that run.
 
 from __future__ import annotations
 
+import inspect
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, cast
 
@@ -98,9 +100,8 @@ def simulated(
 
         def under(plan: FaultPlan) -> None:
             __tracebackhide__ = True
-            _check(
-                scenario, find_provider(provider), Deviations(plan), 0, f"{body.__module__}::{body.__name__}"
-            )
+            node = f"{os.path.relpath(inspect.getfile(body))}::{body.__qualname__}"
+            _check(scenario, find_provider(provider), Deviations(plan), 0, node)
 
         made = cast(Any, test)
         made.__name__, made.__qualname__ = body.__name__, body.__qualname__
