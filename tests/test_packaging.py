@@ -48,7 +48,9 @@ def test_wheel_holds_the_data_files_and_no_tests(wheel: Path) -> None:
     for data in ("sessions-matrix.toml", "provider-checks.toml", "clauses.toml"):
         assert f"holdfast/properties/spec/{data}" in packed
     assert "holdfast/py.typed" in packed
-    assert not [entry for entry in packed if Path(entry).name.startswith("test_") or entry.startswith("tests/")]
+    assert not [
+        entry for entry in packed if Path(entry).name.startswith("test_") or entry.startswith("tests/")
+    ]
 
 
 def test_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
