@@ -64,12 +64,15 @@ async def crash_then_reclaim(world: World) -> None:
     owner.crash()
     crashed_at = len(world.commits)
     left = world.session("i", "s")
-    status = await world.finished("i")
     with world.oracle("5.1"):
         assert left is not None and left.worker_id == owner.worker_id and left.locked_until is not None, left
-        first = deliveries(world.commits[crashed_at:], "s")[0]
+        await world.sleep((left.locked_until - world.provider_now_ms + 2 * ONE_POLL_MS) / 1000)
+        taken = deliveries(world.commits[crashed_at:], "s")
+        assert taken, f"nobody took the session over within {2 * ONE_POLL_MS} ms of its expiry: {left}"
+        first = taken[0]
         assert first.process == other.name, first
         assert left.locked_until <= first.provider_ms <= left.locked_until + ONE_POLL_MS, (left, first)
+        status = await world.finished("i")
         assert acked(world.commits, first), "the new owner's first item was not finished by it"
         assert isinstance(status, Completed), status
         assert status.output == "said 0,said 1,said 2,said 3,said 4", status
