@@ -72,3 +72,10 @@ def test_the_scenario_page_runs(tmp_path: Path) -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([\w./-]+\.md)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_readme_links_lead_somewhere() -> None:
+    """All but the picture, which the report makes."""
+    root = DOCS.parent
+    for target in re.findall(r"\]\(((?!https)[\w./-]+)\)", (root / "README.md").read_text()):
+        assert target.endswith(".png") or (root / target).exists(), target
