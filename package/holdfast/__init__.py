@@ -6,7 +6,17 @@ The public names are resolved on first use (PEP 562): importing one room must no
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.core import (
+        ActivityContext,
+        Client,
+        OrchestrationContext,
+        Registry,
+        Runtime,
+        RuntimeOptions,
+    )
 
 __version__ = "0.1.0"
 

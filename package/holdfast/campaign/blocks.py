@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from holdfast.campaign.providers import NamedProvider, find_provider
+from holdfast.campaign.providers import NamedProvider, find_provider, search_here
 from holdfast.campaign.recording import Origin, record
 from holdfast.campaign.selection import all_scenarios
 from holdfast.campaign.single import Subject, monitors, result_of, run_once
@@ -62,6 +62,7 @@ def import_module_of_others(module: str) -> None:
     """Import a module that registers scenarios. Raises ConfigurationError if it cannot be loaded."""
     import importlib
 
+    search_here()
     try:
         importlib.import_module(module)
     except Exception as error:

@@ -128,8 +128,14 @@ class Campaign:
             block
             for scenario in self._order.selection.scenarios
             for provider in self._places(scenario)
-            for block in self._blocks(scenario, provider, 0, wanted)
+            for block in self._blocks(scenario, provider, 0, min(wanted, self._most(scenario)))
         ]
+
+    def _most(self, scenario: Scenario) -> int:
+        """At most so many schedules; one block for what is evidence for no row, unless a number was named."""
+        if self._order.schedules is not None:
+            return self._order.schedules
+        return self._order.profile.most if any(map(_is_row, scenario.covers)) else BLOCK
 
     def _places(self, scenario: Scenario) -> Iterable[NamedProvider]:
         """A unit check runs once, everything else on every provider."""
@@ -169,7 +175,7 @@ class Campaign:
                 key = scenario.name, provider.name
                 reached = furthest.get(key, order.profile.most)
                 few = len(self._distinct.get(key, ())) < order.profile.wanted
-                if scenario.explored and few and reached < order.profile.most:
+                if scenario.explored and few and reached < self._most(scenario):
                     wave += self._blocks(scenario, provider, reached, BLOCK)
         return wave
 
@@ -208,6 +214,11 @@ class Campaign:
         self._results = []
         evidence = replace(self._tally.evidence(), interrupted=not self._finished)
         return Outcome(evidence, traces, sorted(self._broken), sorted(self._nondeterminism))
+
+
+def _is_row(name: str) -> bool:
+    """Whether what a scenario covers is a row of the matrix, not a clause."""
+    return name[0].isdigit()
 
 
 def _named(result: ScheduleResult, names: dict[tuple[str, str, str, int], str]) -> ScheduleResult:

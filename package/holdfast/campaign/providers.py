@@ -60,10 +60,15 @@ def _measured(provider: Provider) -> Provider:
     return InstrumentedProvider(provider, clock=SystemClock())
 
 
+def search_here() -> None:
+    """Find modules in the current folder, as `python -m` does: what is tried is often there."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
 def _foreign(name: str) -> NamedProvider:
     module_name, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` does: a provider is often tried from its own folder
+    search_here()
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except Exception as error:
