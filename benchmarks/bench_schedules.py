@@ -1,6 +1,6 @@
 """Schedules per second and core of the reference scenario, and where the time of a schedule goes.
 
-Two workers, one session with three activities, one crash, 60 s leases; all monitors on, lean recording,
+Two workers, one session with three activities, one crash, 60 s leases; all monitors on as in a campaign, lean,
 distinct schedules only. The floor of the same run is the scenario without monitors. The shares come from a
 profile by room, taken in a second pass. Run it with `python benchmarks/bench_schedules.py`.
 """
@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from holdfast.campaign.providers import find_provider
-from holdfast.campaign.single import monitors
+from holdfast.campaign.single import monitors_for
 from holdfast.core import Registry
 from holdfast.sim import FaultBudget, RandomWalk, Scenario, StoreView, World, run_schedule, scenario
 from holdfast.traces.record import Watcher
@@ -74,7 +74,9 @@ def rate(measured: Scenario, provider: str, watched: bool, first: int) -> float:
     before = perf_counter()
     for schedule in range(first, first + RUNS):
         strategy.begin(schedule)
-        run = run_schedule(measured, factory, strategy, watchers=monitors if watched else nobody)
+        run = run_schedule(
+            measured, factory, strategy, watchers=monitors_for(measured) if watched else nobody
+        )
         assert run.counts and not run.failures, run.failures
         distinct.add(run.fingerprint)
     return len(distinct) / (perf_counter() - before)
@@ -88,7 +90,7 @@ def shares(measured: Scenario, provider: str) -> dict[str, float]:
     profile.enable()
     for schedule in range(RUNS):
         strategy.begin(schedule)
-        run_schedule(measured, factory, strategy, watchers=monitors)
+        run_schedule(measured, factory, strategy, watchers=monitors_for(measured))
     profile.disable()
     spent: dict[str, float] = {}
     stats: dict[tuple[str, int, str], tuple[int, int, float, float, Any]] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
