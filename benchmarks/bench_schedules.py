@@ -1,6 +1,6 @@
 """Schedules per second and core of the reference scenario, and where the time of a schedule goes.
 
-Two workers, one session with three activities, one crash, 60 s leases; all monitors on as in a campaign, lean,
+Two workers, one session with three activities, one crash, 60 s leases; all monitors on as in campaigns, lean,
 distinct schedules only. The floor of the same run is the scenario without monitors. The shares come from a
 profile by room, taken in a second pass. Run it with `python benchmarks/bench_schedules.py`.
 """
