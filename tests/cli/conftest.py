@@ -60,6 +60,9 @@ async def never_crashes(world: World) -> None:
 '''
 
 STORES = """
+import multiprocessing
+import os
+
 from holdfast.providers.memory import memory_store
 
 
@@ -69,6 +72,12 @@ def mine(clock, ids):
 
 def broken(clock, ids):
     raise OSError("no disk")
+
+
+def dies(clock, ids):
+    if multiprocessing.parent_process() is not None:
+        os._exit(9)
+    return memory_store(clock, ids, long_polling=False)
 
 
 number = 7

@@ -51,6 +51,13 @@ def test_a_provider_of_somebody_else_is_checked_like_ours(holdfast: Holdfast) ->
     assert all(row["status"] == "exercised" for row in coverage["rows"] if row["id"].startswith("14."))
 
 
+def test_a_worker_process_that_dies_is_a_finding_and_no_hang(holdfast: Holdfast) -> None:
+    done = holdfast("check", "1.1", "--provider", "own_stores:dies", "--jobs", 2, "--schedules", 60)
+    assert done.exit_code == 3
+    assert "verdict: unknown" in done.output
+    assert "its worker process died with exit code 9" in done.output
+
+
 def test_json_is_the_coverage_and_nothing_else(holdfast: Holdfast) -> None:
     done = holdfast("check", "talks", *OWN, "--schedules", 5, "--json")
     assert json.loads(done.stdout) == json.loads(Path("holdfast-report/coverage.json").read_text())
