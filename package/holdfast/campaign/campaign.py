@@ -140,7 +140,7 @@ class Campaign:
     def _places(self, scenario: Scenario) -> Iterable[NamedProvider]:
         """A unit check runs once, everything else on every provider."""
         if scenario.level == "unit":
-            return (replace(self._order.providers[0]),)
+            return self._order.providers[:1]
         return self._order.providers
 
     def _blocks(self, scenario: Scenario, provider: NamedProvider, first: int, count: int) -> list[Block]:
