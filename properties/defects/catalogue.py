@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from difflib import get_close_matches
+from importlib import import_module
+from pkgutil import iter_modules
 
 from holdfast.core.errors import ConfigurationError
-from holdfast.properties.defects import dispatcher, engine, providers, worker
+from holdfast.properties import defects as room
 from holdfast.properties.defects.defect import Defect
 
-_DEFECTS = {
-    one.name: one for one in (*providers.DEFECTS, *worker.DEFECTS, *dispatcher.DEFECTS, *engine.DEFECTS)
-}
+
+def _found() -> dict[str, Defect]:
+    """Those of every module of this folder that has some, in the order of the modules' names."""
+    found: dict[str, Defect] = {}
+    for module in sorted(each.name for each in iter_modules(room.__path__)):
+        if module != "catalogue":
+            for one in getattr(import_module(f"{room.__name__}.{module}"), "DEFECTS", ()):
+                if one.name in found:
+                    raise ValueError(f"two planted defects are called {one.name!r}: names are unique")
+                found[one.name] = one
+    return found
+
+
+_DEFECTS = _found()
 
 
 def defects() -> dict[str, Defect]:

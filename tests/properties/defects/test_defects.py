@@ -121,7 +121,7 @@ def test_defects_name_rows_and_rules_that_exist() -> None:
 def test_a_defect_nobody_knows_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'items_without_session'"):
         plant("item_without_session")
-    with pytest.raises(ConfigurationError, match="there are items_without_session, "):
+    with pytest.raises(ConfigurationError, match="there are closes_are_kept_back, "):
         plant("x")
 
 
