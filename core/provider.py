@@ -540,3 +540,11 @@ class InspectableStore(Store, Protocol):
     def corrupt_worker_row(self, instance_id: str) -> None:
         """Replace the oldest worker item of the instance by undecodable text."""
         ...
+
+    def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
+        """Let the next calls of an operation fail in their middle, as a store with an error would.
+
+        Each is about to make its `change`-th change, counted from 1, when it fails with a ProviderError; one
+        that makes fewer succeeds. What a change is the store decides: a statement, a written record.
+        """
+        ...

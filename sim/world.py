@@ -281,6 +281,15 @@ class World:
         """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
         return self._stage.draw_data(site, arity)
 
+    def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
+        """Let the next calls of an operation fail in their middle, whoever makes them, by the store's hook."""
+        store = self._inspectable("break_calls")
+        store.break_calls(operation, change=change, times=times, retryable=retryable)
+
+    def corrupt_history(self, instance: str) -> None:
+        """Make the stored events of an instance undecodable, by the store's hook."""
+        self._inspectable("corrupt_instance_history").corrupt_instance_history(instance)
+
     @contextmanager
     def oracle(self, *rows: str) -> Iterator[None]:
         """The assertions for rows of the matrix: one that fails violates each row, and ends the body.

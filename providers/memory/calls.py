@@ -14,6 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.errors import ProviderError
 from holdfast.core.ids import Millis
+from holdfast.providers.breakage import MESSAGE, Breakage
 from holdfast.providers.memory.tables import Tables
 from holdfast.providers.memory.waiting import Waiters
 
@@ -30,6 +31,7 @@ class Calls:
         self.ids = ids
         self.waiters = Waiters()
         self.closed = False
+        self.breakage = Breakage()
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -56,6 +58,8 @@ class Calls:
         """Run a function at one reading of the clock (PV-3.6); nobody is waiting for what it does."""
         self._refuse_if_closed(operation)
         with self._lock:
+            if self.breakage.operation == operation:
+                self._break(operation)
             try:
                 result = call(self.tables, self.clock(), *args, **kwargs)
                 self.tables.journal.commit()
@@ -76,6 +80,11 @@ class Calls:
         result = self.look(operation, call, *args, **kwargs)
         self.waiters.wake_all()
         return result
+
+    def _break(self, operation: str) -> None:
+        error = ProviderError(operation, MESSAGE, retryable=self.breakage.retryable)
+        self.tables.journal.break_at(self.breakage.change, error)
+        self.breakage.spend()
 
     def _refuse_if_closed(self, operation: str) -> None:
         if self.closed:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from holdfast.core.errors import ProviderError
+
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
@@ -41,15 +43,34 @@ class Journal:
         """Remember how to undo what the caller is about to do."""
         self._steps.append((inverse, *args))
 
+    def break_at(self, change: int, error: ProviderError) -> None:
+        """Let the running call fail when it is about to make this change of its, counted from 1."""
+        self._steps = _Breaking(change, error)
+
     def commit(self) -> None:
         """The call has succeeded: forget the old values."""
-        self._steps.clear()
+        self._steps = []
 
     def roll_back(self) -> None:
         """The call has failed: everything is as before it."""
         while self._steps:
             inverse, *args = self._steps.pop()
             inverse(*args)
+        self._steps = []
+
+
+class _Breaking(list[tuple[Any, ...]]):
+    """Steps, one of which is not taken."""
+
+    def __init__(self, change: int, error: ProviderError) -> None:
+        super().__init__()
+        self._change = change
+        self._error = error
+
+    def append(self, step: tuple[Any, ...]) -> None:
+        if len(self) + 1 == self._change:
+            raise self._error
+        super().append(step)
 
 
 def _put_back(table: dict[Any, Any], key: Any, value: Any) -> None:

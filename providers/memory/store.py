@@ -96,3 +96,7 @@ class MemoryStore(InspectableStore):
     def corrupt_worker_row(self, instance_id: str) -> None:
         """Make the oldest worker item of the instance undecodable."""
         self._tables.work.of_instance(instance_id)[0].item = DAMAGED
+
+    def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
+        """Let the next calls of an operation fail in their middle, at their `change`-th change."""
+        self._calls.breakage.arm(operation, change, times, retryable)

@@ -15,6 +15,7 @@ from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.errors import ProviderError
 from holdfast.core.ids import Millis
 from holdfast.core.observe import Logged
+from holdfast.providers.breakage import MESSAGE, Breakage
 from holdfast.providers.sqlite.one_thread import OneThread
 from holdfast.providers.sqlite.storage_errors import CONTENTION, STORAGE_FAILURES, provider_error
 
@@ -78,12 +79,19 @@ class Transaction:
 class Database:
     """A connection, the thread its calls run on, and the clock and ids of its store."""
 
-    def __init__(self, connection: apsw.Connection, clock: ProviderClock, ids: IdSource) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        clock: ProviderClock,
+        ids: IdSource,
+        breakage: Breakage | None = None,
+    ) -> None:
         self.connection = connection
         self.thread = OneThread()
         self.closed = False
         self._clock = clock
         self._ids = ids
+        self._breakage = Breakage() if breakage is None else breakage
 
     def write(
         self,
@@ -122,6 +130,8 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(connection, operation, self._clock(), self._ids, log)
+            if self._breakage.operation == operation:
+                self._break_in_the_middle()
             result = effect(transaction, *args, **kwargs)
             connection.execute("COMMIT")
         except BaseException:
@@ -129,7 +139,24 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        finally:
+            connection.exec_trace = None
         return result
+
+    def _break_in_the_middle(self) -> None:
+        """Let a statement of the transaction under way fail, its COMMIT perhaps."""
+        left = self._breakage.change
+        error = (apsw.FullError if self._breakage.retryable else apsw.CorruptError)(MESSAGE)
+        self._breakage.spend()
+
+        def before_each(cursor: object, statement: object, values: object) -> bool:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise error
+            return True
+
+        self.connection.exec_trace = before_each
 
     def read(
         self,

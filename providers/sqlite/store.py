@@ -13,6 +13,7 @@ from holdfast.core.errors import ConfigurationError, ProviderError
 from holdfast.core.ids import Millis
 from holdfast.core.observe import Observer
 from holdfast.core.provider import SessionRecord, WorkerRow
+from holdfast.providers.breakage import Breakage
 from holdfast.providers.sqlite import inspection, memory_image, opening
 from holdfast.providers.sqlite.calls import Calls
 from holdfast.providers.sqlite.database import Database
@@ -69,7 +70,8 @@ class SqliteStore:
         self._ids = ids
         self._connect = connect
         # In memory: the database of all providers. In a file: that of the inspection hooks.
-        self._own = Database(connection, clock, ids)
+        self._breakage = Breakage()
+        self._own = Database(connection, clock, ids, self._breakage)
         self._opened: list[Database] = []
 
     def open(self, observer: Observer | None = None) -> SqliteProvider:
@@ -77,7 +79,7 @@ class SqliteStore:
         self._check_open(opening.OPERATION)
         if self._connect is None:
             return SqliteProvider(Calls(self._own, observer, lambda: None))
-        database = Database(self._connect(), self._clock, self._ids)
+        database = Database(self._connect(), self._clock, self._ids, self._breakage)
         self._opened.append(database)
         return SqliteProvider(Calls(database, observer, database.close))
 
@@ -126,6 +128,10 @@ class SqliteStore:
     def corrupt_worker_row(self, instance_id: str) -> None:
         """Replace the oldest worker item of the instance by undecodable text."""
         self._inspect(inspection.corrupt_worker_row, instance_id)
+
+    def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
+        """Let the next calls of an operation fail in their middle, at their `change`-th change."""
+        self._breakage.arm(operation, change, times, retryable)
 
     def _inspect(
         self,
