@@ -282,7 +282,7 @@ class World:
         return self._stage.draw_data(site, arity)
 
     def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
-        """Let the next calls of an operation fail in their middle, whoever makes them, by the store's hook."""
+        """Let the next calls of an operation fail in their middle, by the store's hook."""
         store = self._inspectable("break_calls")
         store.break_calls(operation, change=change, times=times, retryable=retryable)
 
