@@ -14,6 +14,8 @@ from holdfast.sim.driving import drive
 from holdfast.sim.errors import SimulationError
 from holdfast.sim.gate import behind
 from holdfast.sim.misfortune import Misfortunes
+from holdfast.sim.process import Process
+from holdfast.sim.script import Strike
 from holdfast.sim.stage import Stage
 from holdfast.sim.steps import FETCHES, Request, settle
 from holdfast.traces.record import FaultKind, Outcome
@@ -50,48 +52,66 @@ class Engine:
             if self._draw("schedule", "cancelled call", 2):
                 self.stage.parking.gave_up(request)
                 return
-        if not self._faults.over and request.process.fallible and request.process.alive:
-            kinds = self._faults.kinds_for_call(request.operation)
+        if request.process.fallible and request.process.alive:
+            if self.stage.script and (planned := self.stage.script.take(request)) is not None:
+                self._commit_under(planned.kind, request, planned)
+                return
+            kinds = [] if self._faults.over else self._faults.kinds_for_call(request.operation)
             if kinds:
                 struck = self._draw("fault", "commit", 1 + len(kinds))
                 if struck:
-                    self._commit_under(kinds[struck - 1], request)
+                    self._commit_under(kinds[struck - 1], request, None)
                     return
         self._execute(request, None)
 
-    def _commit_under(self, kind: FaultKind, request: Request) -> None:
+    def _commit_under(self, kind: FaultKind, request: Request, planned: Strike | None) -> None:
+        """A fault befalls a call, by the tape, or by a strike that the scenario has planned."""
         process = request.process
         match kind:
             case "crash":
-                if self._draw("fault", "crash.when", 2):
-                    self._execute(request, kind)
+                before = planned.before if planned is not None else not self._draw("fault", "crash.when", 2)
+                if before:
+                    self._crash(process, planned)
                 else:
-                    self.misfortunes.crash(process)
+                    self._execute(request, kind, planned)
             case "slow_call":
-                self._faults.spend(kind)
-                delay_ms = self.misfortunes.draw_delay("slow_call.for")
+                self._spend(kind, planned)
+                delay_ms = (
+                    self.misfortunes.draw_delay("slow_call.for") if planned is None else planned.delay_ms
+                )
                 self.stage.chronicle.fault(kind, process.name, delay_ms)
                 self.stage.after(delay_ms, lambda: self._arrive(request))
             case "refused":
-                self._faults.spend(kind)
+                self._spend(kind, planned)
                 self.stage.chronicle.fault(kind, process.name)
                 self.stage.parking.gave_up(request)
                 self.stage.chronicle.commit(process, request.operation, request.arguments, "refused")
                 self.stage.answer(request, None, _transient(request, "the store is busy"))
             case "unsent":
-                self._faults.spend(kind)
+                self._spend(kind, planned)
                 self.stage.parking.gave_up(request)
                 self.stage.chronicle.commit(process, request.operation, request.arguments, "unsent")
-                self._answer_late(request, kind, None, _transient(request, "no answer"))
+                self._answer_late(request, kind, None, _transient(request, "no answer"), planned)
             case _:
-                self._execute(request, kind)
+                self._execute(request, kind, planned)
+
+    def _spend(self, kind: FaultKind, planned: Strike | None) -> None:
+        if planned is None:
+            self._faults.spend(kind)
+
+    def _crash(self, process: Process, planned: Strike | None) -> None:
+        """What is planned is the scenario's: so is whether it starts again."""
+        if planned is None:
+            self.misfortunes.crash(process)
+        else:
+            self.stage.crash(process)
 
     def _arrive(self, request: Request) -> None:
         """A slow call is there; it was on its way, so a crash of its process has not stopped it."""
         if request.process.alive or request.process.crashed:
             self.stage.ready.append(request)
 
-    def _execute(self, request: Request, kind: FaultKind | None) -> None:
+    def _execute(self, request: Request, kind: FaultKind | None, planned: Strike | None = None) -> None:
         """Let the call reach the store; `kind` is what then happens to its answer."""
         process = request.process
         result, error, told = self._call(request)
@@ -109,13 +129,13 @@ class Engine:
             case None:
                 self.stage.answer(request, result, told)
             case "crash":
-                self.misfortunes.crash(process)
+                self._crash(process, planned)
             case "lost_answer":
-                self._faults.spend(kind)
-                self._answer_late(request, kind, None, _transient(request, "no answer"))
+                self._spend(kind, planned)
+                self._answer_late(request, kind, None, _transient(request, "no answer"), planned)
             case "slow_answer":
-                self._faults.spend(kind)
-                self._answer_late(request, kind, result, told, least=1)
+                self._spend(kind, planned)
+                self._answer_late(request, kind, result, told, planned, least=1)
             case "stall":
                 self._faults.spend(kind)
                 self.stage.stall(process, self.misfortunes.draw_delay("stall.for"))
@@ -148,13 +168,17 @@ class Engine:
         kind: FaultKind,
         result: object,
         error: BaseException | None,
+        planned: Strike | None,
         *,
         least: int = 0,
     ) -> None:
-        """Answer after a drawn delay, `least` 0 for at once."""
+        """Answer after a drawn or planned delay, `least` 0 for at once."""
         request.settled = True
-        delays = (0, *self._faults.delays_ms)[least:]
-        delay_ms = delays[self._draw("fault", f"{kind}.for", len(delays))]
+        if planned is None:
+            delays = (0, *self._faults.delays_ms)[least:]
+            delay_ms = delays[self._draw("fault", f"{kind}.for", len(delays))]
+        else:
+            delay_ms = planned.delay_ms
         self.stage.chronicle.fault(kind, request.process.name, delay_ms)
         if delay_ms:
             self.stage.after(delay_ms, lambda: self._late(request, result, error))

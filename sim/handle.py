@@ -63,6 +63,11 @@ class Handle:
         if self.process is not None:
             self._stage.stall(self.process, round(seconds * 1000))
 
+    def jump_wall_clock(self, ms: int) -> None:
+        """Let its wall clock jump, forward or back."""
+        if self.process is not None:
+            self._stage.jump_wall_clock(self.process, ms)
+
     async def shutdown(self, timeout_s: float | None = None) -> None:
         """Shut its runtime down gracefully, or with 0 at once; returns when the process has ended.
 

@@ -24,6 +24,7 @@ from holdfast.sim.ids import VirtualIds
 from holdfast.sim.loop import Loop
 from holdfast.sim.parking import Parking
 from holdfast.sim.process import Process
+from holdfast.sim.script import Script
 from holdfast.sim.steps import FETCHES, Delivery, DueTimers, Request, Step, settle
 from holdfast.sim.tasks import Future
 from holdfast.sim.virtual_time import VirtualTime
@@ -66,6 +67,7 @@ class Stage:
         self.chronicle = chronicle
         self.ready: list[Step] = []
         self.parking = Parking(self.ready.append, time.provider_ms)
+        self.script = Script()
         self.processes: list[Process] = []
         self.complaints: list[str] = []
         self.broken: list[str] = []

@@ -32,6 +32,7 @@ from holdfast.core.runtime import Runtime
 from holdfast.sim.handle import Handle
 from holdfast.sim.misfortune import NETWORK
 from holdfast.sim.process import Process
+from holdfast.sim.script import Planned, Strike
 from holdfast.sim.stage import Callbacks, Stage
 from holdfast.sim.steps import settle
 from holdfast.sim.suspects import Suspect, scan_registry
@@ -276,6 +277,30 @@ class World:
     def jump_clock(self, ms: int) -> None:
         """Let the store's clock jump, forward or back."""
         self._stage.jump_clock(ms)
+
+    def strike(
+        self,
+        kind: Planned,
+        process: str | None = None,
+        operation: str | None = None,
+        *,
+        skip: int = 0,
+        times: int | None = 1,
+        seconds: float = 0,
+        before: bool = False,
+    ) -> Strike:
+        """Let a fault befall calls to come; see `Strike`. A process that crashes so stays down."""
+        strike = Strike(
+            kind=kind,
+            process=process,
+            operation=operation,
+            skip=skip,
+            times=times,
+            delay_ms=round(seconds * 1000),
+            before=before,
+        )
+        self._stage.script.set(strike)
+        return strike
 
     def draw(self, site: str, arity: int) -> int:
         """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
