@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 from tests.properties.scenarios.trial import of_module, try_out
 
-from holdfast.properties.scenarios import section_23_ack_atomicity
+from holdfast.properties.scenarios import (
+    section_23_ack_atomicity,
+    section_23_close_signal,
+    section_23_crossing_the_close,
+)
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Factory
@@ -14,7 +18,13 @@ from holdfast.sim.scenario import Scenario
 
 @pytest.mark.parametrize("factory", [memory_store, sqlite_store])
 @pytest.mark.parametrize(
-    "scenario", of_module(section_23_ack_atomicity.__name__), ids=lambda scenario: scenario.name
+    "scenario",
+    [
+        *of_module(section_23_ack_atomicity.__name__),
+        *of_module(section_23_close_signal.__name__),
+        *of_module(section_23_crossing_the_close.__name__),
+    ],
+    ids=lambda scenario: scenario.name,
 )
 def test_every_schedule_keeps_every_rule_and_asserts_every_row(scenario: Scenario, factory: Factory) -> None:
     try_out(scenario, factory)
