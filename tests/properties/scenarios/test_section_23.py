@@ -7,6 +7,7 @@ from tests.properties.scenarios.trial import of_module, try_out
 
 from holdfast.properties.scenarios import (
     section_23_ack_atomicity,
+    section_23_ack_faults,
     section_23_close_signal,
     section_23_crossing_the_close,
 )
@@ -21,6 +22,7 @@ from holdfast.sim.scenario import Scenario
     "scenario",
     [
         *of_module(section_23_ack_atomicity.__name__),
+        *of_module(section_23_ack_faults.__name__),
         *of_module(section_23_close_signal.__name__),
         *of_module(section_23_crossing_the_close.__name__),
     ],
