@@ -1,4 +1,4 @@
-"""The monitors by the id of their rule, in the order of sessions.md section 27."""
+"""The monitors by the id of their rule, in the order of sessions.md section 27; the model comes last."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ from holdfast.properties.monitors.inv_40_refused_means_nothing_enqueued import R
 from holdfast.properties.monitors.inv_45_ownership_is_kept import OwnershipIsKept
 from holdfast.properties.monitors.inv_47_leases_drain import LeasesDrain
 from holdfast.properties.monitors.monitor import Monitor
+from holdfast.properties.monitors.reference_model import ReferenceModel
 
 _IN_ORDER: Final[tuple[type[Monitor], ...]] = (
     # 27b. Safety
@@ -88,6 +89,8 @@ _IN_ORDER: Final[tuple[type[Monitor], ...]] = (
     # 27c. Liveness and bounds
     OwnershipIsKept,
     LeasesDrain,
+    # 13 and 25, as a whole
+    ReferenceModel,
 )
 
 

@@ -51,6 +51,7 @@ class MonitorSuite:
         self._breaches: list[Violated] = []
         for monitor in self.monitors:
             monitor.breaches = self._breaches
+        self._lasting = [monitor.id for monitor in self.monitors if not monitor.ends_run]
         watching = self.monitors
         missing = self.ledger.rows.missing
         if missing:
@@ -78,6 +79,7 @@ class MonitorSuite:
         if commit.time_us != self._time_us:
             self._pass_time(commit.time_us)
         fact = ledger.commit(commit)
+        self._tell(Commit, commit)
         if fact is not None and ledger.unsure is None:
             self._tell(type(fact), fact)
             if ledger.rows.changed:
@@ -142,8 +144,8 @@ class MonitorSuite:
 
     @property
     def violated(self) -> bool:
-        """Whether a rule is already broken."""
-        return bool(self._breaches)
+        """Whether a rule is already broken that ends the run."""
+        return bool(self._breaches) and any(one.rule not in self._lasting for one in self._breaches)
 
     def open_until_us(self) -> int:
         """See Watcher."""
@@ -173,13 +175,13 @@ class MonitorSuite:
 
     @property
     def failures(self) -> Sequence[Failure]:
-        """What is broken, in order; written out here and nowhere earlier."""
-        if not self._breaches:
-            return []
-        titles = {monitor.id: monitor.title for monitor in self.monitors}
+        """What is broken, in order, first what ends a run; written out here and nowhere earlier."""
+        by_id = {monitor.id: monitor for monitor in self.monitors} if self._breaches else {}
         return [
-            Failure(one.rule, f"{titles[one.rule]}: {_told(one)}", one.position, one.time_us)
-            for one in self._breaches
+            Failure(
+                one.rule, f"{by_id[one.rule].title}: {by_id[one.rule].told(one)}", one.position, one.time_us
+            )
+            for one in sorted(self._breaches, key=lambda one: one.rule in self._lasting)
         ]
 
 
@@ -199,7 +201,3 @@ def _listening(kinds: tuple[type[Monitor], ...]) -> dict[type, list[tuple[int, s
         for kind, name in monitor.handlers:
             places.setdefault(kind, []).append((index, name))
     return places
-
-
-def _told(violated: Violated) -> str:
-    return ", ".join(f"{name}={value}" for name, value in violated.witness.items())

@@ -28,7 +28,8 @@ class WorkChanged:
 def on(*kinds: type) -> Callable[[Method], Method]:
     """Call this method with every fact, local event, fault or change of these kinds.
 
-    It gets the fact or the fault; for a local event the `Local` that holds it.
+    It gets the fact or the fault; for a local event the `Local` that holds it. Whoever listens to `Commit`
+    gets every commit, before what it means is told.
     """
 
     def mark(method: Method) -> Method:
@@ -45,6 +46,7 @@ class Monitor:
         violation: the first breach, or None.
         unknown: why nothing can be said, or None.
         due_us: when the next timed obligation must have been met; `overdue` is called once that has passed.
+        ends_run: whether a run whose rule is broken may stop there.
     """
 
     id: ClassVar[str]
@@ -52,6 +54,7 @@ class Monitor:
     hooks: ClassVar[tuple[str, ...]] = ()
     handlers: ClassVar[tuple[tuple[type, str], ...]] = ()
     timed: ClassVar[bool] = False
+    ends_run: ClassVar[bool] = True
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         self.ledger = ledger
@@ -74,6 +77,10 @@ class Monitor:
             witness.setdefault("now", ledger.now)
             self.violation = Violated(self.id, witness, ledger.position, ledger.time_us)
             self.breaches.append(self.violation)
+
+    def told(self, violated: Violated) -> str:
+        """How people read a breach of this rule."""
+        return ", ".join(f"{name}={value}" for name, value in violated.witness.items())
 
     def overdue(self, time_us: int) -> None:
         """`due_us` has passed without its obligation being met."""

@@ -1,0 +1,84 @@
+"""Follower: all states still possible along a run, call by call."""
+
+from __future__ import annotations
+
+from holdfast.properties.model.observation import Difference, Items, Rows, observe, refusal
+from holdfast.properties.model.operations import Call, Unheard
+from holdfast.properties.model.refusal import Refusal
+from holdfast.properties.model.state import EMPTY, State, with_queue
+from holdfast.properties.model.step import Step, step
+
+
+class Follower:
+    """Follows a run from a fresh store until a call is refused; from then on it says nothing more.
+
+    Attributes:
+        states: those still possible; one, unless an answer was lost and nothing has shown yet what it was.
+        accepted: how many calls were accepted, from the first: the longest accepted prefix.
+        reached: the clauses carried out, each with how often.
+    """
+
+    def __init__(self) -> None:
+        self.states: tuple[State, ...] = (EMPTY,)
+        self.accepted = 0
+        self.reached: dict[str, int] = {}
+        self._agreed: tuple[object, ...] = ()
+
+    def take(self, call: Call, sessions: Rows | None = None, items: Items | None = None) -> Refusal | None:
+        """Take in a call, and the store's rows after it where it shows them; why it is refused, or None."""
+        made = self._taken(self.states, call, sessions, items)
+        if isinstance(made, Refusal) and items is not None and any(row[1] is None for row in items):
+            damaged = {row[0] for row in items if row[1] is None}
+            states = tuple(_set_aside(state, damaged) for state in self.states)
+            made = self._taken(states, call, sessions, items)
+        if isinstance(made, Refusal):
+            return made
+        self.states = made
+        self.accepted += 1
+        return None
+
+    def _taken(
+        self, states: tuple[State, ...], call: Call, sessions: Rows | None, items: Items | None
+    ) -> tuple[State, ...] | Refusal:
+        possible: list[State] = []
+        refused: Refusal | None = None
+        steps: list[Step] = []
+        for state in states:
+            made = step(state, call)
+            if isinstance(made, Refusal):
+                refused = refused or made
+                continue
+            steps.append(made)
+            for after in made.states:
+                seen = self._observed(after, sessions, items)
+                if isinstance(seen, Difference):
+                    refused = refused or refusal(seen, made.rule, made.rules)
+                elif len(states) == len(made.states) == 1 or seen not in possible:
+                    possible.append(seen)
+        if not possible:
+            assert refused is not None, "no state is possible, so each was refused"
+            return refused
+        if type(call.answer) is not Unheard:
+            for _, clause in steps[0].rules:
+                self.reached[clause] = self.reached.get(clause, 0) + 1
+        return tuple(possible)
+
+    def _observed(self, state: State, sessions: Rows | None, items: Items | None) -> State | Difference:
+        if sessions is None or items is None:
+            return state
+        compared = (state.sessions, state.queue, sessions, items)
+        agreed = self._agreed
+        if agreed and all(one is other for one, other in zip(agreed, compared, strict=True)):
+            return state
+        seen = observe(state, sessions, items)
+        if isinstance(seen, State):
+            self._agreed = (seen.sessions, seen.queue, sessions, items)
+        return seen
+
+
+def _set_aside(state: State, damaged: set[int]) -> State:
+    """The store can no longer decode these items: they stay, and are delivered to nobody (PV-14.9)."""
+    return with_queue(
+        state,
+        tuple(item._replace(work=None) if item.seq in damaged else item for item in state.queue),
+    )
