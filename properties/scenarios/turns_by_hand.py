@@ -9,6 +9,7 @@ from holdfast.core.errors import ProviderError
 from holdfast.core.events import Event, OrchestrationStarted, QueueEvent
 from holdfast.core.ids import LockToken, Millis
 from holdfast.core.provider import (
+    DEFAULT_ONLY,
     ExecutionMetadata,
     ExecutionStatus,
     FetchedTurn,
@@ -18,6 +19,7 @@ from holdfast.core.provider import (
     ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
     SessionRecord,
+    TagFilter,
     Version,
     WorkerRow,
 )
@@ -30,10 +32,23 @@ D: Final = Millis(60_000)
 AT_ONCE: Final = Millis(0)
 
 
-def item(id: int, session: str | None = None, instance: str = "i", execution_id: int = 1) -> ActivityExecute:
+def item(
+    id: int,
+    session: str | None = None,
+    instance: str = "i",
+    execution_id: int = 1,
+    *,
+    tag: str | None = None,
+) -> ActivityExecute:
     """A worker item."""
     return ActivityExecute(
-        instance=instance, execution_id=execution_id, id=id, name="x", input="", session_id=session
+        instance=instance,
+        execution_id=execution_id,
+        id=id,
+        name="x",
+        input="",
+        session_id=session,
+        tag=tag,
     )
 
 
@@ -125,16 +140,23 @@ async def step(provider: Provider, instance: str, *history_delta: Event, **concl
     await acknowledge(provider, await wake(provider, instance), *history_delta, **conclusions)
 
 
-async def fetch(provider: Provider, worker: str, *, claim_new: bool = True) -> FetchedWork | None:
+async def fetch(
+    provider: Provider, worker: str, *, claim_new: bool = True, tags: TagFilter = DEFAULT_ONLY
+) -> FetchedWork | None:
     """What a worker gets right now, session-bound or not."""
     return await provider.fetch_session_work_item(
-        ITEM_LOCK, AT_ONCE, worker_id=worker, session_lock_duration=D, claim_new=claim_new
+        ITEM_LOCK,
+        AT_ONCE,
+        worker_id=worker,
+        session_lock_duration=D,
+        tag_filter=tags,
+        claim_new=claim_new,
     )
 
 
-async def fetched(provider: Provider, worker: str) -> FetchedWork:
+async def fetched(provider: Provider, worker: str, *, tags: TagFilter = DEFAULT_ONLY) -> FetchedWork:
     """What a worker gets right now; it must get something."""
-    work = await fetch(provider, worker)
+    work = await fetch(provider, worker, tags=tags)
     assert work is not None, f"{worker} got nothing"
     return work
 
