@@ -22,7 +22,7 @@ class Follower:
         self.states: tuple[State, ...] = (EMPTY,)
         self.accepted = 0
         self.reached: dict[str, int] = {}
-        self._agreed: tuple[object, ...] = ()
+        self._agreed: tuple[object, object, object, object] = (None, None, None, None)
 
     def take(self, call: Call, sessions: Rows | None = None, items: Items | None = None) -> Refusal | None:
         """Take in a call, and the store's rows after it where it shows them; why it is refused, or None."""
@@ -40,36 +40,42 @@ class Follower:
     def _taken(
         self, states: tuple[State, ...], call: Call, sessions: Rows | None, items: Items | None
     ) -> tuple[State, ...] | Refusal:
+        """The states possible after the call, or why the first of those before refuses it."""
         possible: list[State] = []
         refused: Refusal | None = None
-        steps: list[Step] = []
+        accepting: Step | None = None
         for state in states:
             made = step(state, call)
             if isinstance(made, Refusal):
                 refused = refused or made
                 continue
-            steps.append(made)
             for after in made.states:
                 seen = self._observed(after, sessions, items)
                 if isinstance(seen, Difference):
                     refused = refused or refusal(seen, made.rule, made.rules)
-                elif len(states) == len(made.states) == 1 or seen not in possible:
+                elif not possible or seen not in possible:
                     possible.append(seen)
-        if not possible:
+                    accepting = accepting or made
+        if accepting is None:
             assert refused is not None, "no state is possible, so each was refused"
             return refused
         if type(call.answer) is not Unheard:
-            for _, clause in steps[0].rules:
-                self.reached[clause] = self.reached.get(clause, 0) + 1
+            reached = self.reached
+            for _, clause in accepting.rules:
+                reached[clause] = reached.get(clause, 0) + 1
         return tuple(possible)
 
     def _observed(self, state: State, sessions: Rows | None, items: Items | None) -> State | Difference:
         if sessions is None or items is None:
             return state
-        compared = (state.sessions, state.queue, sessions, items)
         agreed = self._agreed
-        if agreed and all(one is other for one, other in zip(agreed, compared, strict=True)):
-            return state
+        if (
+            state.sessions is agreed[0]
+            and state.queue is agreed[1]
+            and sessions is agreed[2]
+            and items is agreed[3]
+        ):
+            return state  # nothing has changed on either side since they were compared
         seen = observe(state, sessions, items)
         if isinstance(seen, State):
             self._agreed = (seen.sessions, seen.queue, sessions, items)
