@@ -2,7 +2,8 @@
 
 A plain-function activity goes through `loop.run_in_executor`. In production that is a thread that finishes
 whatever becomes of its caller; here it takes no time, or longer than something that matters (a renewal
-interval, a lock), and has its effect at the start or at the end of that (design idea 1).
+interval, a lock), and has its effect at the start or at the end of that (design idea 1). A scenario may set
+the time instead: `Process.blocking_ms`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ def run_blocking(
     arguments: tuple[Any, ...],
 ) -> Future:
     """Run a function of a process as if in a thread; the future is settled when the drawn time is over."""
-    delays_ms = known_delays_ms()
-    drawn = process.draw("blocking call", 1 + 2 * len(delays_ms))
+    if process.blocking_ms is not None:
+        delays_ms, drawn = (process.blocking_ms,), 2  # it acts at the end, like what takes that long
+    else:
+        delays_ms = known_delays_ms()
+        drawn = process.draw("blocking call", 1 + 2 * len(delays_ms))
     future = Future(loop=process.loop)
     outcome = _Outcome(function, arguments)
     if not drawn:

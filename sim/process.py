@@ -64,6 +64,8 @@ class Process:
         self.timers_announced = False
         """Whether the world already lists this process's due timers as a step."""
         self.main: Task | None = None
+        self.blocking_ms: int | None = None
+        """How long its blocking calls take, by script; None: as the tape decides."""
         self._notify = notify
         self._draw = draw
 

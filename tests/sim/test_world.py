@@ -594,3 +594,17 @@ def test_a_blocking_call_takes_as_long_as_the_tape_says(run: Runs) -> None:
     late = run(body, Deviations({("data", 0): 6}))
     assert early.virtual_us == late.virtual_us > 0
     assert acted == [0, 0, late.virtual_us]
+
+
+def test_a_scenario_may_set_how_long_blocking_calls_take(run: Runs) -> None:
+    acted: list[int] = []
+
+    async def body_of(process: Process) -> None:
+        process.blocking_ms = 7_000
+        await asyncio.to_thread(lambda: acted.append(process.clock.monotonic_us() - process.loop.offset_us))
+
+    async def body(world: World) -> None:
+        await world.process("w", body_of).stopped()
+
+    assert run(body, Deviations({("data", 0): 1})).virtual_us == 7_000_000
+    assert acted == [7_000_000]
