@@ -24,6 +24,12 @@ class Follower:
         self.reached: dict[str, int] = {}
         self._agreed: tuple[object, object, object, object] = (None, None, None, None)
 
+    def fork(self) -> Follower:
+        """Another one that has followed the same run so far."""
+        other = Follower()
+        other.states, other.accepted, other.reached = self.states, self.accepted, dict(self.reached)
+        return other
+
     def take(self, call: Call, sessions: Rows | None = None, items: Items | None = None) -> Refusal | None:
         """Take in a call, and the store's rows after it where it shows them; why it is refused, or None."""
         made = self._taken(self.states, call, sessions, items)
