@@ -34,6 +34,7 @@ from holdfast.properties.scenarios.conversations import (
     session_events,
     start,
 )
+from holdfast.properties.scenarios.deliveries import turn_acks
 from holdfast.properties.scenarios.section_10_continue_as_new import continuing_ack
 from holdfast.sim import FaultBudget, World, scenario
 from holdfast.traces.record import Commit
@@ -157,17 +158,18 @@ async def open_with_id_on_carried_is_noop(world: World) -> None:
         for instance, status in zip(("i", "j"), statuses, strict=True):
             assert session_events(await world.history(instance, 2)) == []
             assert {(one.session, one.owner) for one in observations(status)} == {("S", worker.worker_id)}
-        for step in watch.steps:
-            if (
-                step.commit.operation != "ack_orchestration_item"
-                or step.commit.arguments["execution_id"] != 2
-            ):
-                continue
-            metadata: Any = step.commit.arguments["metadata"]
-            assert list(metadata.opened_sessions) == [], metadata
-            if not ends(step.commit):
-                assert step.after == step.before, step
-                assert all(row.worker_id == worker.worker_id for row in step.after), step
+            in_second = {
+                ack.position
+                for ack in turn_acks(world.commits, instance)
+                if ack.arguments["execution_id"] == 2 and not ends(ack)
+            }
+            steps = [step for step in watch.steps if step.commit.position in in_second]
+            assert len(steps) >= 2, steps
+            for step in steps:
+                metadata: Any = step.commit.arguments["metadata"]
+                assert list(metadata.opened_sessions) == [] and step.after == step.before, step
+                own = [row.worker_id for row in step.after if row.instance_id == instance]
+                assert own == [worker.worker_id], step
 
 
 async def _opens_and_closes_last(ctx: OrchestrationContext, input: str) -> str:
