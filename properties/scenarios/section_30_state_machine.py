@@ -2,7 +2,8 @@
 
 There is no tape at this level. The calls come from a fixed sequence of pseudo-random numbers, the same in
 every run: three workers, two instances with two sessions each, a clock that is moved to every boundary and
-back, calls in pairs at once, and answers that nobody hears. The reference model goes along.
+back, calls in pairs at once, acknowledgements that fail in their middle, and answers that nobody hears. The
+reference model goes along.
 """
 
 from __future__ import annotations
@@ -332,7 +333,10 @@ async def state_machine_conformance(bench: Bench) -> None:
         elif luck == 5:
             trial.judge(await trial.make(callers.wish(), outcome="lost"))
         else:
-            made = await trial.make(callers.wish())
+            wish = callers.wish()
+            if luck == 6 and wish.operation == "ack_orchestration_item":
+                trial.store.break_calls(wish.operation, change=1 + numbers.below(12))
+            made = await trial.make(wish)
             trial.judge(made)
             callers.hear(made)
     missing = [clause for clause in TRANSITIONS if clause not in trial.follower.reached]
