@@ -116,6 +116,8 @@ class Engine:
         process = request.process
         result, error, told = self._call(request)
         if result is None and error is None and request.operation in FETCHES:
+            if planned is not None:
+                planned.spare()
             self.stage.chronicle.commit(process, request.operation, request.arguments, "answered")
             self.stage.nothing_found(request)
             return

@@ -38,6 +38,10 @@ class Strike:
         """Strike no further call."""
         self.times = self.count
 
+    def spare(self) -> None:
+        """It was a fetch that found nothing and waits on: it has no answer yet to be late or lost."""
+        self.count -= 1
+
     @property
     def over(self) -> bool:
         """Whether it strikes no further call."""
