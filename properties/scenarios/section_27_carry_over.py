@@ -395,14 +395,14 @@ async def late_completion_from_old_execution(world: World) -> None:
     with world.oracle("27.9"):
         first, second = await world.history("i", 1), await world.history("i", 2)
         assert of_kind(first, ActivityFailed) == of_kind(second, ActivityFailed) == []
-        assert [seen(event.result).input for event in of_kind(first, ActivityCompleted)] == ["first"], first
-        same, other = observations(status)
-        assert [(one.session, one.input) for one in (same, other)] == [("S", "20"), ("S", "second")], status
         done = of_kind(second, ActivityCompleted)
         scheduled = [event.event_id for event in of_kind(second, ActivityScheduled)]
         assert long in scheduled, "the new execution uses that id too"
         assert sorted(event.source_event_id for event in done) == sorted(scheduled), done
         assert "late" not in [event.result for event in (*of_kind(first, ActivityCompleted), *done)], done
+        assert [seen(event.result).input for event in of_kind(first, ActivityCompleted)] == ["first"], first
+        same, other = observations(status)
+        assert [(one.session, one.input) for one in (same, other)] == [("S", "20"), ("S", "second")], status
 
 
 async def _continues_at_once(ctx: OrchestrationContext, input: str) -> str:
