@@ -111,7 +111,7 @@ def fetch(state: State, operation: Fetch, call: Call) -> Move:
         sessions = {**sessions, key: row}
         rules.append((key, rule))
     after = State(state.now, sessions, queue, state.turns, state.instances)
-    return Move(after, None, "SS-13.1", tuple(rules), Delivered(item.work, token, attempt))
+    return Move(after, None, "PV-10.4", tuple(rules), Delivered(item.work, token, attempt))
 
 
 def attached(row: Row | None, key: Key, operation: Fetch, now: int) -> tuple[Row, str]:

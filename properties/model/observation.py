@@ -123,12 +123,9 @@ _CLAUSES: Final = {
     "seq": "SS-13.2",
     "work": "PV-10.9",
     "session_id": "SS-10.4",
-    "token": "PV-10.4",
-    "visible_from": "SS-13.3",
-    "attempt_count": "PV-10.4",
     "claimed_by": "SS-10.5",
 }
-"""What says of a field of an item how it must be; of its expiry the call itself says so."""
+"""What says of these fields of an item how they must be; of the others the clause of the call does."""
 
 
 def refusal(difference: Difference, rule: str, rules: Sequence[tuple[Subject, str]]) -> Refusal:
