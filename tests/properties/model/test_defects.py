@@ -1,0 +1,64 @@
+"""What changes a provider's behaviour is refused by the model, as early as anything else notices it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+import holdfast.properties.scenarios  # noqa: F401 - registers them
+from holdfast.properties.defects import Defect, defects, plant
+from holdfast.properties.suite import MonitorSuite
+from holdfast.properties.timing import WorkerTiming
+from holdfast.providers.memory import memory_store
+from holdfast.providers.sqlite import sqlite_store
+from holdfast.sim.bench import Factory
+from holdfast.sim.checks import run_check
+from holdfast.sim.explorer import Run, StoreView, run_schedule
+from holdfast.sim.scenario import Scenario, scenarios
+from holdfast.sim.strategies import Fifo, RandomWalk
+from holdfast.traces.record import Watcher
+
+BOUND = 40
+STORES = {"memory": memory_store, "sqlite": sqlite_store}
+BEYOND_THE_MODEL: dict[str, str] = {}
+"""Defects of providers that show in what the model does not keep, each with what that is."""
+
+PROVIDERS = [
+    defect
+    for defect in defects().values()
+    if defect.where == "provider" and defect.name not in BEYOND_THE_MODEL
+]
+SEEN_IN_RUNS = [defect for defect in PROVIDERS if scenarios()[defect.scenario].explored]
+
+
+def watchers(view: StoreView) -> Sequence[Watcher]:
+    return (MonitorSuite(view.store, {}, default=WorkerTiming.of(view.options)),)
+
+
+def failing(scenario: Scenario, factory: Factory) -> Iterator[Run]:
+    """The runs in which anything is broken, of the plain schedule and random ones."""
+    walk = RandomWalk(1)
+    for number in range(BOUND):
+        strategy = walk if number else Fifo()
+        strategy.begin(max(number - 1, 0))
+        run = run_schedule(scenario, factory, strategy, watchers=watchers)
+        if run.failures:
+            yield run
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("defect", SEEN_IN_RUNS, ids=lambda defect: defect.name)
+def test_the_model_refuses_it_in_the_first_schedule_that_shows_it(defect: Defect, store: str) -> None:
+    with plant(defect.name):
+        run = next(failing(scenarios()[defect.scenario], STORES[store]))
+    refused = next(failure for failure in run.failures if failure.rule == "MODEL")
+    assert refused.position == min(failure.position for failure in run.failures)
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("defect", PROVIDERS, ids=lambda defect: defect.name)
+def test_random_calls_find_it_too(defect: Defect, store: str) -> None:
+    with plant(defect.name):
+        run = run_check(scenarios()["state_machine_conformance"], STORES[store])
+    assert "30.12" in [failure.rule for failure in run.failures]
