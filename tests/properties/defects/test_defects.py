@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 import holdfast.properties.scenarios  # noqa: F401 - registers them
-from holdfast.core import dispatcher, lease_keeper, turn
-from holdfast.core.activity_run import ActivityRunner
-from holdfast.core.context import OrchestrationContext
+from holdfast.core import turn
 from holdfast.core.errors import ConfigurationError
-from holdfast.core.lease_keeper import LeaseKeeper
-from holdfast.core.settlement import _Settlement
 from holdfast.properties.defects import Defect, defects, plant
 from holdfast.properties.defects.defect import Change, replaced
 from holdfast.properties.registry import selected
 from holdfast.properties.spec import rows
 from holdfast.properties.suite import MonitorSuite
 from holdfast.properties.timing import WorkerTiming
-from holdfast.providers.memory import acknowledgement as memory_acknowledgement
-from holdfast.providers.memory import affinity, memory_store
-from holdfast.providers.memory import work as memory_work
-from holdfast.providers.sqlite import acknowledgement as sqlite_acknowledgement
+from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
-from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.sim.bench import Factory
+from holdfast.sim.checks import run_check
 from holdfast.sim.explorer import Run, StoreView, run_schedule
 from holdfast.sim.scenario import scenarios
 from holdfast.sim.strategies import Fifo, RandomWalk
@@ -33,22 +27,6 @@ from holdfast.traces.record import Watcher
 
 BOUND = 20
 """Schedules within which a defect is caught, the plain one first."""
-
-PATCHED = (
-    memory_acknowledgement,
-    affinity,
-    memory_work,
-    sqlite_acknowledgement,
-    sqlite_work,
-    dispatcher,
-    lease_keeper,
-    turn,
-    ActivityRunner,
-    LeaseKeeper,
-    OrchestrationContext,
-    _Settlement,
-)
-"""Everything a defect replaces an attribute of."""
 
 STORES = {"memory": memory_store, "sqlite": sqlite_store}
 
@@ -58,7 +36,10 @@ def watchers(view: StoreView) -> Sequence[Watcher]:
 
 
 def schedules(scenario: str, factory: Factory) -> Iterator[Run]:
-    """The plain schedule and then random ones."""
+    """The plain schedule and then random ones; one that needs no world is run once."""
+    if not scenarios()[scenario].explored:
+        yield run_check(scenarios()[scenario], factory)
+        return
     walk = RandomWalk(1)
     for number in range(BOUND):
         strategy = walk if number else Fifo()
@@ -66,8 +47,25 @@ def schedules(scenario: str, factory: Factory) -> Iterator[Run]:
         yield run_schedule(scenarios()[scenario], factory, strategy, watchers=watchers)
 
 
-def attributes() -> list[dict[str, object]]:
-    return [dict(vars(owner)) for owner in PATCHED]
+def attributes() -> dict[tuple[str, str], object]:
+    """All that a defect may replace: what stands in the product's modules, and in their classes."""
+    product = [
+        module
+        for name, module in sorted(sys.modules.items())
+        if name.startswith(("holdfast.core.", "holdfast.providers."))
+    ]
+    owners: list[object] = [*product]
+    for module in product:
+        owners += [
+            each
+            for each in vars(module).values()
+            if isinstance(each, type) and each.__module__ == module.__name__
+        ]
+    return {(repr(owner), name): value for owner in owners for name, value in vars(owner).items()}
+
+
+def different(one: dict[tuple[str, str], object], other: dict[tuple[str, str], object]) -> list[object]:
+    return [place for place, value in one.items() if other.get(place) is not value]
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -76,15 +74,14 @@ def test_a_defect_is_caught_by_the_property_meant_for_it(defect: Defect, store: 
     """Issue 2, done when 4: within the bound; and once it is out, all is as it was before."""
     before = attributes()
     with plant(defect.name):
-        assert attributes() != before
+        assert different(before, attributes())
         caught = any(
             failure.rule == defect.caught_by
             for run in schedules(defect.scenario, STORES[store])
             for failure in run.failures
         )
     assert caught, f"{defect.caught_by} says nothing in {BOUND} schedules of {defect.scenario}"
-    for owner, kept, now in zip(PATCHED, before, attributes(), strict=True):
-        assert all(now[name] is value for name, value in kept.items()), owner
+    assert not different(before, attributes())
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -92,7 +89,7 @@ def test_a_defect_is_caught_by_the_property_meant_for_it(defect: Defect, store: 
 def test_without_a_defect_the_same_schedules_break_nothing(scenario: str, store: str) -> None:
     """The property says something of the defect, not of the scenario."""
     for run in schedules(scenario, STORES[store]):
-        assert run.counts, (run.error, run.cut_off)
+        assert run.error is None and run.cut_off is None, run
         assert not run.failures
 
 
@@ -115,13 +112,13 @@ def test_defects_name_rows_and_rules_that_exist() -> None:
     for defect in defects().values():
         assert defect.rows and known.issuperset(defect.rows), defect
         assert defect.scenario in scenarios(), defect
-        assert [kind.id for kind in selected([defect.caught_by])] == [defect.caught_by]
+        assert defect.caught_by in known or [kind.id for kind in selected([defect.caught_by])], defect
 
 
 def test_a_defect_nobody_knows_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'items_without_session'"):
         plant("item_without_session")
-    with pytest.raises(ConfigurationError, match="there are closes_are_kept_back, "):
+    with pytest.raises(ConfigurationError, match="there are .*closes_are_kept_back, "):
         plant("x")
 
 
