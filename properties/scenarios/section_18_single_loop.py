@@ -105,7 +105,7 @@ def extensions(world: World, instance: str, session_id: str) -> list[Extension]:
 class LiveWatch:
     """After each commit from the first delivery on: whether these sessions were live and whose they were.
 
-    True once `last` is.
+    True once the store's clock shows `until_ms`.
     """
 
     def __init__(self, world: World, sessions: Sequence[tuple[str, str]], until_ms: int) -> None:

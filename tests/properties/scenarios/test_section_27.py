@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from tests.properties.scenarios.trial import of_module, try_out
 
-from holdfast.properties.scenarios import section_27_carried_data, section_27_carry_over, section_27_gap
+from holdfast.properties.scenarios import (
+    section_27_carried_data,
+    section_27_carry_over,
+    section_27_executions,
+    section_27_gap,
+)
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Factory
@@ -18,6 +23,7 @@ from holdfast.sim.scenario import Scenario
     [
         *of_module(section_27_carried_data.__name__),
         *of_module(section_27_carry_over.__name__),
+        *of_module(section_27_executions.__name__),
         *of_module(section_27_gap.__name__),
     ],
     ids=lambda scenario: scenario.name,
