@@ -83,6 +83,17 @@ def _carried_sessions_are_free() -> Planting:
     return replaced(Change(OrchestrationContext, "_open", open_uncounted))
 
 
+def _carried_sessions_open_again() -> Planting:
+    """Open already means opened by this execution."""
+    open_with_id = original(OrchestrationContext, "open_session_with_id")
+
+    def open_if_carried(self: OrchestrationContext, session_id: str) -> str:
+        carried = session_id in self._state.started.open_sessions
+        return str(self._open(session_id) if carried else open_with_id(self, session_id))
+
+    return replaced(Change(OrchestrationContext, "open_session_with_id", open_if_carried))
+
+
 class _TakesOtherExecutions(Intake):
     """A completion is known by the id of its activity alone."""
 
@@ -195,6 +206,16 @@ DEFECTS: Final = (
         scenario="carried_sessions_count_to_limit",
         needs="sessions that are carried over",
         planted=_carried_sessions_are_free,
+    ),
+    Defect(
+        name="carried_sessions_open_again",
+        title="Opening the id of a carried session opens it once more",
+        where="engine",
+        caught_by="27.5",
+        rows=("27.5",),
+        scenario="open_with_id_on_carried_is_noop",
+        needs="a session that is carried over",
+        planted=_carried_sessions_open_again,
     ),
     Defect(
         name="other_executions_answer",
