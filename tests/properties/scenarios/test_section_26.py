@@ -11,7 +11,6 @@ from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Factory
 from holdfast.sim.scenario import Scenario
 
-
 _SCENARIOS = [*of_module(section_26_program_order.__name__), *of_module(section_26_replay_details.__name__)]
 
 
