@@ -164,7 +164,8 @@ class MonitorSuite:
     def _verdict(self, monitor: Monitor) -> Verdict:
         if monitor.violation is not None:
             return monitor.violation
-        unknown = monitor.unknown or self.ledger.unsure or monitor.undecided()
+        unsure = self.ledger.unsure if monitor.reads_ledger else None
+        unknown = monitor.unknown or unsure or monitor.undecided()
         if unknown is not None:
             return Unknown(monitor.id, unknown)
         if self._end is None:

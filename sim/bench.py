@@ -8,6 +8,7 @@ from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.ids import Millis
 from holdfast.core.provider import Provider, Store
 from holdfast.sim.ids import VirtualIds
+from holdfast.sim.recorded import Record, Recorded
 from holdfast.sim.virtual_time import EPOCH_MS
 
 Factory = Callable[[ProviderClock, IdSource], Store]
@@ -36,17 +37,19 @@ class Bench:
         store: with its inspection hooks, if it has them.
         provider: as a newly started process has it; `open` makes more.
         clock: the store's clock.
+        record: the calls made so far, by all provider objects.
     """
 
     def __init__(self, factory: Factory) -> None:
         self.clock = SteppedClock()
         self.ids = VirtualIds(0)
         self.store = factory(self.clock.now_ms, self.ids)
+        self.record = Record(self.clock.now_ms)
         self.provider = self.open()
 
     def open(self) -> Provider:
         """Another provider object on the same store."""
-        return self.store.open()
+        return Recorded(self.store.open(), self.record)
 
     def close(self) -> None:
         """Free the store."""

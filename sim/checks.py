@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from holdfast.core.errors import ConfigurationError
 from holdfast.sim.bench import Bench, Factory
-from holdfast.sim.explorer import Run
+from holdfast.sim.explorer import MakeWatchers, Reporting, Run, StoreView, no_watchers
 from holdfast.sim.loop import Loop
 from holdfast.sim.scenario import Scenario
 from holdfast.sim.virtual_time import VirtualTime
@@ -15,8 +15,10 @@ from holdfast.traces.choice import Tape
 from holdfast.traces.failure import Failure
 
 
-def run_check(scenario: Scenario, factory: Factory | None = None) -> Run:
-    """Run a `unit` check, or a `provider` check on a fresh store of a factory.
+def run_check(
+    scenario: Scenario, factory: Factory | None = None, *, watchers: MakeWatchers = no_watchers
+) -> Run:
+    """Run a `unit` check, or a `provider` check on a fresh store of a factory, its calls watched.
 
     All its rows are asserted if the body returns, and violated if it raises an AssertionError. Raises
     ConfigurationError for a scenario with a world, and for a provider check without a factory.
@@ -29,9 +31,19 @@ def run_check(scenario: Scenario, factory: Factory | None = None) -> Run:
         raise ConfigurationError(f"check {scenario.name} needs a provider")
     bench = Bench(factory)
     try:
-        return _judged(scenario, lambda: scenario.body(bench))
+        made = tuple(watchers(StoreView(bench.store, bench.clock.now_ms, scenario.runtime_options, {})))
+        bench.record.watch(made)
+        run = _judged(scenario, lambda: scenario.body(bench))
+        bench.record.end()
     finally:
         bench.close()
+    run.commits, run.watchers = bench.record.commits, made
+    for watcher in made:
+        if isinstance(watcher, Reporting):
+            run.failures += watcher.failures
+    if run.error is None:
+        run.error = next(iter(bench.record.errors), None)
+    return run
 
 
 def run_alone(body: Callable[[], Awaitable[object]]) -> object:

@@ -46,6 +46,7 @@ class Monitor:
         violation: the first breach, or None.
         unknown: why nothing can be said, or None.
         due_us: when the next timed obligation must have been met; `overdue` is called once that has passed.
+        reads_ledger: whether it relies on what the ledger derives, not on the rows of the store alone.
         ends_run: whether a run whose rule is broken may stop there.
     """
 
@@ -54,6 +55,7 @@ class Monitor:
     hooks: ClassVar[tuple[str, ...]] = ()
     handlers: ClassVar[tuple[tuple[type, str], ...]] = ()
     timed: ClassVar[bool] = False
+    reads_ledger: ClassVar[bool] = True
     ends_run: ClassVar[bool] = True
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:

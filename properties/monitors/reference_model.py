@@ -21,6 +21,7 @@ class ReferenceModel(Monitor):
 
     id = "MODEL"
     title = "The reference model"
+    reads_ledger = False
     ends_run = False
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.errors import ConfigurationError, ProviderError
+from holdfast.core.ids import LockToken
 from holdfast.core.work_items import ActivityExecute
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Bench
@@ -16,7 +17,8 @@ from holdfast.sim.faults import FAULT_TABLE, FaultBudget, delays_of, held_back_u
 from holdfast.sim.scenario import scenario
 from holdfast.sim.strategies import Fifo
 from holdfast.sim.world import World
-from holdfast.traces.record import Fault
+from holdfast.traces.failure import Failure
+from holdfast.traces.record import Commit, Fault, RunEnd
 
 
 def test_a_unit_check_asserts_its_rows_when_it_returns() -> None:
@@ -57,6 +59,7 @@ def test_a_provider_check_gets_a_store_under_a_stepped_clock() -> None:
         assert again is not None and again.attempt_count == 2
 
     run = run_check(expires, sqlite_store)
+    assert [commit.operation for commit in run.commits] == ["enqueue_for_worker", *["fetch_work_item"] * 3]
     assert run.asserted == ("10.1",) and run.counts, run
     with pytest.raises(ConfigurationError, match="needs a provider"):
         run_check(expires)
@@ -115,3 +118,49 @@ def test_what_was_held_back_is_added_up_within_the_window() -> None:
     ]
     assert held_back_us(faults, "a", since_us=0, until_us=10_000_000) == 5_000_000
     assert held_back_us(faults, "a", since_us=3_000_000, until_us=4_000_000) == 1_000_000
+
+
+class Fussy:
+    """A watcher that has something against the second call, or stumbles over it."""
+
+    violated = False
+
+    def __init__(self, stumbles: bool) -> None:
+        self.stumbles = stumbles
+        self.heard: list[str] = []
+
+    def on_commit(self, commit: Commit) -> None:
+        self.heard.append(commit.operation)
+        if self.stumbles:
+            raise KeyError(commit.position)
+
+    def on_end(self, end: RunEnd) -> None:
+        self.heard.append(f"end after {end.steps}")
+
+    @property
+    def failures(self) -> list[Failure]:
+        return [Failure("FUSSY", "not that one", 1, 0)]
+
+    def open_until_us(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("stumbles", [False, True])
+def test_the_calls_of_a_provider_check_are_watched(stumbles: bool) -> None:
+    @scenario(covers=["10.1"], level="provider", register=False)
+    async def calls(bench: Bench) -> None:
+        with pytest.raises(ProviderError):
+            await bench.provider.ack_work_item(LockToken("none"))
+        await bench.open().release_session_lock("i", "s", "w")
+
+    fussy = Fussy(stumbles)
+    run = run_check(calls, sqlite_store, watchers=lambda view: (fussy,))
+    assert run.asserted == ("10.1",)
+    assert [commit.error is None for commit in run.commits] == [False, True]
+    assert [failure.rule for failure in run.failures] == ["FUSSY"]
+    if stumbles:
+        assert fussy.heard == ["ack_work_item"]
+        assert run.error == "Fussy.on_commit raised KeyError(0)"
+    else:
+        assert fussy.heard == ["ack_work_item", "release_session_lock", "end after 2"]
+        assert run.error is None

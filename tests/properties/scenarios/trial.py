@@ -36,6 +36,11 @@ def watchers(view: StoreView) -> tuple[MonitorSuite]:
     return (MonitorSuite(view.store, _Live(view.workers)),)
 
 
+def model_alone(view: StoreView) -> tuple[MonitorSuite]:
+    """For checks: other rules are about runs of the runtime."""
+    return (MonitorSuite(view.store, {}, ["MODEL"], situations=()),)
+
+
 def of_module(module: str) -> list[Scenario]:
     """The scenarios of one section."""
     found = [one for one in scenarios().values() if one.module == module]
@@ -51,7 +56,7 @@ def rows_of(scenario: Scenario) -> set[str]:
 def try_out(scenario: Scenario, factory: Factory) -> None:
     """Every run keeps every rule, asserts every row; every situation occurs in one of them at least."""
     if not scenario.explored:
-        run = run_check(scenario, factory)
+        run = run_check(scenario, factory, watchers=model_alone)
         assert run.error is None and not run.failures, run
         assert rows_of(scenario) <= set(run.asserted)
         return
