@@ -495,6 +495,19 @@ class WorkerRow(NamedTuple):
     claimed_by: str | None
 
 
+class TableShape(NamedTuple):
+    """How a store keeps one kind of record: a relational table, or what stands for it.
+
+    `lookups` are the columns that records are found by besides the key; None from a store that keeps no
+    indexes to speak of.
+    """
+
+    columns: dict[str, Literal["text", "integer", "other"]]
+    nullable: frozenset[str]
+    key: tuple[str, ...]
+    lookups: tuple[tuple[str, ...], ...] | None
+
+
 class Store(Protocol):
     """What a provider factory returns: one isolated store, opened by any number of processes (PV-33.1).
 
@@ -527,6 +540,21 @@ class InspectableStore(Store, Protocol):
 
     def raw_counts(self) -> dict[str, int]:
         """Number of records per table, by the table names of `provider.md` section 30."""
+        ...
+
+    def table_shapes(self) -> dict[str, TableShape]:
+        """The shapes of `sessions` and `worker_queue` as they are, not as they should be (SS-10)."""
+        ...
+
+    def event_types(self, instance_id: str) -> list[str]:
+        """The type names under which the events of the instance are stored, by execution and number."""
+        ...
+
+    def age(self) -> None:
+        """Take out what came with sessions, as a store from before has it, and open that again (SS-10.7).
+
+        Requires: no session is open, and no call is under way.
+        """
         ...
 
     def corrupt_instance_history(self, instance_id: str) -> None:

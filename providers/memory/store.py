@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
+import msgspec
+
 from holdfast.core.clock import IdSource, ProviderClock
+from holdfast.core.codec import decode_activity, decode_stored_event, encode_event, encode_work_item
 from holdfast.core.errors import ProviderError
+from holdfast.core.events import kind_of
 from holdfast.core.observe import Observer
-from holdfast.core.provider import InspectableStore, SessionRecord, WorkerRow
+from holdfast.core.provider import InspectableStore, SessionRecord, TableShape, WorkerRow
 from holdfast.core.work_items import ActivityExecute
 from holdfast.providers.memory.calls import Calls
 from holdfast.providers.memory.provider import MemoryProvider
-from holdfast.providers.memory.tables import DAMAGED
+from holdfast.providers.memory.tables import DAMAGED, SessionRow, WorkRow
 
 
 def memory_store(clock: ProviderClock, ids: IdSource, *, long_polling: bool = True) -> MemoryStore:
@@ -83,6 +89,30 @@ class MemoryStore(InspectableStore):
             "kv_delta": sum(map(len, tables.changes.values())),
         }
 
+    def table_shapes(self) -> dict[str, TableShape]:
+        """The fields of the records, and the keys of the dicts that they are in."""
+        return {
+            "sessions": _shape(SessionRow, ("instance_id", "session_id")),
+            "worker_queue": _shape(WorkRow, ("seq",)),
+        }
+
+    def event_types(self, instance_id: str) -> list[str]:
+        """The type names of the instance's events: an event is kept whole, and so is its type."""
+        executions = self._tables.histories.get(instance_id, {})
+        return [kind_of(event) for execution in sorted(executions) for event in executions[execution].events]
+
+    def age(self) -> None:
+        """Everything once through its stored form; without sessions that is the form from before."""
+        tables = self._tables
+        tables.sessions.clear()
+        for row in tables.work.by_seq.values():
+            row.session_id = row.claimed_by = None
+            if isinstance(row.item, ActivityExecute):
+                row.item = decode_activity(encode_work_item(row.item))
+        for executions in tables.histories.values():
+            for history in executions.values():
+                history.events = [decode_stored_event(encode_event(event)) for event in history.events]
+
     def corrupt_instance_history(self, instance_id: str) -> None:
         """Make the stored events of the instance undecodable."""
         for history in self._tables.histories.get(instance_id, {}).values():
@@ -100,3 +130,16 @@ class MemoryStore(InspectableStore):
     def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
         """Let the next calls of an operation fail in their middle, at their `change`-th change."""
         self._calls.breakage.arm(operation, change, times, retryable)
+
+
+def _shape(record: type[msgspec.Struct], key: tuple[str, ...]) -> TableShape:
+    columns: dict[str, Literal["text", "integer", "other"]] = {}
+    nullable = []
+    if key[0] not in record.__struct_fields__:
+        columns.update(dict.fromkeys(key, "text"))
+    for field in msgspec.structs.fields(record):
+        kinds = get_args(field.type) or (field.type,)
+        columns[field.name] = "text" if str in kinds else "integer" if int in kinds else "other"
+        if type(None) in kinds:
+            nullable.append(field.name)
+    return TableShape(columns, frozenset(nullable), key, None)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import apsw
 
 from holdfast.core.codec import decode_activity
 from holdfast.core.errors import CodecError
-from holdfast.core.provider import SessionRecord, WorkerRow
+from holdfast.core.provider import SessionRecord, TableShape, WorkerRow
 from holdfast.core.work_items import ActivityExecute
-from holdfast.providers.sqlite.opening import TABLES
+from holdfast.providers.sqlite.opening import TABLES, adopt
 from holdfast.providers.sqlite.statements import statements
 
 SQL = statements("inspection")
 
 DAMAGE: Final = "undecodable"
+
+BEFORE_SESSIONS: Final = """
+DROP TABLE sessions;
+DROP INDEX idx_worker_session;
+ALTER TABLE worker_queue DROP COLUMN session_id;
+ALTER TABLE worker_queue DROP COLUMN claimed_by;
+PRAGMA application_id = 0;
+PRAGMA user_version = 0;
+"""
+"""Takes out of the tables what SS-10 added to them; whose they are is forgotten, so that they are adopted."""
+
+COLUMN_TYPES: Final[dict[str, Literal["text", "integer"]]] = {"TEXT": "text", "INTEGER": "integer"}
 
 
 def session_records(connection: apsw.Connection) -> list[SessionRecord]:
@@ -60,6 +72,36 @@ def raw_counts(connection: apsw.Connection) -> dict[str, int]:
         condition = "WHERE lock_token <> ''" if table == "instance_locks" else ""
         counts[table] = connection.execute(f"SELECT count(*) FROM {table} {condition}").get
     return counts
+
+
+def table_shapes(connection: apsw.Connection) -> dict[str, TableShape]:
+    """The shapes of `sessions` and `worker_queue`, as the database itself tells them."""
+    return {table: _shape(connection, table) for table in ("sessions", "worker_queue")}
+
+
+def _shape(connection: apsw.Connection, table: str) -> TableShape:
+    columns = connection.execute(SQL["columns"], {"table": table}).fetchall()
+    lookups: dict[str, list[str]] = {}
+    for index, column in connection.execute(SQL["indexes"], {"table": table}):
+        lookups.setdefault(index, []).append(column)
+    in_key = sorted((place, name) for name, _, _, place in columns if place)
+    return TableShape(
+        columns={name: COLUMN_TYPES.get(kind, "other") for name, kind, _, _ in columns},
+        nullable=frozenset(name for name, _, not_null, _ in columns if not not_null),
+        key=tuple(name for _, name in in_key),
+        lookups=tuple(tuple(names) for names in lookups.values()),
+    )
+
+
+def event_types(connection: apsw.Connection, instance_id: str) -> list[str]:
+    """The type column of an instance's history."""
+    return [kind for (kind,) in connection.execute(SQL["event_types"], {"instance": instance_id})]
+
+
+def age(connection: apsw.Connection) -> None:
+    """Make the tables those of a database from before sessions, then bring them up to date."""
+    connection.execute(BEFORE_SESSIONS)
+    adopt(connection)
 
 
 def corrupt_instance_history(connection: apsw.Connection, instance_id: str) -> None:

@@ -107,6 +107,11 @@ def connect(path: str, synchronous: Synchronous, busy_timeout: Millis) -> apsw.C
     return connection
 
 
+def adopt(connection: apsw.Connection) -> None:
+    """Bring a database that is open already up to date, as `connect` does with one in a file."""
+    _upgrade(connection, "the database")
+
+
 def keep_plans(connection: apsw.Connection) -> None:
     """Plan each statement once and not anew for each value it is given, which costs more than running it."""
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

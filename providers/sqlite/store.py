@@ -12,7 +12,7 @@ from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.errors import ConfigurationError, ProviderError
 from holdfast.core.ids import Millis
 from holdfast.core.observe import Observer
-from holdfast.core.provider import SessionRecord, WorkerRow
+from holdfast.core.provider import SessionRecord, TableShape, WorkerRow
 from holdfast.providers.breakage import Breakage
 from holdfast.providers.sqlite import inspection, memory_image, opening
 from holdfast.providers.sqlite.calls import Calls
@@ -73,6 +73,7 @@ class SqliteStore:
         self._breakage = Breakage()
         self._own = Database(connection, clock, ids, self._breakage)
         self._opened: list[Database] = []
+        self._aged = False
 
     def open(self, observer: Observer | None = None) -> SqliteProvider:
         """A provider as a newly started process has it. Raises ProviderError if the store is closed."""
@@ -91,7 +92,10 @@ class SqliteStore:
             database.close(wait=True)
         if self._connect is None:
             self._own.retire()
-            memory_image.give_back(self._own.connection)
+            if self._aged:  # no longer to be taken for a new one
+                self._own.connection.close(True)
+            else:
+                memory_image.give_back(self._own.connection)
         else:
             self._own.close(wait=True)
 
@@ -116,6 +120,19 @@ class SqliteStore:
     def raw_counts(self) -> dict[str, int]:
         """Number of records per table."""
         return self._inspect(inspection.raw_counts)
+
+    def table_shapes(self) -> dict[str, TableShape]:
+        """The shapes of `sessions` and `worker_queue`."""
+        return self._inspect(inspection.table_shapes)
+
+    def event_types(self, instance_id: str) -> list[str]:
+        """The type names under which the events of the instance are stored."""
+        return self._inspect(inspection.event_types, instance_id)
+
+    def age(self) -> None:
+        """Take out what came with sessions, and open the database as one from before (SS-10.7)."""
+        self._aged = True
+        self._inspect(inspection.age)
 
     def corrupt_instance_history(self, instance_id: str) -> None:
         """Replace the stored events of the instance by undecodable text."""

@@ -26,3 +26,16 @@ WHERE id = (SELECT min(id) FROM orchestrator_queue WHERE instance_id = :instance
 -- The oldest worker item of an instance becomes undecodable.
 UPDATE worker_queue SET work_item = :damage
 WHERE id = (SELECT min(id) FROM worker_queue WHERE instance_id = :instance);
+
+-- name: columns
+-- The columns of a table.
+SELECT name, type, "notnull", pk FROM pragma_table_info(:table) ORDER BY cid;
+
+-- name: indexes
+-- The indexes of a table, with their columns in order.
+SELECT l.name, i.name FROM pragma_index_list(:table) AS l, pragma_index_info(l.name) AS i
+WHERE l.origin = 'c' ORDER BY l.name, i.seqno;
+
+-- name: event_types
+-- The type column of an instance's history.
+SELECT event_type FROM history WHERE instance_id = :instance ORDER BY execution_id, event_id;
