@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
 from holdfast.core.errors import ConfigurationError
-from holdfast.properties import defects as room
 from holdfast.properties.defects.defect import Defect
 
 
 def _found() -> dict[str, Defect]:
     """Those of every module of this folder that has some, in the order of the modules' names."""
     found: dict[str, Defect] = {}
-    for module in sorted(each.name for each in iter_modules(room.__path__)):
+    for module in sorted(each.name for each in iter_modules([str(Path(__file__).parent)])):
         if module != "catalogue":
-            for one in getattr(import_module(f"{room.__name__}.{module}"), "DEFECTS", ()):
+            for one in getattr(import_module(f"{__package__}.{module}"), "DEFECTS", ()):
                 if one.name in found:
                     raise ValueError(f"two planted defects are called {one.name!r}: names are unique")
                 found[one.name] = one
