@@ -154,4 +154,6 @@ class LeaseView(NamedTuple):
     session_id: str
     phase: Phase
     in_flight: int
+    extended: Micros
+    """The latest extension; without a further one, a stand-alone renewal is due R later (SS-7.2)."""
     deadline: Micros

@@ -73,7 +73,12 @@ class LeaseTable:
         """A snapshot, in the order in which the leases were taken."""
         return tuple(
             LeaseView(
-                lease.key.instance, lease.key.session_id, lease.phase, len(lease.attempts), lease.deadline
+                lease.key.instance,
+                lease.key.session_id,
+                lease.phase,
+                len(lease.attempts),
+                lease.extended,
+                lease.deadline,
             )
             for lease in self._leases.values()
         )
