@@ -178,8 +178,9 @@ class EngineByHand:
 
 def successor(commit: TurnCommit) -> ContinueAsNew:
     """The message that begins the next execution."""
-    (message,) = (item for item in commit.orchestrator_items if isinstance(item, ContinueAsNew))
-    return message
+    messages = [item for item in commit.orchestrator_items if isinstance(item, ContinueAsNew)]
+    assert len(messages) == 1, commit
+    return messages[0]
 
 
 def shown(history: Sequence[Event]) -> list[str]:

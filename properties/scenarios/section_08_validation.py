@@ -205,8 +205,9 @@ async def provider_no_session_support_fails(world: World) -> None:
     turns = {"i": world.draw("turns before the open", 3), "j": world.draw("turns before the other open", 3)}
     for instance, before in turns.items():
         await start(world, _opens_sooner_or_later, instance, input=str(before))
+    await world.sleep(60)
     for instance, before in turns.items():
-        status = await world.finished(instance)
+        status = await world.status(instance)
         history = await world.history(instance)
         with world.oracle("8.6"):
             assert failure(status) == "Provider does not support sessions", status

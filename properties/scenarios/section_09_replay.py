@@ -28,10 +28,9 @@ async def session_open_replay_matches() -> None:
     replayed = engine.replay()
     assert (replayed.outcome, replayed.actions, replayed.delta) == (Continue(), (), ()), replayed
     engine.turn(engine.go())
-    (generated,) = (
-        event.session_id for event in waiting if isinstance(event, SessionOpened) and event.session_id != "s"
-    )
-    assert engine.results[-1].outcome == Completed(f"xy{generated}"), engine.results[-1]
+    opened = [event.session_id for event in waiting if isinstance(event, SessionOpened)]
+    assert opened[0] == "s" and len(opened) == 2, opened
+    assert engine.results[-1].outcome == Completed(f"xy{opened[1]}"), engine.results[-1]
     engine.history = waiting
     engine.replays_alike()
 
