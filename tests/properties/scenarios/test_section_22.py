@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 from tests.properties.scenarios.trial import of_module, try_out
 
-from holdfast.properties.scenarios import section_22_piggyback, section_22_renewal_schedule
+from holdfast.properties.scenarios import (
+    section_22_piggyback,
+    section_22_renewal_schedule,
+    section_22_timelines,
+)
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Factory
@@ -13,7 +17,7 @@ from holdfast.sim.scenario import Scenario
 
 SCENARIOS = [
     scenario
-    for module in (section_22_piggyback, section_22_renewal_schedule)
+    for module in (section_22_piggyback, section_22_renewal_schedule, section_22_timelines)
     for scenario in of_module(module.__name__)
 ]
 
