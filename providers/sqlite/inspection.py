@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
 
 import apsw
 
@@ -80,9 +80,11 @@ def table_shapes(connection: apsw.Connection) -> dict[str, TableShape]:
 
 
 def _shape(connection: apsw.Connection, table: str) -> TableShape:
-    columns = connection.execute(SQL["columns"], {"table": table}).fetchall()
+    columns: list[tuple[str, str, int, int]] = [
+        *cast(Any, connection.execute(SQL["columns"], {"table": table}))
+    ]
     lookups: dict[str, list[str]] = {}
-    for index, column in connection.execute(SQL["indexes"], {"table": table}):
+    for index, column in cast(Any, connection.execute(SQL["indexes"], {"table": table})):
         lookups.setdefault(index, []).append(column)
     in_key = sorted((place, name) for name, _, _, place in columns if place)
     return TableShape(
