@@ -6,6 +6,7 @@ import pytest
 from tests.properties.scenarios.trial import of_module, try_out
 
 from holdfast.properties.scenarios import (
+    section_31_rows,
     section_31_schema,
 )
 from holdfast.providers.memory import memory_store
@@ -18,6 +19,7 @@ from holdfast.sim.scenario import Scenario
 @pytest.mark.parametrize(
     "scenario",
     [
+        *of_module(section_31_rows.__name__),
         *of_module(section_31_schema.__name__),
     ],
     ids=lambda scenario: scenario.name,
