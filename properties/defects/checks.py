@@ -311,7 +311,7 @@ DEFECTS: Final = (
     _checked(
         "ids_ignore_case",
         "Whether a session is open is decided without regard to case and blanks",
-        ("8.2", "8.4"),
+        ("8.2", "8.4", "26.11"),
         "session_activity_without_open_fails",
         _ids_ignore_case,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from holdfast.core import OrchestrationContext
-from holdfast.core.events import OrchestrationFailed, OrchestrationStarted
+from holdfast.core.events import OrchestrationFailed, OrchestrationStarted, SessionOpened
 from holdfast.core.turn_result import Continue
 from holdfast.properties.scenarios.conversations import (
     MINUTE,
@@ -13,6 +13,7 @@ from holdfast.properties.scenarios.conversations import (
     encoded,
     failure,
     observations,
+    of_kind,
     running,
     start,
 )
@@ -204,7 +205,10 @@ async def ids_compared_exactly(world: World) -> None:
     leases = [lease for worker in workers if worker.runtime for lease in worker.runtime.leases()]
     await world.client.enqueue_event("i", "go", "")
     status = await world.finished("i")
+    history = await world.history("i")
     with world.oracle("26.11"):
+        opened = [event.session_id for event in of_kind(history, SessionOpened)]
+        assert opened == list(LOOK_ALIKES), opened
         assert sorted(row.session_id for row in rows) == sorted(LOOK_ALIKES), rows
         assert sorted(lease.session_id for lease in leases) == sorted(LOOK_ALIKES), leases
         owner_of = {row.session_id: row.worker_id for row in rows}
