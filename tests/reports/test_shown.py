@@ -99,6 +99,15 @@ def test_violations_come_first_each_with_its_line_to_copy(spec: Spec) -> None:
     assert "verdict: violated (1 rule)" in text
 
 
+def test_what_follows_the_first_line_of_a_message_stays_a_table(spec: Spec) -> None:
+    """The reference model's refusals show two rows side by side."""
+    made = covered(spec, message="refused by SS-25.3\n          model  store\nworker_id a      <b>")
+    lines = [line.rstrip() for line in summary(made).splitlines()]
+    assert lines[2:4] == ["            model  store", "  worker_id a      <b>"]
+    page = html(made, spec=spec)
+    assert "<pre>          model  store\nworker_id a      &lt;b&gt;</pre>" in page
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_summary_fits_the_width(spec: Spec, width: int) -> None:
     text = summary(covered(spec, message="m " * 200), width)
