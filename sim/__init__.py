@@ -7,7 +7,7 @@ May import `holdfast.core` and `holdfast.traces`. Never a concrete provider, `ho
     process gate steps          what a process is and sends    parking                waiting fetches
     draws strategies/           who decides                    faults misfortune      what goes wrong
     stage engine driving blocking    steps, and the choice of one      chronicle      what happened
-    scenario world handle bench      what authors of scenarios see     guards suspects    ways out
+    scenario world handle bench recorded   what authors of scenarios see   guards suspects    ways out
     explorer checks determinism      running them
 """
 
