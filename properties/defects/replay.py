@@ -19,7 +19,10 @@ from holdfast.core.events import (
 )
 from holdfast.core.operations import Operation
 from holdfast.core.replay import Replay
+from holdfast.core.sessions import OpenSessions
+from holdfast.core.turn_input import TurnInput
 from holdfast.core.turn_result import Completed, Continue, Outcome
+from holdfast.core.turn_state import TurnState
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 Planting = AbstractContextManager[None]
@@ -89,6 +92,20 @@ def _ends_wait_for_session_events() -> Planting:
     return replaced(Change(turn._Turn, "_conclude", conclude_later))
 
 
+def _carried_ids_last_one_turn() -> Planting:
+    """The carried sessions are given to the first turn of an execution, and to no later one."""
+    init = original(TurnState, "__init__")
+
+    def init_by_turn(
+        self: TurnState, turn: TurnInput, started: OrchestrationStarted, recorded_ahead: int
+    ) -> None:
+        init(self, turn, started, recorded_ahead)
+        if turn.persisted_length > 0:
+            self.sessions = OpenSessions()
+
+    return replaced(Change(TurnState, "__init__", init_by_turn))
+
+
 def _session_failures_are_results() -> Planting:
     """What comes from a session is a result, also when it is a failure."""
     complete = original(Replay, "_complete")
@@ -155,6 +172,16 @@ DEFECTS: Final = (
         scenario="activity_session_id_mismatch",
         needs="code that has changed",
         planted=lambda: _fits_whatever_the_session((CallActivity,)),
+    ),
+    Defect(
+        name="carried_ids_last_one_turn",
+        title="Only the first turn of an execution knows the sessions that it carries over",
+        where="engine",
+        caught_by="9.6",
+        rows=("9.6",),
+        scenario="replay_session_id_restored",
+        needs="continue-as-new and a turn after it",
+        planted=_carried_ids_last_one_turn,
     ),
     Defect(
         name="cancel_notes_answer",
