@@ -6,6 +6,7 @@ import pytest
 from tests.properties.scenarios.trial import of_module, try_out
 
 from holdfast.properties.scenarios import (
+    section_31_compatibility,
     section_31_rows,
     section_31_schema,
 )
@@ -19,6 +20,7 @@ from holdfast.sim.scenario import Scenario
 @pytest.mark.parametrize(
     "scenario",
     [
+        *of_module(section_31_compatibility.__name__),
         *of_module(section_31_rows.__name__),
         *of_module(section_31_schema.__name__),
     ],
