@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from holdfast.core import events, work_items
 from holdfast.core.event_writer import EventWriter
@@ -15,6 +16,9 @@ _SCHEDULES: dict[type[Event], str] = {
     events.TimerCreated: "timer",
     events.SubOrchestrationScheduled: "suborchestration",
 }
+LATE_COMPLETION_DROPPED: Final = "session.late_completion_dropped"
+"""The record of SS-22.8, with instance, activity and session id; told once per message that is gone."""
+
 _NO_SCHEDULE = {
     "activity": "no matching schedule for completion id=",
     "timer": "no matching schedule for timer id=",
@@ -102,7 +106,7 @@ class Intake:
             self._drop("turn.completion_of_other_execution", message)
         elif kind == "activity" and schedule_id in self._ended:
             self._warn(
-                "session.late_completion_dropped",
+                LATE_COMPLETION_DROPPED,
                 {"activity_id": schedule_id, "session_id": self._ended[schedule_id]},
             )
         elif schedule_id in self._answered:

@@ -22,6 +22,7 @@ from holdfast.core.event_writer import EventWriter
 from holdfast.core.events import Event
 from holdfast.core.failures import FailureDetails, application, cancelled, infrastructure
 from holdfast.core.history_scan import full_child_id, started_of
+from holdfast.core.intake import LATE_COMPLETION_DROPPED
 from holdfast.core.limit_checks import violation
 from holdfast.core.observe import Logged
 from holdfast.core.parent_link import parent_of
@@ -78,7 +79,7 @@ def _overruled(
     commit = fail_execution(
         _failure(turn, result.delta[: result.arrived_count], details, parent_execution_id)
     )
-    return replace(commit, log=result.log)
+    return replace(commit, log=_at_once(result), log_committed=(*_of_dropped(result), *commit.log_committed))
 
 
 def _failure(
@@ -310,8 +311,8 @@ class _Settlement:
             outcome=outcome,
             failure=failure,
             open_sessions=result.open_sessions_before,
-            log=result.log,
-            log_committed=(*self._session_records(), *self._log),
+            log=_at_once(result),
+            log_committed=(*_of_dropped(result), *self._session_records(), *self._log),
         )
 
     def _session_records(self) -> list[Logged]:
@@ -330,6 +331,15 @@ class _Settlement:
 
     def _ended_record(self, what: str) -> Logged:
         return lifecycle_record(what, self._turn.instance, self._turn.execution_id, self._known)
+
+
+def _at_once(result: TurnResult) -> tuple[Logged, ...]:
+    return tuple(record for record in result.log if record.event != LATE_COMPLETION_DROPPED)
+
+
+def _of_dropped(result: TurnResult) -> tuple[Logged, ...]:
+    """Late completions are gone once the turn is stored; until then they may come again (SS-22.8)."""
+    return tuple(record for record in result.log if record.event == LATE_COMPLETION_DROPPED)
 
 
 _STATUS: Final[dict[CommitOutcome, ExecutionStatus | None]] = {

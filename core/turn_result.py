@@ -93,4 +93,4 @@ class TurnResult:
     kv_key_count: int
     """Live keys after the turn (RT-16.17)."""
     log: tuple[Logged, ...]
-    """Traces of the code and warnings about dropped messages; to be logged at once."""
+    """Traces of the code and warnings about dropped messages; `settlement` says when to log which."""

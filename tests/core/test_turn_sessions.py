@@ -290,8 +290,10 @@ def test_close_cancels_what_is_unfinished_and_its_future_never_resolves() -> Non
 
     late = bench.turn(bench.done(3, "late"))
     assert late.history_delta == ()
-    (record,) = bench.results[-1].log
+    assert late.log == (), "the message is not gone before the turn is stored"
+    (record,) = late.log_committed
     assert record.event == "session.late_completion_dropped"
+    assert record.fields["instance_id"] == "i"
     assert (record.fields["activity_id"], record.fields["session_id"]) == (3, "s")
 
     bench.turn(bench.fired(7))
