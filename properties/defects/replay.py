@@ -14,6 +14,7 @@ from holdfast.core.events import (
     ActivityCancelRequested,
     ActivityScheduled,
     Event,
+    OrchestrationStarted,
     SessionClosed,
     SessionOpened,
 )
