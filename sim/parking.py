@@ -45,6 +45,8 @@ class Parking:
         self._awake: set[Kind] = set()  # only ever looked into
         self._hopeless: dict[Kind, int] = {}  # found nothing at this time, and no commit mattered since
         self._times: dict[Key, tuple[int, tuple[Queue, ...]]] = {}
+        self._passed: dict[Key, tuple[int, tuple[Queue, ...]]] = {}  # may come again: the clock may jump back
+        self._looked_ms = 0
         self._session_of: dict[str, Key] = {}  # item token -> the session it extends
         self._arrivals = 0  # messages that became visible so far
         self._arrivals_at_fetch: dict[str, int] = {}  # turn token -> the number of them then
@@ -117,9 +119,14 @@ class Parking:
     def pass_time(self) -> None:
         """Wake whoever waits for a time that has come."""
         now = self._store_ms()
+        if now < self._looked_ms:
+            for key in [key for key, (at, _) in self._passed.items() if at > now]:
+                self._times.setdefault(key, self._passed.pop(key))
+        self._looked_ms = now
         passed = [key for key, (at, _) in self._times.items() if at <= now]
         for key in passed:
-            _, queues = self._times.pop(key)
+            self._passed[key] = self._times.pop(key)
+            queues = self._passed[key][1]
             if "turns" in queues:
                 self._arrivals += 1
             self.wake(queues)

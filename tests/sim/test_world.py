@@ -219,6 +219,26 @@ def test_a_jump_of_the_stores_clock_wakes_whoever_waits_for_an_expiry(run: Runs)
     assert run(body).virtual_us == 0
 
 
+def test_an_expiry_that_a_jump_back_puts_off_wakes_when_it_comes_again(run: Runs) -> None:
+    """Both jumps come before anybody looks."""
+
+    async def hold(process: Process) -> None:
+        assert await process.provider.fetch_work_item(LOCK, LONG) is not None
+
+    async def body(world: World) -> None:
+        await world.provider.enqueue_for_worker(item(1))
+        await world.process("holder", hold).stopped()
+        world.process("w", worker)
+        await world.quiet()
+        world.jump_clock(LOCK)
+        world.jump_clock(-LOCK)
+        await world.until(lambda: acknowledged(world) == 1)
+        assert world.now_us == LOCK * 1000
+
+    result = run(body)
+    assert result.error is None and not result.failures, result.failures
+
+
 def test_a_cancelled_call_still_commits_and_its_answer_is_dropped(run: Runs) -> None:
     """SS-24.6: or it was never sent, if the tape says so."""
 
