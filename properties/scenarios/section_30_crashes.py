@@ -22,6 +22,7 @@ from holdfast.properties.scenarios.takeovers import (
     ONLY_ACTIVITIES,
     ONLY_TURNS,
     calls_by,
+    end_of,
     item_lock,
     row,
     second_of,
@@ -64,12 +65,12 @@ async def crash_between_any_two_calls(world: World) -> None:
     strike = world.strike("crash", skip=number, before=before)
     workers = {name: world.worker(name, running(_a_bit_of_everything)) for name in ("a", "b")}
     await start(world, _a_bit_of_everything, "i", input="first")
-    await world.until(lambda: strike.over or _has_ended(world))
+    await world.until(lambda: strike.over or _has_ended(world) or world.now_us > 600_000_000)
     for fault in world.faults:
         await world.sleep((0, 1, 70)[world.draw("seconds until it is back", 3)])
         workers[str(fault.process)].restart()
     strike.end()
-    status = await world.finished("i")
+    status = await end_of(world, "i", within_s=600)
     history = await world.history("i")
     with world.oracle("30.6"):
         assert isinstance(status, Completed), status
@@ -261,9 +262,10 @@ async def every_activity_ends(world: World) -> None:
     await world.sleep(4 * world.draw("seconds before the shutdown / 4", 8))
     leaving = workers[world.draw("who leaves", 3)]
     await leaving.shutdown(20)
-    status = await world.finished("i")
+    status = await end_of(world, "i", within_s=1500)
     history = await world.history("i")
-    await world.until(lambda: world.worker_rows() == [])
+    last_us = world.now_us + 500_000_000
+    await world.until(lambda: world.worker_rows() == [] or world.now_us >= last_us)
     with world.oracle("30.14"):
         assert isinstance(status, Completed), status
         ends = [

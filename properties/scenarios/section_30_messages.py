@@ -13,7 +13,7 @@ from holdfast.core.provider import SessionRecord, WorkerRow
 from holdfast.core.work_items import ActivityCompleted as CompletionMessage
 from holdfast.properties.scenarios.conversations import MINUTE, encoded, of_kind, running, start
 from holdfast.properties.scenarios.deliveries import delivered
-from holdfast.properties.scenarios.takeovers import signals
+from holdfast.properties.scenarios.takeovers import end_of, signals
 from holdfast.properties.scenarios.turns_by_hand import (
     ITEM_LOCK,
     D,
@@ -64,10 +64,12 @@ async def lost_fetch_response(world: World) -> None:
     lost = next(one for one in world.commits if one.outcome == "lost")
     if crashes:
         workers[lost.process].crash()
-    await world.until(lambda: bool(_redelivered(world)))
+    last_us = world.now_us + 200_000_000
+    await world.until(lambda: bool(_redelivered(world)) or world.now_us >= last_us)
     rows = world.sessions()
-    status = await world.finished("i")
+    status = await end_of(world, "i", within_s=300)
     with world.oracle("30.5"):
+        assert isinstance(status, Completed), status
         for one in [each for each in world.commits if each.outcome == "lost" and delivered(each)]:
             work = delivered(one)
             assert work is not None, one

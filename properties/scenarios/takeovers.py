@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from holdfast.core import OrchestrationContext
+from holdfast.core.client import NotFound, OrchestrationStatus, Running
 from holdfast.core.observe import HandlerSignalled, HandlerStarted, LeaseEnded
 from holdfast.core.provider import FetchedWork
 from holdfast.properties.scenarios.conversations import D_MS, MINUTE, encoded
@@ -103,6 +104,16 @@ def tokens_of(commits: Sequence[Commit], process: str, session_id: str = "s") ->
         and isinstance(one.result, FetchedWork)
         and one.result.item.session_id == session_id
     ]
+
+
+async def end_of(world: World, instance: str, *, within_s: float) -> OrchestrationStatus:
+    """The status of an instance when it has ended, or when so much time has passed: it may hang."""
+    last_us = world.now_us + within_s * 1_000_000
+    while True:
+        status = await world.status(instance)
+        if not isinstance(status, NotFound | Running) or world.now_us >= last_us:
+            return status
+        await world.sleep(5)
 
 
 async def until_second(world: World, second: float) -> None:
