@@ -173,7 +173,7 @@ DEFECTS: Final = (
         where="orchestration dispatcher",
         caught_by="17.1",
         rows=("17.1", "17.2", "33.4"),
-        scenario="session_open_and_close_logged",
+        scenario="session_open_logged",
         needs="nothing",
         planted=_replays_log_sessions,
     ),

@@ -8,7 +8,7 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.properties.scenarios.conversations import MINUTE, handlers_started, running, start
 from holdfast.properties.scenarios.deliveries import of_session, owner_of, renewals
-from holdfast.properties.scenarios.session_log import fields_of, logged, measured
+from holdfast.properties.scenarios.session_log import fields_of, logged, measured, only
 from holdfast.sim.faults import FaultBudget
 from holdfast.sim.handle import Handle
 from holdfast.sim.scenario import scenario
@@ -54,11 +54,13 @@ async def released_and_lost_logged(world: World) -> None:
     status = await world.finished("i")
     with world.oracle("33.1"):
         assert isinstance(status, Completed), status
-        (lost,) = logged(world, "session.lost")
+        lost = only(world, "session.lost")
         named = {"instance_id": "i", "session_id": "s"}
         wanted = {**named, "worker_id": lost_by, "in_flight": in_flight}
         assert wanted.items() <= lost.fields.items() and lost.level == "warning", lost
-        idle, shutdown = logged(world, "session.released")
+        releases = logged(world, "session.released")
+        assert len(releases) == 2, releases
+        idle, shutdown = releases
         assert idle.level == shutdown.level == "info", (idle, shutdown)
         assert idle.time_us == idle_us and idle.fields["reason"] == "idle", idle
         owner = next(worker.worker_id for worker in workers if worker.name == idle.process)

@@ -29,6 +29,13 @@ def logged(world: World, name: str) -> list[Record]:
     ]
 
 
+def only(world: World, name: str) -> Record:
+    """The one record of this name. Asserts that there is one and no other."""
+    records = logged(world, name)
+    assert len(records) == 1, f"{len(records)} records of {name}: {records}"
+    return records[0]
+
+
 def fields_of(world: World, name: str) -> list[dict[str, object]]:
     """Their fields."""
     return [record.fields for record in logged(world, name)]
