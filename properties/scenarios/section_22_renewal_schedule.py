@@ -21,6 +21,8 @@ from holdfast.sim.world import World
 from holdfast.traces.record import Commit
 
 SECOND_US: Final = 1_000_000
+CALM: Final = {"dispatcher_long_poll_timeout": timedelta(minutes=20)}
+"""Fetches that wait for long: with nothing to do, renewals are all that happens."""
 R_US: Final = 30 * SECOND_US
 """Half of D = 60 s."""
 
@@ -128,7 +130,7 @@ def _behind(
     workers=1,
     level="fault",
     situations=["session.renewed", "session.renewed_by_item"],
-    options={**MINUTE, "worker_lock_timeout": _seconds(40), "worker_concurrency": 1},
+    options={**MINUTE, **CALM, "worker_lock_timeout": _seconds(40), "worker_concurrency": 1},
 )
 async def single_flight_renewal(world: World) -> None:
     """Renewal calls of one lease never overlap, however long each takes."""
@@ -157,7 +159,7 @@ async def single_flight_renewal(world: World) -> None:
     covers=["22.2", "SS-7.8"],
     workers=1,
     situations=["session.renewed_by_item"],
-    options=MINUTE,
+    options={**MINUTE, **CALM},
 )
 async def piggyback_suppresses_standalone(world: World) -> None:
     """While work is in flight no separate renewal is sent."""
@@ -195,7 +197,7 @@ async def _on_two_workers(ctx: OrchestrationContext, input: str) -> str:
     covers=["22.3", "SS-7.9", "SS-7.8"],
     workers=1,
     situations=["session.renewed", "session.renewed_by_item"],
-    options={"worker_concurrency": 1},
+    options={**CALM, "worker_concurrency": 1},
 )
 async def standalone_fills_gaps_between_item_renewals(world: World) -> None:
     """Separate renewals fill the gaps between item renewals that come less often than every R."""
@@ -240,7 +242,7 @@ async def standalone_fills_gaps_between_item_renewals(world: World) -> None:
     covers=["22.4", "SS-7.2"],
     workers=1,
     situations=["session.renewed_by_item", "session.renewed_between"],
-    options=MINUTE,
+    options={**MINUTE, **CALM},
 )
 async def piggyback_resets_due_time(world: World) -> None:
     """Timeline W2: after the last activity the next renewal is R after the last extension."""
@@ -283,7 +285,7 @@ async def piggyback_resets_due_time(world: World) -> None:
     covers=["22.9", "SS-7.19"],
     workers=1,
     situations=["session.renewed_between"],
-    options={"session_lock_duration": timedelta(milliseconds=200)},
+    options={**CALM, "session_lock_duration": timedelta(milliseconds=200)},
 )
 async def renewal_interval_no_floor(world: World) -> None:
     """Short locks are renewed in time."""
@@ -319,7 +321,7 @@ async def _idle_beside_plain_work(ctx: OrchestrationContext, input: str) -> str:
     covers=["22.10", "SS-7.18"],
     workers=1,
     situations=["session.renewed_between"],
-    options=MINUTE,
+    options={**MINUTE, **CALM},
 )
 async def renewal_with_all_slots_busy(world: World) -> None:
     """Busy slots do not delay renewal."""
@@ -358,7 +360,7 @@ async def _many_at_once(ctx: OrchestrationContext, input: str) -> str:
     covers=["22.12", "SS-7.1", "SS-7.5"],
     workers=1,
     situations=["session.shared_by_slots", "session.renewed", "session.renewed_between"],
-    options={"session_lock_duration": timedelta(seconds=40)},
+    options={**CALM, "session_lock_duration": timedelta(seconds=40)},
 )
 async def renewal_count_per_session(world: World) -> None:
     """The number of renewal calls does not grow with the number of activities."""

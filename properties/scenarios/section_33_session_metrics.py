@@ -84,7 +84,7 @@ async def _uses_for_long(ctx: OrchestrationContext, input: str) -> str:
     faults=FaultBudget(refused=1),
     level="fault",
     situations=["session.migrated", "session.released_shutdown", "session.renewed", "session.renewal_failed"],
-    options=MINUTE,
+    options={**MINUTE, "dispatcher_long_poll_timeout": timedelta(minutes=20)},
 )
 async def metrics_agree_with_log(world: World) -> None:
     """After a quiescent run counters agree with the log and the gauge with the leases."""
