@@ -65,7 +65,7 @@ class DefectLine:
 class RowCoverage:
     """One row of the matrix. `schedules` and `situations` are counts on the weakest provider.
 
-    A check without schedules counts as one. `why` is empty for a covered row.
+    A check without schedules counts as one. `why` says why the word is no better.
     """
 
     id: str
@@ -295,12 +295,13 @@ class _Lines:
                 name=kill.defect,
                 title=kill.title,
                 provider=kill.provider,
-                caught_by=kill.rule,
-                schedules=kill.schedules,
+                caught_by=made.rule if made is not None else None,
+                schedules=made.schedules if made is not None else 0,
                 counts=self._bench.kills(kill, row, invariants),
             )
             for kill in self._bench.evidence.kills
             if row in kill.rows
+            for made in (kill.rows[row],)
         )
 
     def _defects_caught_by(self, rule: str) -> tuple[DefectLine, ...]:
@@ -309,12 +310,14 @@ class _Lines:
                 name=kill.defect,
                 title=kill.title,
                 provider=kill.provider,
-                caught_by=kill.rule,
-                schedules=kill.schedules,
+                caught_by=rule,
+                schedules=min(
+                    (one.schedules for one in kill.rows.values() if one and one.rule == rule), default=0
+                ),
                 counts=kill.fingerprint == self._bench.evidence.fingerprint,
             )
             for kill in self._bench.evidence.kills
-            if kill.rule == rule
+            if rule in kill.broken()
         )
 
 

@@ -13,8 +13,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from holdfast.reports.kills import Kill
+
 EVERY_PROVIDER: Final = "*"
-"""The provider of what does not depend on one: a unit scenario, a defect planted in the runtime."""
+"""The provider of what does not depend on one: a unit scenario."""
 
 SCENARIO_RULE: Final = "scenario"
 """The rule broken by an assertion outside every oracle of a scenario."""
@@ -153,31 +155,6 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kill:
-    """A planted defect and what caught it.
-
-    Attributes:
-        defect: its name.
-        title: what it changes, in a sentence.
-        rows: the rows it is aimed at.
-        provider: what it was planted in or run on; `EVERY_PROVIDER` if it is in the runtime.
-        scenario: where it was caught; None if by a conformance check.
-        rule: the rule that caught it: a row, an invariant or a check; None if it got away.
-        schedules: how many it took.
-        fingerprint: of code and specification then; one that differs from now is worth nothing.
-    """
-
-    defect: str
-    title: str = ""
-    rows: tuple[str, ...]
-    provider: str
-    scenario: str | None = None
-    rule: str | None = None
-    schedules: int = 0
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything a campaign has seen, ordered by name. Merge with `merged`."""
 
@@ -187,6 +164,7 @@ class Evidence:
     runs: tuple[RunEvidence, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     kills: tuple[Kill, ...] = ()
+    """From the stored kill matrix, whatever code that was made with."""
     interrupted: bool = False
 
 
@@ -197,7 +175,6 @@ class Tally:
         self._start = Evidence(fingerprint=fingerprint, providers=tuple(sorted(set(providers))))
         self._scenarios: list[ScenarioInfo] = []
         self._checks: list[CheckResult] = []
-        self._kills: list[Kill] = []
         self._runs: dict[tuple[str, str], _RunTally] = {}
 
     def know(self, *scenarios: ScenarioInfo) -> None:
@@ -217,10 +194,6 @@ class Tally:
         """These conformance checks were made."""
         self._checks.extend(results)
 
-    def kill(self, *kills: Kill) -> None:
-        """These defects were hunted."""
-        self._kills.extend(kills)
-
     def evidence(self) -> Evidence:
         """What has come together so far."""
         return merged(
@@ -228,7 +201,6 @@ class Tally:
                 self._start,
                 scenarios=tuple(self._scenarios),
                 checks=tuple(self._checks),
-                kills=tuple(self._kills),
                 runs=tuple(tally.evidence() for tally in self._runs.values()),
             )
         )
@@ -296,7 +268,7 @@ def merged(*parts: Evidence) -> Evidence:
         scenarios=tuple(scenarios[name] for name in sorted(scenarios)),
         runs=tuple(_ordered(runs[key]) for key in sorted(runs)),
         checks=_worst_checks(check for part in parts for check in part.checks),
-        kills=_first_kills(kill for part in parts for kill in part.kills),
+        kills=_hunted(kill for part in parts for kill in part.kills),
         interrupted=any(part.interrupted for part in parts),
     )
 
@@ -366,15 +338,10 @@ def _worst_checks(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
     return tuple(worst.values())
 
 
-def _first_kills(kills: Iterable[Kill]) -> tuple[Kill, ...]:
-    """For each defect and provider the quickest catch."""
-    first: dict[tuple[str, str], Kill] = {}
-    order = sorted(
-        kills, key=lambda kill: (kill.defect, kill.provider, kill.rule is None, kill.schedules, str(kill))
-    )
-    for kill in order:
-        first.setdefault((kill.defect, kill.provider), kill)
-    return tuple(first.values())
+def _hunted(kills: Iterable[Kill]) -> tuple[Kill, ...]:
+    """One for each defect and provider, by their names."""
+    found = {(kill.defect, kill.provider): kill for kill in sorted(kills, key=str)}
+    return tuple(found[key] for key in sorted(found))
 
 
 def _united(*groups: Iterable[str]) -> tuple[str, ...]:

@@ -12,16 +12,16 @@ from holdfast.reports.evidence import (
     SCENARIO_RULE,
     CheckResult,
     Evidence,
-    Kill,
     RunEvidence,
     ScenarioInfo,
 )
+from holdfast.reports.kills import Kill
 from holdfast.reports.words import Status, is_covered, strongest
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A word, why it is no better, in how many distinct schedules it was earned, situations with counts."""
+    """A word, why it is no better (empty for the best), the distinct schedules that earned it, situations."""
 
     status: Status
     why: str = ""
@@ -74,18 +74,17 @@ class Bench:
         if not judged:
             return Judgement("missing", "no scenario or conformance check covers it")
         status = strongest(made.status for made in judged)
-        if status == "exercised" and any(
-            self.kills(kill, name, invariants) and kill.provider in (provider, EVERY_PROVIDER)
-            for kill in self.evidence.kills
-        ):
-            status = "verified"
+        why = "" if is_covered(status) else _reasons(judged)
+        if status == "exercised":
+            why = self._unverified(name, provider, invariants)
+            status = "exercised" if why else "verified"
         situations: dict[str, int] = {}
         for made in judged:
             for situation, count in made.situations.items():
                 situations[situation] = situations.get(situation, 0) + count
         return Judgement(
             status,
-            "" if is_covered(status) else _reasons(judged),
+            why,
             sum(made.schedules for made in judged),
             {situation: situations[situation] for situation in sorted(situations)},
         )
@@ -113,12 +112,16 @@ class Bench:
         telling = sum(self._held_for_rows(run, name, frozenset(rows)) for run in runs)
         if telling:
             killed = any(
-                kill.rule == name
-                and kill.provider in (provider, EVERY_PROVIDER)
+                name in kill.broken()
+                and kill.provider == provider
                 and kill.fingerprint == self.evidence.fingerprint
                 for kill in self.evidence.kills
             )
-            return Judgement("verified" if killed else "exercised", schedules=telling)
+            return Judgement(
+                "verified" if killed else "exercised",
+                "" if killed else "no planted defect was seen to break it, with this code",
+                schedules=telling,
+            )
         if held:
             return Judgement("unreached", f"held in {held} schedules, none of which exercised a row for it")
         if unknown:
@@ -127,12 +130,22 @@ class Bench:
 
     def kills(self, kill: Kill, row: str, invariants: Sequence[str]) -> bool:
         """Whether a kill is evidence for a row: same code, aimed at it, caught by one of its checks."""
-        if kill.rule is None or kill.fingerprint != self.evidence.fingerprint or row not in kill.rows:
+        made = kill.rows.get(row)
+        if made is None or kill.fingerprint != self.evidence.fingerprint:
             return False
-        if kill.scenario is not None:
-            info = self._infos.get(kill.scenario)
-            return info is not None and row in info.covers
-        return kill.rule in (row, *invariants, *(check.id for check in self.checks_for(row)))
+        return made.rule in (row, *invariants, *(check.id for check in self.checks_for(row)))
+
+    def _unverified(self, row: str, provider: str, invariants: Sequence[str]) -> str:
+        """Why an exercised row is not verified; empty if it is."""
+        kills = [kill for kill in self.evidence.kills if kill.provider == provider]
+        if any(self.kills(kill, row, invariants) for kill in kills):
+            return ""
+        if not kills:
+            return "no planted defect has been hunted: `holdfast defects` stores what catches them"
+        if all(kill.fingerprint != self.evidence.fingerprint for kill in kills):
+            return "the stored kill matrix was made with other code: run `holdfast defects` again"
+        aimed = [kill.defect for kill in kills if row in kill.rows]
+        return f"it held under {', '.join(aimed)}" if aimed else "no planted defect is aimed at it"
 
     def concerns(self, run: RunEvidence, rule: str, row: str, rules: set[str]) -> bool:
         """Whether a rule broken in a run of a scenario is held against a row the scenario covers."""

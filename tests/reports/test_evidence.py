@@ -10,7 +10,6 @@ from holdfast.reports.evidence import (
     Breach,
     CheckResult,
     Evidence,
-    Kill,
     ScheduleResult,
     Tally,
     decode_evidence,
@@ -50,19 +49,10 @@ checks = st.builds(
     outcome=st.sampled_from(["held", "failed", "skipped"]),
     reason=st.sampled_from(["", "x"]),
 )
-kills = st.builds(
-    Kill,
-    defect=st.sampled_from(["d1", "d2"]),
-    rows=st.just(("5.1",)),
-    provider=st.just("memory"),
-    rule=st.none() | st.just("INV-03"),
-    schedules=st.integers(0, 3),
-    fingerprint=st.just("code"),
-)
-happenings = st.lists(results | checks | kills, max_size=8)
+happenings = st.lists(results | checks, max_size=8)
 
 
-def tallied(*parts: ScheduleResult | CheckResult | Kill) -> Evidence:
+def tallied(*parts: ScheduleResult | CheckResult) -> Evidence:
     tally = Tally("code", ["sqlite", "memory"])
     for part in parts:
         match part:
@@ -70,14 +60,12 @@ def tallied(*parts: ScheduleResult | CheckResult | Kill) -> Evidence:
                 tally.add(part)
             case CheckResult():
                 tally.check(part)
-            case Kill():
-                tally.kill(part)
     return tally.evidence()
 
 
 @given(happenings, st.randoms(use_true_random=False), st.integers(0, 8))
 def test_evidence_is_the_same_however_it_was_dealt_out(
-    made: list[ScheduleResult | CheckResult | Kill], random: object, cut: int
+    made: list[ScheduleResult | CheckResult], random: object, cut: int
 ) -> None:
     """Done when 3: the same for every --jobs."""
     shuffled = list(made)
@@ -90,7 +78,7 @@ def test_evidence_is_the_same_however_it_was_dealt_out(
 
 
 @given(happenings)
-def test_evidence_is_read_again(made: list[ScheduleResult | CheckResult | Kill]) -> None:
+def test_evidence_is_read_again(made: list[ScheduleResult | CheckResult]) -> None:
     evidence = tallied(*made)
     assert decode_evidence(encode_evidence(evidence)) == evidence
 

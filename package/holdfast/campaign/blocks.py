@@ -34,6 +34,10 @@ class Block:
     module: str | None = None
     """A module that registers the scenario, for scenarios of others."""
 
+    def run(self) -> BlockResult:
+        """Run all its schedules; keep a trace of the first violation of each rule."""
+        return run_block(self)
+
 
 @dataclass(slots=True, kw_only=True)
 class BlockResult:

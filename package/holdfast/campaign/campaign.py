@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from holdfast.campaign.blocks import Block
-from holdfast.campaign.fingerprint import code_fingerprint
-from holdfast.campaign.pool import Done, run_blocks
+from holdfast.campaign.blocks import Block, BlockResult
+from holdfast.campaign.fingerprint import evidence_fingerprint
+from holdfast.campaign.pool import Done, run_jobs
 from holdfast.campaign.providers import NamedProvider
 from holdfast.campaign.selection import Selection, describe
-from holdfast.properties.spec import spec_fingerprint
 from holdfast.providers.conformance import CHECKS, run_check
 from holdfast.reports.evidence import (
     Breach,
@@ -80,8 +79,7 @@ class Campaign:
     def __init__(self, order: Order) -> None:
         self._order = order
         names = [provider.name for provider in order.providers]
-        fingerprint = f"{code_fingerprint()}-{spec_fingerprint()}"
-        self._tally = Tally(fingerprint, names)
+        self._tally = Tally(evidence_fingerprint(), names)
         self._tally.know(*(describe(each) for each in order.selection.scenarios))
         self._distinct: dict[tuple[str, str], set[str]] = {}
         self._traces: dict[tuple[str, str, str], tuple[int, Trace]] = {}
@@ -98,10 +96,10 @@ class Campaign:
         wave = self._first_wave()
         planned = len(wave)
         while wave:
-            for one in run_blocks(wave, self._order.jobs):
+            for one in run_jobs(wave, self._order.jobs, BlockResult):
                 self._take(one)
                 done += 1
-                if not progress(f"{one.block.scenario} on {one.block.provider}", done, planned):
+                if not progress(f"{one.job.scenario} on {one.job.provider}", done, planned):
                     return
             wave = self._next_wave(wave)
             planned += len(wave)
@@ -181,8 +179,8 @@ class Campaign:
 
     # --- results ------------------------------------------------------------------------------------------
 
-    def _take(self, done: Done) -> None:
-        block, result = done.block, done.result
+    def _take(self, done: Done[Block, BlockResult]) -> None:
+        block, result = done.job, done.result
         key = block.scenario, block.provider
         if result is None:
             first, last = block.first, block.first + block.count - 1

@@ -7,8 +7,15 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from holdfast.properties.spec import spec_fingerprint
+
 _ROOMS = ("core", "providers", "sim", "properties", "traces")
 _SOURCES = (".py", ".sql")
+
+
+def evidence_fingerprint() -> str:
+    """What evidence is valid for: this code, with this specification."""
+    return f"{code_fingerprint()}-{spec_fingerprint()}"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Pool: worker processes that run blocks, each with a deadline. One that dies is a finding, not a hang."""
+"""Pool: worker processes that run jobs, each with a deadline. One that dies is a finding, not a hang."""
 
 from __future__ import annotations
 
@@ -10,58 +10,75 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from holdfast.campaign.blocks import Block, BlockResult, run_block
+DEADLINE_S: Final = 600.0
+"""Real seconds a job may take; a hundred times what it should."""
 
-BLOCK_DEADLINE_S: Final = 300.0
-"""Real seconds a block may take; hundreds of times what it should."""
+
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+Work = TypeVar("Work", bound="Job[Any]")
+
+
+class Job(Protocol[Result_co]):
+    """Work that can be sent to another process, and what comes of it."""
+
+    def run(self) -> Result_co:
+        """Do it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A block that was run, or one whose worker `broke`: how, in a sentence."""
+class Done(Generic[Work, Result]):
+    """A job that was done, or one whose worker `broke`: how, in a sentence."""
 
-    block: Block
-    result: BlockResult | None
+    job: Work
+    result: Result | None
     broke: str | None = None
 
 
-def run_blocks(blocks: Sequence[Block], jobs: int) -> Iterator[Done]:
-    """Run them, in worker processes if there is more than one job; results come in any order."""
-    if jobs <= 1:
-        for block in blocks:
-            yield _run_here(block)
+def run_jobs(jobs: Sequence[Work], processes: int, result: type[Result]) -> Iterator[Done[Work, Result]]:
+    """Do them, in worker processes if there is to be more than one; results come in any order.
+
+    Args:
+        jobs: all of them of one type.
+        processes: how many at most.
+        result: the type of what comes of a job.
+    """
+    if processes <= 1:
+        for job in jobs:
+            yield _run_here(job)
         return
-    pool = _Pool(min(jobs, max(len(blocks), 1)))
+    pool = _Pool(min(processes, max(len(jobs), 1)))
     try:
-        yield from pool.run(blocks)
+        yield from pool.run(jobs)
     finally:
         pool.stop()
 
 
-def _run_here(block: Block) -> Done:
+def _run_here(job: Any) -> Done[Any, Any]:
     try:
-        return Done(block, run_block(block))
+        return Done(job, job.run())
     except Exception as error:
-        return Done(block, None, f"{type(error).__name__}: {error}")
+        return Done(job, None, f"{type(error).__name__}: {error}")
 
 
 class _Worker:
-    """A child process, its pipe, and the block it is at."""
+    """A child process, its pipe, and the job it is at."""
 
     def __init__(self, context: multiprocessing.context.SpawnContext) -> None:
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs,), daemon=True)
         self.process.start()
         theirs.close()
-        self.block: Block | None = None
+        self.job: Any = None
         self.deadline = 0.0
 
-    def give(self, block: Block) -> None:
-        self.block = block
-        self.deadline = time.monotonic() + BLOCK_DEADLINE_S
-        self.pipe.send(block)
+    def give(self, job: Any) -> None:
+        self.job = job
+        self.deadline = time.monotonic() + DEADLINE_S
+        self.pipe.send(job)
 
     def end(self) -> None:
         self.process.kill()
@@ -70,22 +87,22 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, processes: int) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._workers = [_Worker(self._context) for _ in range(jobs)]
+        self._workers = [_Worker(self._context) for _ in range(processes)]
 
-    def run(self, blocks: Sequence[Block]) -> Iterator[Done]:
-        """Deal blocks out one by one; replace workers that break."""
-        waiting = deque(blocks)
+    def run(self, jobs: Sequence[Any]) -> Iterator[Done[Any, Any]]:
+        """Deal jobs out one by one; replace workers that break."""
+        waiting = deque(jobs)
         for worker in self._workers:
             if waiting:
                 worker.give(waiting.popleft())
-        while any(worker.block is not None for worker in self._workers):
+        while any(worker.job is not None for worker in self._workers):
             for worker in self._ready():
-                block = worker.block
-                assert block is not None, "an idle worker has nothing to say"
-                done = self._hear(worker, block)
-                worker.block = None
+                job = worker.job
+                assert job is not None, "an idle worker has nothing to say"
+                done = self._hear(worker, job)
+                worker.job = None
                 if done.broke is not None and not worker.process.is_alive():
                     worker = self._replace(worker)
                 if waiting:
@@ -94,26 +111,26 @@ class _Pool:
 
     def _ready(self) -> list[_Worker]:
         """Workers with an answer, dead workers, and those past their deadline."""
-        busy = [worker for worker in self._workers if worker.block is not None]
+        busy = [worker for worker in self._workers if worker.job is not None]
         soonest = min(worker.deadline for worker in busy)
         left = max(0.0, soonest - time.monotonic())
         heard = set(map(id, wait([worker.pipe for worker in busy], timeout=left)))
         now = time.monotonic()
         return [worker for worker in busy if id(worker.pipe) in heard or worker.deadline <= now]
 
-    def _hear(self, worker: _Worker, block: Block) -> Done:
+    def _hear(self, worker: _Worker, job: Any) -> Done[Any, Any]:
         if worker.deadline <= time.monotonic() and not worker.pipe.poll():
             worker.process.kill()
             worker.process.join()
-            return Done(block, None, f"its worker process did not answer within {BLOCK_DEADLINE_S:.0f} s")
+            return Done(job, None, f"its worker process did not answer within {DEADLINE_S:.0f} s")
         try:
             answer = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join()
-            return Done(block, None, f"its worker process died with exit code {worker.process.exitcode}")
+            return Done(job, None, f"its worker process died with exit code {worker.process.exitcode}")
         if isinstance(answer, str):
-            return Done(block, None, answer)
-        return Done(block, answer)
+            return Done(job, None, answer)
+        return Done(job, answer)
 
     def _replace(self, worker: _Worker) -> _Worker:
         worker.end()
@@ -128,12 +145,12 @@ class _Pool:
 
 
 def _serve(pipe: Connection) -> None:
-    """The life of a worker process: blocks in, results out, until nobody asks any more."""
+    """The life of a worker process: jobs in, results out, until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     while True:
         try:
-            block = pipe.recv()
+            job = pipe.recv()
         except EOFError:
             return
-        done = _run_here(block)
+        done = _run_here(job)
         pipe.send(done.broke if done.result is None else done.result)

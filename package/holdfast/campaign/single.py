@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Final
 
 from holdfast.campaign.providers import NamedProvider
 from holdfast.core.options import RuntimeOptions
@@ -12,8 +13,10 @@ from holdfast.properties.suite import MonitorSuite
 from holdfast.properties.timing import WorkerTiming
 from holdfast.properties.verdict import Holds, Unknown
 from holdfast.reports.evidence import Breach, ScheduleResult
-from holdfast.sim import Run, Scenario, StoreView, Strategy, run_check, run_schedule
+from holdfast.sim import Limits, Run, Scenario, StoreView, Strategy, run_check, run_schedule
 from holdfast.traces.record import Watcher
+
+DEFAULT_LIMITS: Final = Limits()
 
 Planting = Callable[[], AbstractContextManager[object]]
 """Switches a planted defect on for as long as the context is open."""
@@ -56,22 +59,44 @@ def monitors(view: StoreView) -> Sequence[Watcher]:
     return (MonitorSuite(view.store, _WorkerTimings(view.workers)),)
 
 
-def monitors_for(scenario: Scenario) -> MakeWatchers:
-    """All rules, and of the situations those that the scenario declares: campaigns look for no more."""
+def monitors_for(scenario: Scenario, rules: Sequence[str] | None = None) -> MakeWatchers:
+    """All rules or these; of the situations those that the scenario declares: campaigns look for no more."""
 
     def watchers(view: StoreView) -> Sequence[Watcher]:
-        return (MonitorSuite(view.store, _WorkerTimings(view.workers), situations=scenario.situations),)
+        timings = _WorkerTimings(view.workers)
+        return (MonitorSuite(view.store, timings, rules, situations=scenario.situations),)
 
     return watchers
 
 
-def run_once(subject: Subject, strategy: Strategy, *, full: bool = False) -> Run:
-    """Run it under a strategy that has been told to begin; a check without a world just runs."""
+def _model_for_a_check(rules: Sequence[str] | None) -> MakeWatchers:
+    """The reference model, if it is among the rules: the others are about runs of the runtime."""
+    watched = ["MODEL"] if rules is None or "MODEL" in rules else []
+
+    def watchers(view: StoreView) -> Sequence[Watcher]:
+        return (MonitorSuite(view.store, {}, watched, situations=()),)
+
+    return watchers
+
+
+def run_once(
+    subject: Subject,
+    strategy: Strategy,
+    *,
+    full: bool = False,
+    rules: Sequence[str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Run:
+    """Run it under a strategy that has been told to begin, all rules watching or those named.
+
+    A check without a world just runs; the reference model watches its calls.
+    """
     scenario, provider = subject.scenario, subject.provider
     with subject.planting():
         if not scenario.explored:
-            return run_check(scenario, provider.factory)
-        return run_schedule(scenario, provider.factory, strategy, watchers=monitors_for(scenario), full=full)
+            return run_check(scenario, provider.factory, watchers=_model_for_a_check(rules))
+        watchers = monitors_for(scenario, rules)
+        return run_schedule(scenario, provider.factory, strategy, watchers=watchers, full=full, limits=limits)
 
 
 def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:

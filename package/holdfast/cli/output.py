@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from holdfast.core.errors import ConfigurationError
 from holdfast.reports.coverage import Coverage, coverage, encode_coverage
 from holdfast.reports.evidence import Evidence, decode_evidence, encode_evidence
+from holdfast.reports.kills import KillMatrix, decode_kills, encode_kills
 from holdfast.traces.file import Trace, read_trace, write_trace
 
 TRACES: Final = "traces"
 EVIDENCE: Final = "evidence.json"
+KILLS: Final = "kills.json"
 
 
 def prepared(folder: Path) -> Path:
@@ -30,6 +34,28 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
+def write_kills(folder: Path, matrix: KillMatrix) -> Path:
+    """Store the kill matrix; checks that write to this folder take it as evidence."""
+    _write(folder / KILLS, encode_kills(matrix))
+    return folder / KILLS
+
+
+def stored_kills(folder: Path, fingerprint: str) -> KillMatrix | None:
+    """The kill matrix of the folder, or the one that comes with this code; one of this code, if there is one.
+
+    Raises ConfigurationError for a file that is no kill matrix.
+    """
+    found: list[KillMatrix] = []
+    for place in (folder / KILLS, files("holdfast.properties.defects").joinpath(KILLS)):
+        try:
+            found.append(decode_kills(place.read_bytes()))
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            raise ConfigurationError(f"{place}: {error}; run `holdfast defects` again") from None
+    return next((each for each in found if each.fingerprint == fingerprint), next(iter(found), None))
+
+
 def write_results(folder: Path, evidence: Evidence, traces: Mapping[str, Trace]) -> Coverage:
     """Write everything; each file is whole or not there."""
     for name, trace in traces.items():
@@ -39,10 +65,12 @@ def write_results(folder: Path, evidence: Evidence, traces: Mapping[str, Trace])
 
 
 def write_report(folder: Path, evidence: Evidence, traces: Mapping[str, Trace]) -> Coverage:
-    """coverage.json, index.html and the picture, from the evidence."""
+    """coverage.json, index.html and the picture, from the evidence and the stored kill matrix."""
     from holdfast.reports.html import html
     from holdfast.reports.picture import write_picture
 
+    matrix = stored_kills(folder, evidence.fingerprint)
+    evidence = replace(evidence, kills=matrix.kills if matrix is not None else ())
     made = coverage(evidence)
     _write(folder / "coverage.json", encode_coverage(made))
     page = html(made, traces=traces, trace_folder=str(folder / TRACES))
