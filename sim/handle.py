@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from holdfast.core.runtime import Runtime
 from holdfast.sim.process import Process
 from holdfast.sim.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    pass
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
@@ -82,7 +82,7 @@ class Handle:
         if (runtime := self.runtime) is None:
             return
         timeout = None if timeout_s is None else timedelta(seconds=timeout_s)
-        self._stage.post(process, _start, process, runtime.shutdown(timeout))
+        self._stage.post(process, _shut_down, process, runtime, timeout)
         await self._until(lambda: not process.alive)
 
     async def stopped(self) -> None:
@@ -92,5 +92,5 @@ class Handle:
             await self._until(lambda: not process.alive)
 
 
-def _start(process: Process, coroutine: Coroutine[Any, Any, None]) -> None:
-    process.loop.create_task(coroutine, name="shutdown")
+def _shut_down(process: Process, runtime: Runtime, timeout: timedelta | None) -> None:
+    process.loop.create_task(runtime.shutdown(timeout), name="shutdown")

@@ -79,7 +79,9 @@ async def transient_renewal_error_is_retried(world: World) -> None:
     rows = {each.session_id: each.locked_until for each in world.sessions()}
     status = await world.finished("i")
     with world.oracle("21.6"):
-        again = next(one for one in world.commits[struck.position + 1 :] if _repeats(one.arguments, struck))
+        repeats = [one for one in world.commits[struck.position + 1 :] if _repeats(one.arguments, struck)]
+        assert repeats, "it was not repeated"
+        again = repeats[0]
         assert again.took_effect and again.process == "a", again
         expiry = min(until for until in rows.values() if until is not None)
         assert again.provider_ms < expiry, (again, rows)
@@ -120,6 +122,7 @@ async def item_lock_loss_is_local(world: World) -> None:
         for name, status in zip(("i", "j"), statuses, strict=True):
             assert isinstance(status, Completed), status
             mine = [one for one in starts(world) if one.instance_id == name]
+            assert len(mine) == 2, mine
             kept, losing = sorted(mine, key=lambda one: one.activity_id)
             tokens = (kept.token, losing.token)
             told = [event for _, event in signals(world) if event.token in tokens]

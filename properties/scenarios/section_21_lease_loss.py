@@ -261,7 +261,7 @@ def _bound_kept(world: World, delivery: Commit) -> bool:
         for bound_us in _losing(one, delivery)
     ]
     for lost_us, bound_us in losses:
-        latency_us = held_back_us(world.faults, process, since_us=0, until_us=world.now_us)
+        latency_us = held_back_us(world.faults, process, since_us=lost_us - bound_us, until_us=told_us)
         assert told_us - lost_us <= bound_us + latency_us, (delivery, lost_us, told_us, bound_us, latency_us)
     return bool(losses)
 

@@ -22,13 +22,13 @@ from holdfast.properties.scenarios.takeovers import (
     end_of,
     item_lock,
     lease_ends,
+    refusal_of,
     row,
     second_of,
     signals,
     tokens_of,
     until_second,
 )
-from holdfast.properties.scenarios.turns_by_hand import is_refused
 from holdfast.sim.scenario import scenario
 from holdfast.sim.world import World
 
@@ -99,8 +99,8 @@ async def resume_after_long_pause(world: World) -> None:
     await world.until(lambda: bool(calls_by(world.commits[before[2] :], "a", "abandon_work_item")))
     completion = CompletionMessage(instance="i", execution_id=1, id=3, result="late")
     refusals = [
-        await is_refused(world.provider.ack_work_item(LockToken(old[0]), completion)),
-        await is_refused(world.provider.abandon_work_item(LockToken(old[0]))),
+        await refusal_of(world.provider.ack_work_item(LockToken(old[0]), completion)),
+        await refusal_of(world.provider.abandon_work_item(LockToken(old[0]))),
     ]
     after = world.sessions(), world.worker_rows()
     status = await world.finished("i")
@@ -118,7 +118,7 @@ async def resume_after_long_pause(world: World) -> None:
         ], relying
         assert all(one.error is not None for one in relying if one.operation == "abandon_work_item"), relying
         assert not [one for one in of_a if of_session(one, "s")], of_a
-        assert all("token" in refusal.message for refusal in refusals), refusals
+        assert all(refusal is not None and "token" in refusal.message for refusal in refusals), refusals
         assert before[:2] == after, (before, after)
         assert signals(world, "b") == [], signals(world)
         assert isinstance(status, Completed), status

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import NotFound, OrchestrationStatus, Running
+from holdfast.core.errors import ProviderError
 from holdfast.core.observe import HandlerSignalled, HandlerStarted, LeaseEnded
 from holdfast.core.provider import FetchedWork
 from holdfast.properties.scenarios.conversations import D_MS, MINUTE, encoded
@@ -114,6 +115,15 @@ async def end_of(world: World, instance: str, *, within_s: float) -> Orchestrati
         if not isinstance(status, NotFound | Running) or world.now_us >= last_us:
             return status
         await world.sleep(5)
+
+
+async def refusal_of(call: Awaitable[object]) -> ProviderError | None:
+    """The permanent error of a call; None if it succeeds, or fails for the moment."""
+    try:
+        await call
+    except ProviderError as error:
+        return None if error.retryable else error
+    return None
 
 
 async def until_second(world: World, second: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -124,6 +125,29 @@ def test_a_graceful_shutdown_ends_the_process() -> None:
 
     run = run_schedule(shut_down, sqlite_store, Fifo(), full=True)
     assert run.error is None and not run.failures and run.cut_off is None and not run.complaints
+
+
+def test_a_shutdown_of_a_process_that_crashes_before_it_hears_of_it_leaves_nothing_behind(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    @scenario(covers=["9.1"], options={"session_lock_duration": MINUTE}, register=False)
+    async def crash(world: World) -> None:
+        worker = world.worker("a", conversation)
+        await world.until(lambda: worker.runtime is not None)
+        worker.stall(5)
+
+        async def crash_it() -> None:
+            await world.sleep(1)
+            worker.crash()
+
+        crashing = asyncio.ensure_future(crash_it())
+        await worker.shutdown(5)
+        await crashing
+        assert world.now_us == 1_000_000 and not worker.alive
+
+    run = run_schedule(crash, sqlite_store, Fifo(), full=True)
+    assert run.error is None and not run.failures and run.cut_off is None, run
+    assert [str(warning.message) for warning in recwarn.list] == []
 
 
 @pytest.mark.parametrize("text", ["random", "pct:3"])
