@@ -44,13 +44,14 @@ def fetch(
         if not isinstance(row.item, ActivityExecute):
             _set_aside(tables, row, observer)
             continue
-        worker_id = None
-        if row.session_id is not None:
-            assert query.claimant is not None, f"session row {row.seq} must not reach a plain fetch"
-            affinity.attach(tables, now, row.identity.instance, row.session_id, query.claimant, observer)
-            worker_id = query.claimant.worker_id
+        claimant = None if row.session_id is None else query.claimant
         token = new_token()
-        tables.work.lock(row, token, deadline(now, query.lock_timeout), worker_id)
+        until = deadline(now, query.lock_timeout)
+        tables.work.lock(row, token, until, None if claimant is None else claimant.worker_id)
+        if row.session_id is not None:
+            assert claimant is not None, f"session row {row.seq} must not reach a plain fetch"
+            # The last change of the call, so that no claim is told that is then undone (SS-22.3).
+            affinity.attach(tables, now, row.identity.instance, row.session_id, claimant, observer)
         return FetchedWork(row.item, token, row.attempt_count)
     return None
 
