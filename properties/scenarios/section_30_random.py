@@ -17,7 +17,7 @@ from holdfast.sim.world import World
 Step = list[Any]
 """What an orchestration does next: a word, and what goes with it."""
 
-SECONDS: Final = (0, 3, 28, 70)
+SECONDS: Final = (28, 3, 0, 70)
 SESSIONS: Final = ("s", "t")
 
 
@@ -70,15 +70,15 @@ async def obey(ctx: OrchestrationContext, input: str) -> str | None:
     covers=["30.11", "SS-24.9", "SS-25.22", "SS-4.11"],
     workers=4,
     faults=FaultBudget(
-        crash=1,
-        stall=1,
+        crash=2,
+        stall=2,
         slow_call=1,
         slow_answer=1,
-        lost_answer=1,
+        lost_answer=2,
         refused=1,
         unsent=1,
         duplicate=1,
-        provider_clock=1,
+        provider_clock=2,
         wall_clock=1,
     ),
     situations=["process.stalled", "answer.lost", "session.migrated"],
@@ -89,7 +89,7 @@ async def random_campaign_all_faults(world: World) -> None:
     """Random programs, workers and faults; every invariant is checked on every trace."""
     workers = [world.worker(name, running(obey), max_sessions_per_worker=2) for name in ("a", "b", "c", "d")]
     for name in ("i", "j"):
-        await start(world, obey, name, input=json.dumps(_program(world, 1 + world.draw("length", 4))))
+        await start(world, obey, name, input=json.dumps(_program(world, 2 + world.draw("length", 4))))
     if world.draw("one leaves", 2):
         await world.sleep(10 * world.draw("seconds before / 10", 8))
         await workers[world.draw("who", 4)].shutdown(20)
