@@ -35,6 +35,7 @@ class _Envelope(msgspec.Struct):
     type: str
 
 
+_BACKSLASH = 0x5C
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _KNOWN_NAMES = frozenset(str(kind.__struct_config__.tag) for kind in KNOWN_KINDS)
 
@@ -49,10 +50,21 @@ def encode_event(event: StoredEvent) -> bytes:
         raise CodecError(f"event {event.event_id} ({kind_of(event)}) cannot be encoded: {error}") from None
     member = _TYPE_MEMBER[type(event)]
     version_at = text.index(_LAST_COMMON_MEMBER) + len(_LAST_COMMON_MEMBER)
-    common_end = text.index(b'"', version_at) + 1
+    common_end = _end_of_string(text, version_at)
     common = text[len(member) + 1 : common_end]
     rest = text[common_end:]
     return b"{" + common + b"," + member[:-1] + rest
+
+
+def _end_of_string(text: bytes, begin: int) -> int:
+    """The place after the quote that ends the JSON string whose characters begin here."""
+    quote = text.index(b'"', begin)
+    while text[quote - 1] == _BACKSLASH:
+        escapes = text[begin:quote]
+        if (len(escapes) - len(escapes.rstrip(b"\\"))) % 2 == 0:
+            break  # the backslash before it is itself escaped
+        quote = text.index(b'"', quote + 1)
+    return quote + 1
 
 
 def decode_event(text: bytes | str) -> Event:

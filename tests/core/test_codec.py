@@ -144,6 +144,21 @@ def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
     return st.builds(kind, **members)
 
 
+@pytest.mark.parametrize("version", ['"', "\\", '\\"', '\\\\"', 'a"b"', '"type":"X"'])
+def test_a_version_text_may_hold_quotes_and_backslashes(version: str) -> None:
+    """RT-2.1: where the common members end does not depend on what is in them."""
+    event = events.TimerFired(
+        event_id=1,
+        source_event_id=1,
+        instance_id='"i"',
+        execution_id=1,
+        timestamp_ms=0,
+        duroxide_version=version,
+        fire_at_ms=5,
+    )
+    assert decode_event(encode_event(event)) == event
+
+
 @given(st.one_of(*(any_of(kind) for kind in events.KNOWN_KINDS)))
 def test_every_event_survives(event: Event) -> None:
     """RT-2, SS-11.1: decoding undoes encoding, and the kind stands after the common members."""
