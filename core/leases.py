@@ -204,8 +204,9 @@ class LeaseTable:
             lease.attempts[token] = at
 
     def item_renewal_sent(self, lease: Lease, token: LockToken, now: Micros) -> ItemRenewal:
-        """The call is on its way and counts as planned for this moment."""
-        self.plan_item_renewal(lease, token, now)
+        """The call is on its way. A late one counts as planned for when it was: it makes nothing overdue."""
+        planned = lease.attempts.get(token)
+        self.plan_item_renewal(lease, token, now if planned is None else min(planned, now))
         lease.calls.open += 1
         return ItemRenewal(lease, token, now)
 

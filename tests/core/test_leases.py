@@ -120,6 +120,18 @@ def test_an_item_renewal_exactly_when_the_session_is_due_covers_it() -> None:
     assert not worker.table.advance(seconds(30.5)).renewals
 
 
+def test_a_late_item_renewal_makes_nothing_overdue() -> None:
+    """SS-7.8, SS-24.10: after a pause the call goes out beyond R; it covers what it was planned to cover."""
+    worker = Worker()
+    lease = worker.fetched(S1, 0)
+    (token,) = lease.attempts
+    worker.table.plan_item_renewal(lease, token, seconds(25))
+    assert not worker.table.advance(seconds(40)).renewals
+    worker.table.item_renewal_sent(lease, token, seconds(40))
+    assert worker.due() == 55
+    assert worker.renewal(55), "it is not answered: the gap is filled"
+
+
 def test_stand_alone_renewals_fill_the_gaps_between_rare_item_renewals() -> None:
     """SS-7.9: (D, I) = (10, 25), extensions at most 5 apart."""
     worker = Worker(duration=10)
