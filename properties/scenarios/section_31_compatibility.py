@@ -190,8 +190,8 @@ async def actions_shape() -> None:
 
 async def _both_kinds(ctx: OrchestrationContext, input: str) -> str:
     session = ctx.open_session_with_id("s")
-    bound = [ctx.schedule_activity_on_session("work", input, session) for _ in range(2)]
-    return encoded(await ctx.join(*bound, *(ctx.schedule_activity("work", input) for _ in range(4))))
+    bound = [ctx.schedule_activity_on_session("work", input, session) for _ in range(3)]
+    return encoded(await ctx.join(*bound, *(ctx.schedule_activity("work", input) for _ in range(3))))
 
 
 async def _old_style(process: Process, worked: list[FetchedWork]) -> None:
@@ -216,7 +216,7 @@ async def _old_style(process: Process, worked: list[FetchedWork]) -> None:
 @scenario(
     covers=["31.11", "SS-19.4", "SS-12.2"],
     workers=2,
-    options={**MINUTE, "worker_concurrency": 2},
+    options={**MINUTE, "worker_concurrency": 1},
     situations=["session.claimed", "plain.delivered_elsewhere", "plain.passed_session_item"],
     level="multi-runtime",
 )
@@ -230,11 +230,11 @@ async def worker_without_feature(world: World) -> None:
     with world.oracle("31.11"):
         assert worked and all(work.item.session_id is None for work in worked), worked
         seen = observations(status)
-        bound, plain = seen[:2], seen[2:]
-        assert [(one.owner, one.session) for one in bound] == [(handle.worker_id, "s")] * 2, bound
-        assert [one.session for one in plain] == [None] * 4, plain
+        bound, plain = seen[:3], seen[3:]
+        assert [(one.owner, one.session) for one in bound] == [(handle.worker_id, "s")] * 3, bound
+        assert [one.session for one in plain] == [None] * 3, plain
         handed_out = deliveries(world, "s")
-        assert [commit.process for commit in handed_out] == ["current"] * 2, handed_out
+        assert [commit.process for commit in handed_out] == ["current"] * 3, handed_out
         assert all(commit.operation == "fetch_session_work_item" for commit in handed_out), handed_out
         by_plain_fetch = [item_of(commit) for commit in world.commits if _by_old(commit)]
         assert by_plain_fetch == [work.item for work in worked], by_plain_fetch
