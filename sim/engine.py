@@ -87,6 +87,10 @@ class Engine:
                 self.stage.parking.gave_up(request)
                 self.stage.chronicle.commit(process, request.operation, request.arguments, "refused")
                 self.stage.answer(request, None, _transient(request, "the store is busy"))
+            case "provider_clock":
+                self._spend(kind, planned)
+                self.misfortunes.jump_clock()
+                self._execute(request, None)
             case "unsent":
                 self._spend(kind, planned)
                 self.stage.parking.gave_up(request)

@@ -1,9 +1,9 @@
 """Faults: the table of lawful misfortunes, their budgets, and the drawing of them (sessions.md 24).
 
 There are two sites in the fault stream. At `commit`, before a chosen call reaches the store, one of the
-kinds that apply to the call may strike; at `idle`, before plain time advances, one of those that strike a
-process or a clock. The first draw picks none or a kind among those with budget left; only if one strikes,
-detail draws follow (their sites have a dot: `crash.when`, `stall.for`).
+kinds that apply to the call may strike, or the clock may jump; at `idle`, before plain time advances, one of
+those that strike a process or a clock. The first draw picks none or a kind among those with budget left; only
+if one strikes, detail draws follow (their sites have a dot: `crash.when`, `stall.for`).
 
 Nothing is late but by a fault: time only advances when nothing is enabled. So the record of the faults, with
 the process and the `amount_ms` of each, is the whole book of how long anything was held back, and
@@ -97,7 +97,7 @@ FAULT_TABLE: Final[tuple[FaultEntry, ...]] = (
         "the store's clock jumps, forward or back",
         True,
         "locks lapse early or last longer by the jump (SS-24.3, SS-24.4)",
-        ("idle",),
+        ("commit", "idle"),
     ),
     FaultEntry(
         "wall_clock",

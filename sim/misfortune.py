@@ -36,7 +36,7 @@ class Misfortunes:
         kind = kinds[struck - 1]
         if kind == "provider_clock":
             self.faults.spend(kind)
-            self._stage.jump_clock(self._draw_jump("provider_clock.by"))
+            self.jump_clock()
             return
         which = self._draw("fault", f"{kind}.who", len(victims)) if len(victims) > 1 else 0
         if kind == "crash":
@@ -78,6 +78,10 @@ class Misfortunes:
             self._stage.time.now_us,
         )
         self._stage.after(delay_ms, lambda: self._stage.ready.append(again))
+
+    def jump_clock(self) -> None:
+        """The store's clock jumps by one of the delays that matter, forward or back."""
+        self._stage.jump_clock(self._draw_jump("provider_clock.by"))
 
     def draw_delay(self, site: str) -> int:
         """One of the delays that matter, in milliseconds."""

@@ -11,7 +11,7 @@ from holdfast.campaign.single import Subject, monitors
 from holdfast.properties.spec import spec_fingerprint
 from holdfast.properties.suite import MonitorSuite
 from holdfast.properties.verdict import Violated
-from holdfast.sim import ReplayTape, Run, StoreView, run_schedule
+from holdfast.sim import FaultBudget, ReplayTape, Run, StoreView, run_schedule
 from holdfast.traces.choice import Tape
 from holdfast.traces.failure import Failure
 from holdfast.traces.file import Fingerprints, Trace, TraceHeader, Violation
@@ -59,8 +59,19 @@ def replayed(subject: Subject, tape: Tape, *, strict: bool) -> Recorded:
     strategy = ReplayTape(tape, strict=strict)
     strategy.begin(0)
     with subject.planting():
-        run = run_schedule(subject.scenario, subject.provider.factory, strategy, watchers=watchers, full=True)
+        run = run_schedule(
+            subject.scenario,
+            subject.provider.factory,
+            strategy,
+            watchers=watchers,
+            budget=subject.budget,
+            full=True,
+        )
     return Recorded(run, tuple(recorder.steps))
+
+
+def _budget(subject: Subject) -> FaultBudget:
+    return subject.scenario.faults if subject.budget is None else subject.budget
 
 
 def trace_of(subject: Subject, recorded: Recorded, origin: Origin, rule: str | None) -> Trace:
@@ -72,7 +83,7 @@ def trace_of(subject: Subject, recorded: Recorded, origin: Origin, rule: str | N
         provider=subject.provider.name,
         defect=origin.defect,
         options={name: str(value) for name, value in sorted(subject.scenario.options.items())},
-        budgets={str(kind): count for kind, count in subject.scenario.faults.counts().items()},
+        budgets={str(kind): count for kind, count in _budget(subject).counts().items()},
         fingerprints=fingerprints(),
         versions={"holdfast": _version()},
         seed=origin.seed,

@@ -13,7 +13,7 @@ from holdfast.properties.suite import MonitorSuite
 from holdfast.properties.timing import WorkerTiming
 from holdfast.properties.verdict import Holds, Unknown
 from holdfast.reports.evidence import Breach, ScheduleResult
-from holdfast.sim import Limits, Run, Scenario, StoreView, Strategy, run_check, run_schedule
+from holdfast.sim import FaultBudget, Limits, Run, Scenario, StoreView, Strategy, run_check, run_schedule
 from holdfast.traces.record import Watcher
 
 DEFAULT_LIMITS: Final = Limits()
@@ -24,11 +24,12 @@ Planting = Callable[[], AbstractContextManager[object]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is run: a scenario on a provider, with a defect planted or none."""
+    """What is run: a scenario on a provider, with a defect planted or none; `budget` instead of its own."""
 
     scenario: Scenario
     provider: NamedProvider
     planting: Planting = nullcontext
+    budget: FaultBudget | None = None
 
 
 class _WorkerTimings(Mapping[str, WorkerTiming]):
@@ -96,7 +97,15 @@ def run_once(
         if not scenario.explored:
             return run_check(scenario, provider.factory, watchers=_model_for_a_check(rules))
         watchers = monitors_for(scenario, rules)
-        return run_schedule(scenario, provider.factory, strategy, watchers=watchers, full=full, limits=limits)
+        return run_schedule(
+            scenario,
+            provider.factory,
+            strategy,
+            watchers=watchers,
+            budget=subject.budget,
+            full=full,
+            limits=limits,
+        )
 
 
 def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "report": "Write the report of an earlier check anew.",
     "show": "Show a trace as a timeline.",
     "shrink": "Search a simpler run that breaks the same rule.",
+    "sweep": "Strike a scenario with every single fault at every commit boundary.",
 }
 
 

@@ -68,7 +68,8 @@ def command(
     with progress() as advance:
         for done in run_jobs(hunts, jobs or os.cpu_count() or 1, Kill):
             if done.result is None:
-                raise RuntimeError(f"{done.job.defect} on {done.job.provider}: {done.broke}")
+                click.echo(f"holdfast: {done.job.defect} on {done.job.provider}: {done.broke}", err=True)
+                sys.exit(Exit.HARNESS)
             kills.append(done.result)
             advance(f"{done.job.defect} on {done.job.provider}", len(kills), len(hunts))
     path = write_kills(out, _joined(kills, out, profile))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holdfast.campaign.blocks import subject_of
@@ -10,6 +11,7 @@ from holdfast.campaign.providers import BUILT_IN, find_provider
 from holdfast.campaign.recording import fingerprints
 from holdfast.campaign.single import Subject
 from holdfast.core.errors import ConfigurationError
+from holdfast.sim import FaultBudget
 from holdfast.traces.file import Trace, read_trace
 
 
@@ -33,8 +35,19 @@ def load(file: Path, provider: str | None, module: str | None) -> Traced:
             f" --provider {name}"
         )
     subject = subject_of(header.scenario, find_provider(name), header.defect, module)
+    subject = replace(subject, budget=_budget(file, header.budgets))
     if not subject.scenario.explored:
         raise ConfigurationError(f"scenario {header.scenario!r} has no schedules; run `holdfast check` on it")
     return Traced(
         trace, subject, header.fingerprints == fingerprints() and provider in (None, header.provider)
     )
+
+
+def _budget(file: Path, counts: Mapping[str, int]) -> FaultBudget:
+    """The faults that could strike then: the tape has an answer for each question whether one does."""
+    try:
+        return FaultBudget(**counts)
+    except TypeError:
+        raise ConfigurationError(
+            f"{file} has a budget of faults that are unknown here: {dict(counts)}"
+        ) from None

@@ -1,0 +1,104 @@
+"""Planned: the plain run, but for faults at the commit boundaries that a plan names. What sweeps are made of.
+
+A boundary is a call that is about to reach the store while a fault may still strike; they are counted from 0.
+With everything else plain, the run up to the first of them is the plain run itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.core.options import RuntimeOptions, Timing
+from holdfast.sim.faults import FAULT_TABLE, FaultBudget, delays_of
+from holdfast.traces.choice import Stream, Tape
+from holdfast.traces.record import FaultKind
+
+_ORDER: Final = {entry.kind: place for place, entry in enumerate(FAULT_TABLE)}
+_RESTARTED_SOON: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """One fault with its details settled: the answers to the draws that follow when it strikes."""
+
+    name: str
+    kind: FaultKind
+    details: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A blow at a boundary."""
+
+    boundary: int
+    blow: Blow
+
+
+def single_blows(options: RuntimeOptions) -> tuple[Blow, ...]:
+    """The faults of a sweep: a crash before and after, an answer lost, a refusal; a stall and jumps of the
+    clock that reach beyond the lease."""
+    delays = delays_of(options)
+    beyond = min(place for place, ms in enumerate(delays) if ms > Timing.of(options).session_lock)
+    restart, by = ("crash.restart", _RESTARTED_SOON), "provider_clock.by"
+    return (
+        Blow("crash before", "crash", (("crash.when", 0), restart)),
+        Blow("crash after", "crash", (("crash.when", 1), restart)),
+        Blow("answer lost", "lost_answer"),
+        Blow("refused", "refused"),
+        Blow("stall beyond the lease", "stall", (("stall.for", beyond),)),
+        Blow("clock forward beyond the lease", "provider_clock", ((by, beyond),)),
+        Blow("clock back by more than the lease", "provider_clock", ((by, len(delays) + beyond),)),
+    )
+
+
+def budget_for(plan: Sequence[Planned], spare: int = 1) -> FaultBudget:
+    """What the plan spends, and so many refusals to spare, which keep later boundaries countable."""
+    counts: dict[FaultKind, int] = {"refused": spare} if spare else {}
+    for planned in plan:
+        counts[planned.blow.kind] = counts.get(planned.blow.kind, 0) + 1
+    return FaultBudget(**counts)
+
+
+class PlannedFaults:
+    """Answers the draws of a run under `budget_for` its plan.
+
+    Attributes:
+        boundaries: how many there were in the run so far.
+    """
+
+    name = "planned"
+
+    def __init__(self, plan: Sequence[Planned], spare: int = 1) -> None:
+        self._plan = {planned.boundary: planned.blow for planned in plan}
+        assert len(self._plan) == len(plan), "two blows at one boundary"
+        self._spare = spare
+        self.boundaries = 0
+        self._left: list[FaultKind] = []
+        self._details: Mapping[str, int] = {}
+        self.begin(0)
+
+    def begin(self, schedule: int) -> None:
+        """From the start."""
+        self.boundaries = 0
+        self._left = [blow.kind for blow in self._plan.values()] + ["refused"] * self._spare
+        self._details = {}
+
+    def choose(self, stream: Stream, site: str, arity: int) -> int:
+        """Plain, but where the plan says otherwise; the kinds left are offered in the order of the table."""
+        if stream != "fault":
+            return 0
+        if site != "commit":
+            return self._details.get(site, 0)
+        blow = self._plan.get(self.boundaries)
+        self.boundaries += 1
+        if blow is None:
+            return 0
+        kinds = sorted(dict.fromkeys(self._left), key=_ORDER.__getitem__)
+        self._left.remove(blow.kind)
+        self._details = dict(blow.details)
+        return 1 + kinds.index(blow.kind)
+
+    def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
+        """Nothing to learn."""
