@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
+from tests.properties.scenarios.trial import watchers
 
 import holdfast.properties.scenarios  # noqa: F401 - registers them
 from holdfast.core import turn
@@ -14,25 +15,18 @@ from holdfast.properties.defects import Defect, defects, plant
 from holdfast.properties.defects.defect import Change, replaced
 from holdfast.properties.registry import selected
 from holdfast.properties.spec import rows
-from holdfast.properties.suite import MonitorSuite
-from holdfast.properties.timing import WorkerTiming
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Factory
 from holdfast.sim.checks import run_check
-from holdfast.sim.explorer import Run, StoreView, run_schedule
+from holdfast.sim.explorer import Run, run_schedule
 from holdfast.sim.scenario import scenarios
 from holdfast.sim.strategies import Fifo, RandomWalk
-from holdfast.traces.record import Watcher
 
 BOUND = 20
 """Schedules within which a defect is caught, the plain one first."""
 
 STORES = {"memory": memory_store, "sqlite": sqlite_store}
-
-
-def watchers(view: StoreView) -> Sequence[Watcher]:
-    return (MonitorSuite(view.store, {}, default=WorkerTiming.of(view.options)),)
 
 
 def schedules(scenario: str, factory: Factory) -> Iterator[Run]:
@@ -118,7 +112,7 @@ def test_defects_name_rows_and_rules_that_exist() -> None:
 def test_a_defect_nobody_knows_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'items_without_session'"):
         plant("item_without_session")
-    with pytest.raises(ConfigurationError, match="there are .*closes_are_kept_back, "):
+    with pytest.raises(ConfigurationError, match=r"there are .*closes_are_kept_back, "):
         plant("x")
 
 
