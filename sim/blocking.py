@@ -25,6 +25,7 @@ def run_blocking(
     arguments: tuple[Any, ...],
 ) -> Future:
     """Run a function of a process as if in a thread; the future is settled when the drawn time is over."""
+    delays_ms: tuple[int, ...]
     if process.blocking_ms is not None:
         delays_ms, drawn = (process.blocking_ms,), 2  # it acts at the end, like what takes that long
     else:

@@ -64,7 +64,7 @@ def test_json_is_the_coverage_and_nothing_else(holdfast: Holdfast) -> None:
 
 
 def test_what_no_scenario_is_about_yet_ends_with_5(holdfast: Holdfast) -> None:
-    assert holdfast("check", "17.5").exit_code == 5
+    assert holdfast("check", "SS-8.7").exit_code == 5
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,44 @@ Holdfast = Callable[..., Result]
 
 
 def test_the_hunt_prints_what_caught_a_defect_after_how_many_schedules(holdfast: Holdfast) -> None:
-    done = holdfast("defects", "items_without_session", "claims_of_taken_sessions", "--json")
+    quick = ("--profile", "quick", "--jobs", 1, "--seeds", 2)
+    done = holdfast("defects", "items_without_session", "claims_of_taken_sessions", *quick, "--json")
     assert done.exit_code == 0, done.output
-    hunts = json.loads(done.stdout)
+    hunts = json.loads(done.stdout)["kills"]
     assert [(one["defect"], one["provider"], one["caught_by"]) for one in hunts] == [
-        ("items_without_session", "memory", "INV-03"),
-        ("items_without_session", "sqlite", "INV-03"),
         ("claims_of_taken_sessions", "memory", "INV-01"),
         ("claims_of_taken_sessions", "sqlite", "INV-01"),
+        ("items_without_session", "memory", "INV-03"),
+        ("items_without_session", "sqlite", "INV-03"),
     ]
-    assert all(one["as_meant"] and one["schedules"] >= 1 for one in hunts)
+    for one in hunts:
+        assert one["caught_by"] == one["meant"]
+        assert all(made is not None for made in one["rows"].values())
+        assert len(one["hunts"]["random"]) == 2
+    assert json.loads(Path("holdfast-report/kills.json").read_text())["kills"] == hunts
+
+
+def test_stored_kills_verify_rows_of_this_code_and_of_no_other(holdfast: Holdfast) -> None:
+    """A row that is exercised becomes verified; with the matrix of other code it stays what it was."""
+    holdfast("defects", "items_without_session", "--profile", "quick", "--jobs", 1)
+    check = ("check", "2.1", "--schedules", 20, "--jobs", 1)
+    assert holdfast(*check).exit_code == 0
+    assert _row("2.1")["status"] == "verified"
+    kills = Path("holdfast-report/kills.json")
+    matrix = json.loads(kills.read_text())
+    for one in matrix["kills"]:
+        one["fingerprint"] = "another"
+    kills.write_text(json.dumps({**matrix, "fingerprint": "another"}))
+    assert holdfast("report").exit_code == 0
+    row = _row("2.1")
+    assert row["status"] == "exercised"
+    assert "other code" in row["why"]
+
+
+def _row(id: str) -> dict[str, str]:
+    rows = json.loads(Path("holdfast-report/coverage.json").read_text())["rows"]
+    found: dict[str, str] = next(row for row in rows if row["id"] == id)
+    return found
 
 
 def test_an_unknown_defect_is_refused(holdfast: Holdfast) -> None:
