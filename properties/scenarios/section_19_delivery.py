@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from holdfast.core.errors import ProviderError
+from holdfast.core.events import ActivityScheduled, SessionOpened
 from holdfast.core.ids import Millis
 from holdfast.core.provider import FetchedWork, Provider, SessionRecord, WorkerRow
+from holdfast.core.work_items import StartOrchestration
 from holdfast.properties.scenarios import turns_by_hand as hand
 from holdfast.properties.scenarios.turns_by_hand import (
     AT_ONCE,
@@ -23,7 +25,9 @@ from holdfast.properties.scenarios.turns_by_hand import (
     records,
     row_of,
 )
+from holdfast.sim import FaultBudget, World
 from holdfast.sim.bench import Bench
+from holdfast.sim.process import Process
 from holdfast.sim.scenario import scenario
 
 
@@ -101,6 +105,60 @@ async def session_claim_race_single_winner(bench: Bench) -> None:
         until = bench.clock.now_ms() + D
         assert records(bench, instance) == [SessionRecord(instance, "s", winner, until)], records(bench)
         await by[winner].ack_work_item(work.token)
+
+
+async def _compete(process: Process, got: list[tuple[str, FetchedWork]]) -> None:
+    """Fetch until something comes, again after each refusal; keep what came."""
+    while True:
+        work = await _patiently(partial(fetch, process.provider, process.name))
+        if work is not None:
+            got.append((process.name, work))
+        await asyncio.sleep(0.2)
+
+
+async def _one_item_of_a_session(provider: Provider, instance: str) -> None:
+    """A started instance with a session open and its only item queued, as an engine would store it."""
+    await provider.enqueue_for_orchestrator(
+        StartOrchestration(instance=instance, orchestration="flow", input="", version="1.0.0", execution_id=1)
+    )
+    await hand.acknowledge(
+        provider,
+        await hand.turn_of(provider, instance),
+        hand.started(instance),
+        hand.event(SessionOpened, 2, instance, session_id="s"),
+        hand.event(ActivityScheduled, 3, instance, name="x", input="", session_id="s"),
+        opened=named(f"{instance}/s"),
+        work=[item(3, "s", instance)],
+    )
+
+
+@scenario(
+    covers=["19.3", "SS-4.4", "SS-12.5"],
+    workers=2,
+    faults=FaultBudget(refused=2, unsent=1),
+    situations=["session.claimed", "session.claim_raced"],
+    level="multi-runtime",
+)
+async def session_claim_race_under_every_schedule(world: World) -> None:
+    """Whichever of two fetches reaches the store first gets the session, and is the only one."""
+    got: list[tuple[str, FetchedWork]] = []
+    instances = ("i", "j", "k")
+    for instance in instances[: 1 + world.draw("instances", 3)]:
+        await _one_item_of_a_session(world.provider, instance)
+    expected = len(world.worker_rows())
+    for name in ("A", "B"):
+        world.process(name, lambda process: _compete(process, got))
+    await world.until(lambda: len(got) == expected)
+    await world.sleep(1)
+    with world.oracle("19.3"):
+        assert len(got) == expected, got
+        assert all(work.attempt_count == 1 for _, work in got), got
+        winners = {work.item.instance: winner for winner, work in got}
+        assert {row.instance_id: row.worker_id for row in world.sessions()} == winners, world.sessions()
+        rows = [row for row in world.worker_rows() if row.item is not None]
+        assert [(row.attempt_count, row.claimed_by) for row in rows] == [
+            (1, winners[row.item.instance]) for row in rows if row.item is not None
+        ], rows
 
 
 @scenario(covers=["19.5", "SS-4.5", "SS-25.6"], workers=2, level="provider")
