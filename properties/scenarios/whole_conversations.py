@@ -23,7 +23,8 @@ async def whole(ctx: OrchestrationContext, input: str) -> str:
         await ctx.join(*both, ctx.schedule_activity("look", "beside"))
         await ctx.schedule_timer(timedelta(seconds=20))
         await ctx.schedule_activity_on_session("insist", "40", session)
-        return await ctx.continue_as_new("again")
+        ctx.continue_as_new("again")
+        return ""
     await ctx.schedule_activity_on_session("insist", "1", "s")
     ctx.close_session("s")
     await ctx.schedule_activity("look", "after")
