@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
 from holdfast.core.clock import ProviderClock
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.errors import ConfigurationError, ProviderError
 from holdfast.core.options import RuntimeOptions
 from holdfast.core.provider import Store
 from holdfast.sim import guards
@@ -330,6 +330,10 @@ def _digest(engine: Engine, store: Store) -> str:
     provider = store.open()
     for instance in sorted(chronicle.executions):
         for execution_id in range(1, chronicle.executions[instance] + 1):
-            history = drive(provider.read_with_execution(instance, execution_id), "read_with_execution")
-            made.history(instance, execution_id, history)
+            try:
+                history = drive(provider.read_with_execution(instance, execution_id), "read_with_execution")
+            except ProviderError:  # a scenario may have spoilt it
+                made.unreadable(instance, execution_id)
+            else:
+                made.history(instance, execution_id, history)
     return made.hexdigest()

@@ -50,6 +50,10 @@ class Digest:
         """Add the final history of one execution."""
         self._hash.update(f"{instance}/{execution_id}: {canonical(events)}\n".encode())
 
+    def unreadable(self, instance: str, execution_id: int) -> None:
+        """The history of one execution cannot be decoded; how a store says so is its own affair."""
+        self._hash.update(f"{instance}/{execution_id}: unreadable\n".encode())
+
     def hexdigest(self) -> str:
         """The digest of what was added so far: 32 hexadecimal digits."""
         return self._hash.hexdigest()

@@ -103,3 +103,18 @@ def test_an_output_folder_that_is_a_file_is_refused_and_kept(holdfast: Holdfast)
     assert done.exit_code == 2
     assert "taken cannot be written" in done.stderr
     assert Path("taken").read_text() == "mine"
+
+
+def test_the_ratchet_fails_when_a_row_has_lost_evidence_and_is_updated_on_request(holdfast: Holdfast) -> None:
+    holdfast("check", "talks", *OWN, "--schedules", 40)
+    state = Path("state.json")
+    missing = holdfast("report", "--ratchet", state)
+    assert missing.exit_code == 2
+    assert "--update" in missing.stderr
+    assert holdfast("report", "--ratchet", state, "--update").exit_code == 0
+    assert holdfast("report", "--ratchet", state).exit_code == 0
+    holdfast("check", "never_crashes", *OWN, "--schedules", 1)
+    less = holdfast("report", "--ratchet", state)
+    assert less.exit_code == 1
+    assert "lost evidence: 5.1 was exercised on memory and is missing" in less.output
+    assert holdfast("report", "--update").exit_code == 2

@@ -36,7 +36,7 @@ def prepared(folder: Path) -> Path:
 
 def write_kills(folder: Path, matrix: KillMatrix) -> Path:
     """Store the kill matrix; checks that write to this folder take it as evidence."""
-    _write(folder / KILLS, encode_kills(matrix))
+    write_file(folder / KILLS, encode_kills(matrix))
     return folder / KILLS
 
 
@@ -60,7 +60,7 @@ def write_results(folder: Path, evidence: Evidence, traces: Mapping[str, Trace])
     """Write everything; each file is whole or not there."""
     for name, trace in traces.items():
         write_trace(folder / TRACES / name, trace)
-    _write(folder / EVIDENCE, encode_evidence(evidence))
+    write_file(folder / EVIDENCE, encode_evidence(evidence))
     return write_report(folder, evidence, traces)
 
 
@@ -72,9 +72,9 @@ def write_report(folder: Path, evidence: Evidence, traces: Mapping[str, Trace]) 
     matrix = stored_kills(folder, evidence.fingerprint)
     evidence = replace(evidence, kills=matrix.kills if matrix is not None else ())
     made = coverage(evidence)
-    _write(folder / "coverage.json", encode_coverage(made))
+    write_file(folder / "coverage.json", encode_coverage(made))
     page = html(made, traces=traces, trace_folder=str(folder / TRACES))
-    _write(folder / "index.html", page.encode())
+    write_file(folder / "index.html", page.encode())
     write_picture(folder / "overview.png", made)
     return made
 
@@ -94,7 +94,8 @@ def read_results(folder: Path) -> tuple[Evidence, dict[str, Trace]]:
     return evidence, {name: read_trace(folder / TRACES / name) for name in names}
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that is whole or not there."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
         file.write(content)
     os.chmod(file.name, 0o644)
