@@ -24,23 +24,24 @@ from holdfast.sim import Scenario
 from holdfast.sim.strategies import BLOCK
 from holdfast.traces.file import Trace, trace_file_name
 
-DISTINCT_WANTED: Final = 200
-"""Distinct schedules the quick profile asks of a scenario on a provider, where it has so many."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How much of each scenario is run when nobody says: first so many schedules, then more while too few
-    distinct ones have been seen, up to a limit; all in whole blocks."""
+    """How much of each scenario is run when nobody says.
+
+    First so many schedules; then more, up to a limit, while too few distinct ones have been seen or a row of
+    the scenario has not been asserted with all its situations. `sample` says in a word what that amounts to.
+    """
 
     first: int
     wanted: int
     most: int
+    sample: str
 
 
 PROFILES: Final = {
-    "quick": Profile(first=200, wanted=DISTINCT_WANTED, most=350),
-    "full": Profile(first=2_000, wanted=2_000, most=4_000),
+    "quick": Profile(first=20, wanted=18, most=200, sample="a sample of 20 schedules each, to be quick"),
+    "full": Profile(first=200, wanted=200, most=400, sample="200 distinct schedules each"),
 }
 
 
@@ -82,6 +83,8 @@ class Campaign:
         self._tally = Tally(evidence_fingerprint(), names)
         self._tally.know(*(describe(each) for each in order.selection.scenarios))
         self._distinct: dict[tuple[str, str], set[str]] = {}
+        self._met: dict[tuple[str, str], set[str]] = {}
+        self._situations = {one.name: frozenset(one.situations) for one in order.selection.scenarios}
         self._traces: dict[tuple[str, str, str], tuple[int, Trace]] = {}
         self._results: list[ScheduleResult] = []
         self._broken: list[str] = []
@@ -172,10 +175,15 @@ class Campaign:
             for provider in self._places(scenario):
                 key = scenario.name, provider.name
                 reached = furthest.get(key, order.profile.most)
-                few = len(self._distinct.get(key, ())) < order.profile.wanted
+                few = len(self._distinct.get(key, ())) < order.profile.wanted or self._unmet(scenario, key)
                 if scenario.explored and few and reached < self._most(scenario):
                     wave += self._blocks(scenario, provider, reached, BLOCK)
         return wave
+
+    def _unmet(self, scenario: Scenario, key: tuple[str, str]) -> bool:
+        """Whether a row of the scenario has not been asserted where all its situations had occurred."""
+        met = self._met.get(key, set())
+        return any(_is_row(name) and name not in met for name in scenario.covers)
 
     # --- results ------------------------------------------------------------------------------------------
 
@@ -193,6 +201,8 @@ class Campaign:
         seen = self._distinct.setdefault(key, set())
         for one in result.results:
             seen.add(one.fingerprint)
+            if self._situations[block.scenario].issubset(one.situations):
+                self._met.setdefault(key, set()).update(one.asserted)
         for (rule, schedule), trace in result.traces.items():
             known = self._traces.get((*key, rule))
             if known is None or schedule < known[0]:

@@ -99,7 +99,8 @@ def _check_defect(defect: str | None) -> None:
 def _first_line(order: Order, profile: str) -> str:
     """The seed and all options, before the first step (H30)."""
     names = ", ".join(provider.name for provider in order.providers)
-    amount = f"{order.schedules} schedules each" if order.schedules else f"profile {profile}"
+    sample = f"profile {profile}: {order.profile.sample}"
+    amount = f"{order.schedules} schedules each" if order.schedules else sample
     selection = order.selection
     text = (
         f"holdfast check: {len(selection.scenarios)} scenarios, {len(selection.checks)} conformance checks"
