@@ -56,7 +56,7 @@ async def _two_sessions_at_work(ctx: OrchestrationContext, input: str) -> str:
 @scenario(
     covers=["21.6", "SS-7.11"],
     workers=1,
-    situations=["call.refused", "session.renewed", "session.renewed_by_item"],
+    situations=["call.refused"],
     level="fault",
     options=MINUTE,
 )

@@ -53,13 +53,28 @@ def _renewed_every(seconds: int) -> dict[str, object]:
 @scenario(
     covers=["30.1", "SS-24.3", "SS-24.1"],
     workers=2,
-    situations=["clock.jumped_forward", "session.renewed_late", "session.migrated", "item.renewal_refused"],
+    situations=["clock.jumped_forward", "session.renewed_late"],
     level="fault",
     options=_renewed_every(51),
 )
 async def forward_clock_jump(world: World) -> None:
-    """After a forward jump the first to commit wins."""
-    claim_first = bool(world.draw("the claim commits first", 2))
+    """After a forward jump the first to commit wins: a renewal keeps the session."""
+    await _jump_forward(world, claim_first=False)
+
+
+@scenario(
+    covers=["30.1", "SS-24.3", "SS-24.1"],
+    workers=2,
+    situations=["clock.jumped_forward", "session.migrated", "item.renewal_refused"],
+    level="fault",
+    options=_renewed_every(51),
+)
+async def forward_clock_jump_and_a_claim(world: World) -> None:
+    """After a forward jump the first to commit wins: a claim takes the session over."""
+    await _jump_forward(world, claim_first=True)
+
+
+async def _jump_forward(world: World, *, claim_first: bool) -> None:
     world.worker("turns", running(one_then_one, in_passing), **ONLY_TURNS)
     owner = world.worker("a", running(one_then_one), worker_concurrency=1, **ONLY_ACTIVITIES)
     await start(world, in_passing, "x", "y", "z")
