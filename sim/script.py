@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from holdfast.sim.steps import Request
@@ -33,6 +33,8 @@ class Strike:
     delay_ms: int
     before: bool
     count: int = 0
+    _on_their_way: dict[Request, None] = field(default_factory=dict)
+    """Slow calls that have not arrived yet: they are not struck again when they do."""
 
     def end(self) -> None:
         """Strike no further call."""
@@ -54,10 +56,15 @@ class Strike:
             request.operation,
         ):
             return False
+        if request in self._on_their_way:
+            del self._on_their_way[request]
+            return False
         if self.skip:
             self.skip -= 1
             return False
         self.count += 1
+        if self.kind == "slow_call":
+            self._on_their_way[request] = None
         return True
 
 

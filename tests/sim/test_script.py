@@ -97,3 +97,16 @@ def test_a_process_is_cut_off_until_the_strike_ends(run: Runs) -> None:
     result = run(body)
     assert result.error is None and not result.failures, result
     assert heard == [("retryable", 1), ("retryable", 2), ("done", 2)]
+
+
+def test_each_of_several_slow_calls_is_slow_once(run: Runs) -> None:
+    heard: list[object] = []
+
+    async def body(world: World) -> None:
+        strike = world.strike("slow_call", "w", "enqueue_for_worker", times=None, seconds=4)
+        await world.process("w", _trying(heard)).stopped()
+        assert strike.count == 3 and len(world.worker_rows()) == 3
+
+    result = run(body)
+    assert result.error is None and not result.failures, result
+    assert heard == [("done", 4), ("done", 8), ("done", 12)]
