@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from tests.properties.scenarios.trial import of_module, try_out
 
-from holdfast.properties.scenarios import section_20_idle_timer
+from holdfast.properties.scenarios import section_20_idle_timer, section_20_leases, section_20_release_faults
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Factory
 from holdfast.sim.scenario import Scenario
 
-_SCENARIOS = of_module(section_20_idle_timer.__name__)
+_MODULES = (section_20_idle_timer, section_20_leases, section_20_release_faults)
+_SCENARIOS = [scenario for module in _MODULES for scenario in of_module(module.__name__)]
 
 
 @pytest.mark.parametrize("factory", [memory_store, sqlite_store])
