@@ -21,8 +21,22 @@ from holdfast.traces.record import Watcher
 
 BOUND = 40
 STORES = {"memory": memory_store, "sqlite": sqlite_store}
-BEYOND_THE_MODEL: dict[str, str] = {}
+BEYOND_THE_MODEL = {
+    "deliveries_logged_as_claims": "log records",
+    "takeovers_unlogged": "log records",
+    "claims_logged_as_takeovers": "log records",
+    "wrappers_know_fewer_arguments": "arguments of a wrapper around the provider",
+    "types_lose_their_prefix": "the names of stored event types",
+    "durations_are_stored": "columns beside those of the contract",
+}
 """Defects of providers that show in what the model does not keep, each with what that is."""
+
+BEYOND_RANDOM_CALLS = {
+    "candidates_come_in_a_window": "needs more than a hundred items in the queue",
+    "results_need_the_session": "needs a result under a valid item lock after the session has moved",
+    "items_renewed_without_their_session": "needs an item renewal under a valid lock after the session has moved",
+}
+"""What the random calls of row 30.12 bring about too rarely to count on."""
 
 PROVIDERS = [
     defect
@@ -64,7 +78,11 @@ def test_the_model_refuses_it_in_the_first_schedule_that_shows_it(defect: Defect
 
 
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("defect", PROVIDERS, ids=lambda defect: defect.name)
+@pytest.mark.parametrize(
+    "defect",
+    [defect for defect in PROVIDERS if defect.name not in BEYOND_RANDOM_CALLS],
+    ids=lambda defect: defect.name,
+)
 def test_random_calls_find_it_too(defect: Defect, store: str) -> None:
     with plant(defect.name):
         run = run_check(scenarios()["state_machine_conformance"], STORES[store])
