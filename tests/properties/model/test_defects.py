@@ -34,7 +34,7 @@ BEYOND_THE_MODEL = {
 BEYOND_RANDOM_CALLS = {
     "candidates_come_in_a_window": "needs more than a hundred items in the queue",
     "results_need_the_session": "needs a result under a valid item lock after the session has moved",
-    "items_renewed_without_their_session": "needs an item renewal under a valid lock after the session has moved",
+    "items_renewed_without_their_session": "needs an item renewal after the session has moved",
 }
 """What the random calls of row 30.12 bring about too rarely to count on."""
 
