@@ -103,10 +103,11 @@ class CapacityChanged:
 
 @dataclass(frozen=True, slots=True)
 class ShutdownBegan:
-    """SHUTDOWN: from here on no fetch is started."""
+    """SHUTDOWN: from here on no fetch is started; a graceful one has `timeout_us` to end."""
 
     worker_id: str
     graceful: bool
+    timeout_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ class Runtime:
             return
         self._state = "stopping"
         if self._observer is not None:
-            self._observer.notify(ShutdownBegan(self._owner, graceful=allowance > 0))
+            self._observer.notify(ShutdownBegan(self._owner, graceful=allowance > 0, timeout_us=allowance))
         self._dispatcher.stop()
         self._worker.stop()
         try:

@@ -39,12 +39,16 @@ from holdfast.properties.monitors.inv_30_clean_exit import CleanExit
 from holdfast.properties.monitors.inv_31_work_is_never_dropped import WorkIsNeverDropped
 from holdfast.properties.monitors.inv_32_carry_over_is_invisible import CarryOverIsInvisible
 from holdfast.properties.monitors.inv_33_open_set_from_history import OpenSetFromHistory
+from holdfast.properties.monitors.inv_35_limit_in_program_order import LimitInProgramOrder
 from holdfast.properties.monitors.inv_36_isolation import Isolation
 from holdfast.properties.monitors.inv_37_fenced_acks import FencedAcks
 from holdfast.properties.monitors.inv_38_one_time_source import OneTimeSource
+from holdfast.properties.monitors.inv_39_no_row_of_failed_opens import NoRowOfFailedOpens
 from holdfast.properties.monitors.inv_40_refused_means_nothing_enqueued import RefusedMeansNothingEnqueued
+from holdfast.properties.monitors.inv_41_sessions_off_means_unchanged import SessionsOffMeansUnchanged
 from holdfast.properties.monitors.inv_45_ownership_is_kept import OwnershipIsKept
 from holdfast.properties.monitors.inv_47_leases_drain import LeasesDrain
+from holdfast.properties.monitors.inv_49_shutdown_ends import ShutdownEnds
 from holdfast.properties.monitors.monitor import Monitor
 from holdfast.properties.monitors.reference_model import ReferenceModel
 
@@ -82,13 +86,17 @@ _IN_ORDER: Final[tuple[type[Monitor], ...]] = (
     WorkIsNeverDropped,
     CarryOverIsInvisible,
     OpenSetFromHistory,
+    LimitInProgramOrder,
     Isolation,
     FencedAcks,
     OneTimeSource,
+    NoRowOfFailedOpens,
     RefusedMeansNothingEnqueued,
+    SessionsOffMeansUnchanged,
     # 27c. Liveness and bounds
     OwnershipIsKept,
     LeasesDrain,
+    ShutdownEnds,
     # 13 and 25, as a whole
     ReferenceModel,
 )

@@ -10,7 +10,10 @@ from holdfast.core.options import RuntimeOptions, Timing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerTiming:
-    """D, R, I, L, G and T of sessions.md section 0, in microseconds, and the worker's session capacity."""
+    """D, R, I, L, G and T of sessions.md section 0, in microseconds, and the worker's limits of sessions.
+
+    `sessions_max` is its session capacity, `open_max` how many an instance may have open in its turns.
+    """
 
     session_lock_us: int
     session_renewal_us: int
@@ -19,6 +22,7 @@ class WorkerTiming:
     grace_us: int
     idle_us: int | None
     sessions_max: int
+    open_max: int | None = None
 
     @classmethod
     def of(cls, options: RuntimeOptions) -> WorkerTiming:
@@ -32,6 +36,7 @@ class WorkerTiming:
             grace_us=timing.grace,
             idle_us=timing.session_idle,
             sessions_max=options.max_sessions_per_worker,
+            open_max=options.max_sessions_per_orchestration,
         )
 
 
