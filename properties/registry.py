@@ -31,6 +31,7 @@ from holdfast.properties.monitors.inv_21_extension_arithmetic import ExtensionAr
 from holdfast.properties.monitors.inv_22_only_the_named_worker_acts import OnlyTheNamedWorkerActs
 from holdfast.properties.monitors.inv_23_loss_leads_to_signal import LossLeadsToSignal
 from holdfast.properties.monitors.inv_24_no_signal_without_cause import NoSignalWithoutCause
+from holdfast.properties.monitors.inv_25_belief_is_covered import BeliefIsCovered
 from holdfast.properties.monitors.inv_26_one_lease_one_renewal import OneLeaseOneRenewal
 from holdfast.properties.monitors.inv_27_capacity import Capacity
 from holdfast.properties.monitors.inv_28_lease_cover import LeaseCover
@@ -78,6 +79,7 @@ _IN_ORDER: Final[tuple[type[Monitor], ...]] = (
     OnlyTheNamedWorkerActs,
     LossLeadsToSignal,
     NoSignalWithoutCause,
+    BeliefIsCovered,
     OneLeaseOneRenewal,
     Capacity,
     LeaseCover,

@@ -69,7 +69,9 @@ class Monitor:
     def __init_subclass__(cls) -> None:
         cls.timed = cls.overdue is not Monitor.overdue
         cls.handlers = tuple(
-            (kind, name) for name, method in vars(cls).items() for kind in getattr(method, "listens_to", ())
+            (kind, name)
+            for name in dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+            for kind in getattr(getattr(cls, name), "listens_to", ())
         )
 
     def violate(self, **witness: Datum) -> None:
