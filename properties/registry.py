@@ -40,6 +40,7 @@ from holdfast.properties.monitors.inv_30_clean_exit import CleanExit
 from holdfast.properties.monitors.inv_31_work_is_never_dropped import WorkIsNeverDropped
 from holdfast.properties.monitors.inv_32_carry_over_is_invisible import CarryOverIsInvisible
 from holdfast.properties.monitors.inv_33_open_set_from_history import OpenSetFromHistory
+from holdfast.properties.monitors.inv_34_replay_stability import ReplayStability
 from holdfast.properties.monitors.inv_35_limit_in_program_order import LimitInProgramOrder
 from holdfast.properties.monitors.inv_36_isolation import Isolation
 from holdfast.properties.monitors.inv_37_fenced_acks import FencedAcks
@@ -47,6 +48,8 @@ from holdfast.properties.monitors.inv_38_one_time_source import OneTimeSource
 from holdfast.properties.monitors.inv_39_no_row_of_failed_opens import NoRowOfFailedOpens
 from holdfast.properties.monitors.inv_40_refused_means_nothing_enqueued import RefusedMeansNothingEnqueued
 from holdfast.properties.monitors.inv_41_sessions_off_means_unchanged import SessionsOffMeansUnchanged
+from holdfast.properties.monitors.inv_42_every_activity_ends import EveryActivityEnds
+from holdfast.properties.monitors.inv_44_crash_bound import CrashBound
 from holdfast.properties.monitors.inv_45_ownership_is_kept import OwnershipIsKept
 from holdfast.properties.monitors.inv_47_leases_drain import LeasesDrain
 from holdfast.properties.monitors.inv_49_shutdown_ends import ShutdownEnds
@@ -88,6 +91,7 @@ _IN_ORDER: Final[tuple[type[Monitor], ...]] = (
     WorkIsNeverDropped,
     CarryOverIsInvisible,
     OpenSetFromHistory,
+    ReplayStability,
     LimitInProgramOrder,
     Isolation,
     FencedAcks,
@@ -96,6 +100,8 @@ _IN_ORDER: Final[tuple[type[Monitor], ...]] = (
     RefusedMeansNothingEnqueued,
     SessionsOffMeansUnchanged,
     # 27c. Liveness and bounds
+    EveryActivityEnds,
+    CrashBound,
     OwnershipIsKept,
     LeasesDrain,
     ShutdownEnds,

@@ -123,6 +123,7 @@ class MonitorSuite:
         if end.cut_off is None:
             self._timed = [monitor for monitor in self._timed if monitor.latest_due_us()]
             self._pass_time(end.time_us + 1)
+            self._tell(RunEnd, end)
 
     def _tell(self, kind: type, what: Any) -> None:
         for listener in self._listeners.get(kind, ()):

@@ -41,6 +41,7 @@ TIMING = WorkerTiming(
     grace_us=10_000_000,
     idle_us=12_000_000,
     sessions_max=2,
+    open_max=2,
 )
 
 Row = tuple[str | None, int | None] | None

@@ -20,7 +20,7 @@ from tests.properties.story import (
 )
 
 from holdfast.core import events
-from holdfast.core.failures import Application, FailureDetails
+from holdfast.core.failures import Application, Configuration, FailureDetails
 from holdfast.core.observe import (
     CapacityChanged,
     HandlerSignalled,
@@ -533,6 +533,88 @@ def test_inv_47_a_lease_outlives_its_session() -> None:
     story = runs(begun("INV-47").deliver("a", Q2)).at(1000).ack(closed(4), cancelled(5, 3), closes=["s"])
     keeps(story.at(31_000).fetch("b"))
     breaks(story.at(31_001).fetch("b"), "INV-47", due_us=31_000_000)
+
+
+def test_inv_25_a_lease_outlives_a_takeover() -> None:
+    story = runs(begun("INV-25").deliver("a", Q2)).at(D).deliver("b", Q2, "t2", number=2)
+    keeps(story.at(D + 30_000).fetch("b"))
+    breaks(story.at(D + 30_001).fetch("b"), "INV-25", due_us=90_000_000)
+
+
+def test_inv_25_a_lease_that_ends_in_time_keeps_it() -> None:
+    story = runs(begun("INV-25").deliver("a", Q2)).at(D).deliver("b", Q2, "t2", number=2)
+    keeps(story.tell(LeaseEnded("a", "i", "s", "lost", 1)).at(3 * D).end())
+
+
+def nondeterministic() -> events.Event:
+    details = FailureDetails(configuration=Configuration(message="schedule mismatch"))
+    return event(events.OrchestrationFailed, 4, details=details)
+
+
+def test_inv_34_a_replay_by_the_same_process_differs() -> None:
+    breaks(begun("INV-34").ack(nondeterministic(), status="Failed"), "INV-34", instance="i")
+
+
+def test_inv_34_another_process_may_run_other_code() -> None:
+    keeps(begun("INV-34").ack(nondeterministic(), status="Failed", process="b"))
+
+
+def test_inv_35_an_open_beyond_the_limit() -> None:
+    """The limit in these stories is 2."""
+    story = Story("INV-35").ack(started(), opened(2), opened(3, "t"), opens=["s", "t"])
+    keeps(story)
+    breaks(story.ack(opened(4, "u"), opens=["u"]), "INV-35", limit=2)
+
+
+def test_inv_35_a_close_makes_room() -> None:
+    story = Story("INV-35").ack(started(), opened(2), opened(3, "t"), opens=["s", "t"])
+    keeps(story.ack(closed(4), opened(5, "u"), opens=["u"], closes=["s"]))
+
+
+def test_inv_35_a_refusal_while_there_is_room() -> None:
+    message = "max sessions per orchestration exceeded (limit: 2, open: 1)"
+    details = FailureDetails(application=Application(kind="OrchestrationFailed", message=message))
+    failed = event(events.OrchestrationFailed, 4, details=details)
+    breaks(begun("INV-35").ack(failed, status="Failed"), "INV-35", instance="i")
+
+
+def test_inv_39_a_rejected_ack_leaves_a_row() -> None:
+    story = Story("INV-39").ack(started()).row(None, None, ("i", "u"))
+    breaks(story.ack(opened(2, "u"), opens=["u"], error=True), "INV-39", session="i/u")
+
+
+def test_inv_39_a_row_that_was_there_may_stay() -> None:
+    keeps(begun("INV-39").ack(opened(4), opens=["s"], error=True))
+
+
+def test_inv_41_an_instance_without_sessions_has_one_opened() -> None:
+    story = Story("INV-41").ack(started(), scheduled(2, None), items=[item(2, None)])
+    keeps(story)
+    breaks(story.ack(completed(3, 2), opens=["s"], stored=False), "INV-41", instance="i")
+
+
+def test_inv_42_an_item_is_gone_and_no_completion_is_on_its_way() -> None:
+    keeps(begun("INV-42").deliver("a", Q2).done("a", Q2).end())
+    story = begun("INV-42").deliver("a", Q2).done("a", Q2, completion=None)
+    breaks(story.end(), "INV-42", activity=3)
+
+
+def test_inv_44_a_crashed_owner_blocks_for_longer_than_d() -> None:
+    keeps(begun("INV-44").deliver("a", Q2).at(1000).fault("crash"))
+    story = begun("INV-44").deliver("a", Q2, row=("a", D + 5000)).at(1000).fault("crash")
+    breaks(story, "INV-44", session="i/s")
+
+
+def test_inv_49_a_shutdown_goes_on_and_on() -> None:
+    story = Story("INV-49").fetch("a").tell(ShutdownBegan("a", graceful=True, timeout_us=10_000_000))
+    assert story.suite.open_until_us() == 11_000_000
+    keeps(story.at(11_000).fetch("b"))
+    breaks(story.at(11_001).fetch("b"), "INV-49", process="a")
+
+
+def test_inv_49_a_shutdown_that_returns_keeps_it() -> None:
+    story = Story("INV-49").fetch("a").tell(ShutdownBegan("a", graceful=True, timeout_us=10_000_000))
+    keeps(story.at(10_000).tell(ShutdownReturned("a")).at(99_000).end())
 
 
 def test_every_rule_has_a_story_that_breaks_it() -> None:
