@@ -17,8 +17,16 @@ from holdfast.properties.scenarios.closings import (
     session_items,
     session_starts,
 )
-from holdfast.properties.scenarios.conversations import MINUTE, failure, of_kind, running, start
+from holdfast.properties.scenarios.conversations import (
+    MINUTE,
+    Orchestration,
+    failure,
+    of_kind,
+    running,
+    start,
+)
 from holdfast.properties.scenarios.deliveries import owner_of
+from holdfast.properties.scenarios.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
 from holdfast.sim.handle import Handle
 from holdfast.sim.scenario import scenario
 from holdfast.sim.world import World
@@ -83,24 +91,28 @@ async def terminal_cleanup_after_check_failure(world: World) -> None:
 )
 async def terminal_cleanup_after_nondeterminism(world: World) -> None:
     """Nondeterminism cleans up as well, and the lease drains."""
-    deployed = ["old"]
 
-    async def changed(ctx: OrchestrationContext, input: str) -> str:
-        session = ctx.open_session_with_id("s")
-        name = "look" if deployed == ["old"] else "work"
-        beside = [ctx.schedule_activity(name, str(n)) for n in range(3)]
-        runs = ctx.schedule_activity_on_session("work", input, session)
-        await ctx.join(*beside)
-        await ctx.dequeue_event("go")
-        return await runs
+    def deployed(name: str) -> Orchestration:
+        async def changed(ctx: OrchestrationContext, input: str) -> str:
+            session = ctx.open_session_with_id("s")
+            beside = [ctx.schedule_activity(name, str(n)) for n in range(3)]
+            runs = ctx.schedule_activity_on_session("work", input, session)
+            await ctx.join(*beside)
+            await ctx.dequeue_event("go")
+            return await runs
 
-    workers = [world.worker(name, running(changed)) for name in ("a", "b")]
+        return changed
+
+    changed = deployed("look")
+    turns = world.worker("turns", running(changed), **ONLY_TURNS)
+    workers = [world.worker(name, running(changed), **ONLY_ACTIVITIES) for name in ("a", "b")]
     work_s = (300, 1)[world.draw("whether an activity still runs", 2)]
     await start(world, changed, "i", input=str(work_s))
     await world.until(lambda: bool(session_starts(world)))
     await world.sleep(2 + 7 * world.draw("seconds before the change / 7", 6))
     owner = owner_of(world, workers, "i", "s")
-    deployed[0] = "new"
+    turns.crash()
+    world.worker("new turns", running(deployed("work")), **ONLY_TURNS)
     await world.client.enqueue_event("i", "go", "")
     await world.until(lambda: any(ends(one) for one in world.commits))
     ended_us, rows, items = world.now_us, world.sessions(), session_items(world)
