@@ -49,9 +49,12 @@ from holdfast.properties.monitors.inv_39_no_row_of_failed_opens import NoRowOfFa
 from holdfast.properties.monitors.inv_40_refused_means_nothing_enqueued import RefusedMeansNothingEnqueued
 from holdfast.properties.monitors.inv_41_sessions_off_means_unchanged import SessionsOffMeansUnchanged
 from holdfast.properties.monitors.inv_42_every_activity_ends import EveryActivityEnds
+from holdfast.properties.monitors.inv_43_claimable_means_claimed import ClaimableMeansClaimed
 from holdfast.properties.monitors.inv_44_crash_bound import CrashBound
 from holdfast.properties.monitors.inv_45_ownership_is_kept import OwnershipIsKept
+from holdfast.properties.monitors.inv_46_no_starvation_at_capacity import NoStarvationAtCapacity
 from holdfast.properties.monitors.inv_47_leases_drain import LeasesDrain
+from holdfast.properties.monitors.inv_48_release_takes_effect import ReleaseTakesEffect
 from holdfast.properties.monitors.inv_49_shutdown_ends import ShutdownEnds
 from holdfast.properties.monitors.monitor import Monitor
 from holdfast.properties.monitors.reference_model import ReferenceModel
@@ -101,9 +104,12 @@ _IN_ORDER: Final[tuple[type[Monitor], ...]] = (
     SessionsOffMeansUnchanged,
     # 27c. Liveness and bounds
     EveryActivityEnds,
+    ClaimableMeansClaimed,
     CrashBound,
     OwnershipIsKept,
+    NoStarvationAtCapacity,
     LeasesDrain,
+    ReleaseTakesEffect,
     ShutdownEnds,
     # 13 and 25, as a whole
     ReferenceModel,

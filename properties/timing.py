@@ -12,7 +12,8 @@ from holdfast.core.options import RuntimeOptions, Timing
 class WorkerTiming:
     """D, R, I, L, G and T of sessions.md section 0, in microseconds, and the worker's limits of sessions.
 
-    `sessions_max` is its session capacity, `open_max` how many an instance may have open in its turns.
+    `sessions_max` is its session capacity, `open_max` how many an instance may have open in its turns, and
+    `slots` how many activities it runs at once; `poll_us` is P, its long poll and the pause after it.
     """
 
     session_lock_us: int
@@ -23,6 +24,8 @@ class WorkerTiming:
     idle_us: int | None
     sessions_max: int
     open_max: int | None = None
+    slots: int | None = None
+    poll_us: int | None = None
 
     @classmethod
     def of(cls, options: RuntimeOptions) -> WorkerTiming:
@@ -37,6 +40,8 @@ class WorkerTiming:
             idle_us=timing.session_idle,
             sessions_max=options.max_sessions_per_worker,
             open_max=options.max_sessions_per_orchestration,
+            slots=options.worker_concurrency,
+            poll_us=timing.long_poll * 1000 + timing.min_poll,
         )
 
 

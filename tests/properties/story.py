@@ -42,6 +42,8 @@ TIMING = WorkerTiming(
     idle_us=12_000_000,
     sessions_max=2,
     open_max=2,
+    slots=2,
+    poll_us=30_100_000,
 )
 
 Row = tuple[str | None, int | None] | None

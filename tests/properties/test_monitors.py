@@ -617,6 +617,34 @@ def test_inv_49_a_shutdown_that_returns_keeps_it() -> None:
     keeps(story.at(10_000).tell(ShutdownReturned("a")).at(99_000).end())
 
 
+def looked_at(story: Story) -> Story:
+    """Time in which rules that look every P have looked three times, and worker b polled in vain."""
+    for now in (1, 31_000, 62_000, 93_000):
+        story.at(now).fetch("b")
+    return story
+
+
+def test_inv_43_a_worker_that_polls_is_not_given_what_it_could_have() -> None:
+    story = Story("INV-43").fetch("b").ack(started(), opened(2), scheduled(3), items=[Q2], opens=["s"])
+    breaks(looked_at(story), "INV-43", item="item 1: i/1/3 on s")
+
+
+def test_inv_43_a_worker_that_works_is_not_blamed() -> None:
+    story = Story("INV-43").fetch("b").ack(started(), opened(2), scheduled(3), items=[Q2], opens=["s"])
+    keeps(looked_at(story.deliver("b", Q2)))
+
+
+def test_inv_46_a_worker_at_capacity_no_longer_asks_for_plain_items() -> None:
+    story = Story("INV-46").fetch("b").tell(CapacityChanged("b", 2, 0, 0, 2), "b")
+    breaks(looked_at(story.ack(started(), scheduled(2, None), items=[item(2, None)])), "INV-46")
+
+
+def test_inv_48_a_released_session_waits_for_its_next_owner() -> None:
+    story = begun("INV-48").fetch("b").deliver("a", Q2).abandon("a", Q2, uncharged=True)
+    keeps(looked_at(begun("INV-48").fetch("b").deliver("a", Q2)))
+    breaks(looked_at(story.release("a")), "INV-48")
+
+
 def test_every_rule_has_a_story_that_breaks_it() -> None:
     tested = {name[5:11].upper().replace("_", "-") for name in globals() if name.startswith("test_inv_")}
     assert tested | {"MODEL"} == set(MONITORS)  # the model has tests of its own, in tests/properties/model

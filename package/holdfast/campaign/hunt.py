@@ -22,6 +22,9 @@ from holdfast.sim.strategies import Fifo, PlainFirst
 _LIMITS: Final = Limits(max_steps=5_000)
 """Under a defect a scenario may wait for what never comes; that is no catch, and need not take long."""
 
+_TO_THE_END: Final = 5
+"""So many runs of each defect go on when a rule is broken, to see what else breaks."""
+
 _CUT_OFF_MOST: Final = 3
 """So many runs of a hunt may be cut off before it is given up."""
 
@@ -68,6 +71,10 @@ class Hunt:
         subject = subject_of(defect.scenario, provider, defect.name)
         seen = _Seen(defect.caught_by)
         plain = any(seen.look(run) for run in _runs(subject, Fifo(), 1))
+        for run in _runs(
+            subject, PlainFirst(make_strategy("random", self.seed)), _TO_THE_END, to_the_end=True
+        ):
+            seen.look(run)
         hunts = {
             strategy: tuple(
                 _catch(subject, make_strategy(strategy, self.seed + number), self.profile.most, seen)
@@ -112,13 +119,18 @@ class _Seen:
 
 
 def _runs(
-    subject: Subject, strategy: Strategy, most: int, rules: Sequence[str] | None = None
+    subject: Subject,
+    strategy: Strategy,
+    most: int,
+    rules: Sequence[str] | None = None,
+    *,
+    to_the_end: bool = False,
 ) -> Iterator[Run]:
     """Schedules of a strategy, one by one, until too many were cut off."""
     cut_off = 0
     for schedule in range(most if subject.scenario.explored else 1):
         strategy.begin(schedule)
-        run = run_once(subject, strategy, rules=rules, limits=_LIMITS)
+        run = run_once(subject, strategy, rules=rules, limits=_LIMITS, to_the_end=to_the_end)
         yield run
         cut_off += run.cut_off is not None
         if cut_off == _CUT_OFF_MOST:

@@ -60,12 +60,17 @@ def monitors(view: StoreView) -> Sequence[Watcher]:
     return (MonitorSuite(view.store, _WorkerTimings(view.workers)),)
 
 
-def monitors_for(scenario: Scenario, rules: Sequence[str] | None = None) -> MakeWatchers:
+def monitors_for(
+    scenario: Scenario, rules: Sequence[str] | None = None, *, to_the_end: bool = False
+) -> MakeWatchers:
     """All rules or these; of the situations those that the scenario declares: campaigns look for no more."""
 
     def watchers(view: StoreView) -> Sequence[Watcher]:
         timings = _WorkerTimings(view.workers)
-        return (MonitorSuite(view.store, timings, rules, situations=scenario.situations),)
+        suite = MonitorSuite(
+            view.store, timings, rules, situations=scenario.situations, to_the_end=to_the_end
+        )
+        return (suite,)
 
     return watchers
 
@@ -87,8 +92,11 @@ def run_once(
     full: bool = False,
     rules: Sequence[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    to_the_end: bool = False,
 ) -> Run:
     """Run it under a strategy that has been told to begin, all rules watching or those named.
+
+    It ends with the first broken rule, or goes `to_the_end` all the same.
 
     A check without a world just runs; the reference model watches its calls.
     """
@@ -96,7 +104,7 @@ def run_once(
     with subject.planting():
         if not scenario.explored:
             return run_check(scenario, provider.factory, watchers=_model_for_a_check(rules))
-        watchers = monitors_for(scenario, rules)
+        watchers = monitors_for(scenario, rules, to_the_end=to_the_end)
         return run_schedule(
             scenario,
             provider.factory,
