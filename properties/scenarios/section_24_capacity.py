@@ -1,0 +1,318 @@
+"""Matrix section 24: capacity, and the modes of a fetch."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from holdfast.core import OrchestrationContext
+from holdfast.core.client import Completed
+from holdfast.core.ids import Millis
+from holdfast.core.observe import CapacityChanged, HandlerStarted
+from holdfast.core.provider import FetchedWork, Provider
+from holdfast.properties.scenarios.conversations import MINUTE, encoded, observations, running, start
+from holdfast.properties.scenarios.deliveries import deliveries
+from holdfast.properties.scenarios.takeovers import calls_by, starts
+from holdfast.properties.scenarios.turns_by_hand import (
+    AT_ONCE,
+    ITEM_LOCK,
+    D,
+    begin,
+    fetched,
+    item,
+    named,
+    records,
+    row_of,
+)
+from holdfast.sim.bench import Bench
+from holdfast.sim.scenario import scenario
+from holdfast.sim.world import World
+
+ONE: Final = {**MINUTE, "max_sessions_per_worker": 1}
+
+
+def _begun(world: World) -> list[Any]:
+    """The starts of handlers, in order."""
+    return [one for one in world.locals if isinstance(one.event, HandlerStarted)]
+
+
+async def _owned(provider: Provider, worker: str) -> FetchedWork | None:
+    """A fetch that claims nothing new."""
+    return await provider.fetch_session_work_item(
+        ITEM_LOCK, AT_ONCE, worker_id=worker, session_lock_duration=Millis(D), claim_new=False
+    )
+
+
+async def _talks(ctx: OrchestrationContext, input: str) -> str:
+    """One session, two activities of so many seconds one after the other."""
+    session = ctx.open_session_with_id("s")
+    said = [await ctx.schedule_activity_on_session("insist", input, session) for _ in range(2)]
+    ctx.close_session(session)
+    return encoded(said)
+
+
+async def _keeps(ctx: OrchestrationContext, input: str) -> str:
+    """One session, one activity, and the session stays open for so many seconds."""
+    session = ctx.open_session_with_id("s")
+    said = [await ctx.schedule_activity_on_session("insist", "1", session)]
+    await ctx.schedule_timer(timedelta(seconds=float(input)))
+    return encoded(said)
+
+
+@scenario(
+    covers=["24.1", "SS-14.2", "SS-14.3", "SS-14.6"],
+    situations=["worker.at_capacity", "session.claimed"],
+    level="runtime",
+    options=ONE,
+)
+async def at_capacity_switches_to_owned_only(world: World) -> None:
+    """The dispatcher changes the fetch mode at the limit and back."""
+    world.worker("a", running(_talks))
+    await start(world, _talks, "i", "j", input=str(5 + world.draw("seconds an activity takes", 20)))
+    statuses = [await world.finished(name) for name in ("i", "j")]
+    with world.oracle("24.1"):
+        assert all(isinstance(status, Completed) for status in statuses), statuses
+        changes = [
+            (one.time_us, one.event.leases + one.event.reserved + one.event.kept)
+            for one in world.locals
+            if isinstance(one.event, CapacityChanged)
+        ]
+        full_us = next(time_us for time_us, units in changes if units == 1)
+        modes = [
+            (one.time_us, bool(one.arguments["claim_new"]))
+            for one in calls_by(world.commits, "a", "fetch_session_work_item")
+        ]
+        assert not calls_by(world.commits, "a", "fetch_work_item"), "a plain fetch"
+        assert any(claims for time_us, claims in modes if time_us <= full_us), "no fetch could claim"
+        assert any(not claims for time_us, claims in modes if time_us >= full_us), modes
+        again = [claims for _, claims in modes]
+        assert again.index(False) < len(again) - 1 - again[::-1].index(True), again
+
+
+@scenario(covers=["24.2", "SS-12.4", "SS-25.22"], workers=2, level="provider")
+async def owned_only_fetch_never_claims(bench: Bench) -> None:
+    """Owned-only mode ignores unclaimed, expired and foreign sessions."""
+    provider = bench.provider
+    for instance, worker, duration in (("j", "B", 10 * D), ("k", "A", 10 * D), ("i", "A", D)):
+        await begin(provider, instance, opened=named(f"{instance}/s"), work=[item(2, "s", instance)])
+        work = await provider.fetch_session_work_item(
+            ITEM_LOCK, AT_ONCE, worker_id=worker, session_lock_duration=Millis(duration)
+        )
+        assert work is not None and work.item.instance == instance, work
+    for instance in ("j", "k", "i"):
+        await provider.enqueue_for_worker(item(3, "s", instance))
+    bench.clock.advance(D)  # i's session and all item locks have run out
+    await begin(provider, "m", opened=named("m/s"), work=[item(2, "s", "m"), item(3, None, "m")])
+    others = [one for one in records(bench) if one.instance_id != "k"]
+    assert len(others) == 3, others
+    got = []
+    while (work := await _owned(provider, "A")) is not None:
+        got.append((work.item.instance, work.item.id))
+    assert got == [("k", 2), ("k", 3), ("m", 3)], got
+    assert [one for one in records(bench) if one.instance_id != "k"] == others, others
+
+
+@scenario(covers=["24.3", "SS-12.4", "SS-25.5", "SS-25.9", "SS-25.22"], level="provider")
+async def owned_only_skips_own_expired(bench: Bench) -> None:
+    """In owned-only mode the caller's own expired session is not served until it is renewed."""
+    provider = bench.provider
+    for instance, renewed in (("i", False), ("j", True)):
+        await begin(
+            provider,
+            instance,
+            opened=named(f"{instance}/s"),
+            work=[item(2, "s", instance), item(3, "s", instance)],
+        )
+        assert (await fetched(provider, "A")).item.id == 2
+        bench.clock.advance(D)
+        before = row_of(bench, "s", instance)
+        assert await _owned(provider, "A") is None, "an expired session was served"
+        assert row_of(bench, "s", instance) == before, before
+        if renewed:
+            await provider.renew_session_lock(instance, "s", "A", extend_for=Millis(D))
+            served = await _owned(provider, "A")
+        else:
+            served = await fetched(provider, "A")
+        assert served is not None and served.item.session_id == "s", served
+        await provider.ack_work_item(served.token)
+        while (rest := await _owned(provider, "A")) is not None:
+            await provider.ack_work_item(rest.token)
+
+
+@scenario(
+    covers=["24.4", "SS-14.5"],
+    situations=["worker.at_capacity"],
+    level="runtime",
+    options={**MINUTE, "max_sessions_per_worker": 3, "worker_concurrency": 16},
+)
+async def concurrent_slots_do_not_overshoot(world: World) -> None:
+    """Many slots fetching at once stay within the limit."""
+    names = [f"i{number}" for number in range(20)]
+    for name in names:
+        await world.client.start_orchestration(name, "_talks", "2")
+    worker = world.worker("a", running(_talks))
+    most = 0
+    for _ in range(2 * len(names)):
+        await world.commit(lambda one: bool(deliveries([one], "s")))
+        most = max(most, sum(one.worker_id == worker.worker_id for one in world.sessions()))
+    statuses = [await world.finished(name) for name in names]
+    with world.oracle("24.4"):
+        assert all(isinstance(status, Completed) for status in statuses), statuses
+        units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
+        assert max(one.leases for one in units) == 3, units
+        assert all(one.leases + one.reserved + one.kept <= 3 for one in units)
+        assert most <= 3, most
+
+
+async def _ten_and_one(ctx: OrchestrationContext, input: str) -> str:
+    first, second = ctx.open_session_with_id("S1"), ctx.open_session_with_id("S2")
+    runs = [ctx.schedule_activity_on_session("insist", input, first) for _ in range(10)]
+    runs.append(ctx.schedule_activity_on_session("insist", input, second))
+    return encoded(await ctx.join(*runs))
+
+
+@scenario(
+    covers=["24.5", "SS-14.4"],
+    situations=["session.shared_by_slots", "worker.at_capacity"],
+    level="runtime",
+    options={**MINUTE, "max_sessions_per_worker": 2, "worker_concurrency": 11},
+)
+async def capacity_counts_sessions_not_activities(world: World) -> None:
+    """Several activities of one session use one unit."""
+    world.worker("a", running(_ten_and_one))
+    takes = 10 + world.draw("seconds an activity takes", 10)
+    await start(world, _ten_and_one, "i", input=str(takes))
+    status = await world.finished("i")
+    with world.oracle("24.5"):
+        assert len(observations(status)) == 11, status
+        assert len(starts(world)) == 11, starts(world)
+        assert max(one.time_us for one in _begun(world)) < takes * 1_000_000, "they did not all run together"
+
+
+@scenario(
+    covers=["24.6", "SS-14.4"],
+    situations=["worker.at_capacity"],
+    level="runtime",
+    options={**ONE, "session_idle_timeout": None},
+)
+async def idle_sessions_count(world: World) -> None:
+    """An owned but unused session still takes a unit."""
+    world.worker("a", running(_keeps))
+    keeps = 100 + 10 * world.draw("seconds a session is kept / 10", 6)
+    await start(world, _keeps, "i", input=str(keeps))
+    await world.commit(lambda one: bool(deliveries([one], "s")))
+    await world.sleep(10)
+    await start(world, _keeps, "j", input="1")
+    statuses = [await world.finished(name) for name in ("i", "j")]
+    with world.oracle("24.6"):
+        assert all(isinstance(status, Completed) for status in statuses), statuses
+        served = [(one.time_us, one.event.instance_id) for one in _begun(world)]
+        assert [name for _, name in served] == ["i", "j"], served
+        assert served[1][0] >= keeps * 1_000_000, "the second session did not wait"
+
+
+async def _mixed(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    runs = [ctx.schedule_activity("insist", "1") for _ in range(3)]
+    runs += [ctx.schedule_activity_on_session("insist", input, session) for _ in range(2)]
+    return encoded(await ctx.join(*runs))
+
+
+@scenario(
+    covers=["24.8", "SS-14.1", "SS-20.2"],
+    workers=2,
+    situations=["session.claimed"],
+    level="multi-runtime",
+    options=MINUTE,
+)
+async def zero_capacity_means_none(world: World) -> None:
+    """With limit 0 the worker never takes session work."""
+    world.worker("a", running(_mixed), max_sessions_per_worker=0)
+    await start(world, _mixed, "i", input=str(1 + world.draw("seconds an activity takes", 8)))
+    await world.sleep(3)
+    before = [(one.session_id, one.worker_id) for one in world.sessions()]
+    other = world.worker("b", running(_mixed))
+    status = await world.finished("i")
+    with world.oracle("24.8"):
+        assert before == [("s", None)], before
+        assert not calls_by(world.commits, "a", "fetch_session_work_item"), "a session-aware fetch"
+        assert calls_by(world.commits, "a", "fetch_work_item"), "no plain fetch"
+        seen = observations(status)
+        assert {one.owner for one in seen if one.session == "s"} == {other.worker_id}, seen
+        assert all(one.owner != other.worker_id for one in seen if one.session is None), seen
+
+
+async def _fifty(ctx: OrchestrationContext, input: str) -> str:
+    sessions = [ctx.open_session_with_id(f"s{number}") for number in range(int(input))]
+    runs = [ctx.schedule_activity_on_session("look", "", one) for one in sessions]
+    return encoded(await ctx.join(*runs))
+
+
+@scenario(
+    covers=["24.12", "SS-21.4"],
+    level="runtime",
+    options={**MINUTE, "worker_concurrency": 1, "max_sessions_per_orchestration": 50},
+)
+async def more_sessions_than_slots(world: World) -> None:
+    """A worker with one slot can hold many sessions."""
+    worker = world.worker("a", running(_fifty))
+    await start(world, _fifty, "i", input="50")
+    status = await world.finished("i")
+    with world.oracle("24.12"):
+        seen = observations(status)
+        assert len(seen) == 50 and {one.owner for one in seen} == {worker.worker_id}, len(seen)
+        units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
+        assert max(one.leases for one in units) == 50, units[-1]
+
+
+@scenario(
+    covers=["24.10", "SS-14.3", "SS-13.4"],
+    workers=2,
+    situations=["worker.at_capacity", "worker.served_owned_at_capacity", "worker.served_plain_at_capacity"],
+    level="multi-runtime",
+    options={**MINUTE, "max_sessions_per_worker": 2, "worker_concurrency": 1},
+)
+async def timeline_capacity(world: World) -> None:
+    """Worked timeline W9."""
+    owner = world.worker("a", running(_w9))
+    await start(world, _w9, "i")
+    await world.until(lambda: sum(one.worker_id is not None for one in world.sessions()) == 2)
+    await world.sleep(5)
+    with_b = bool(world.draw("b is there", 2))
+    other = world.worker("b", running(_w9), orchestration_concurrency=0) if with_b else None
+    if other is not None:
+        other.stall(0.5)
+    await world.client.enqueue_event("i", "go", "")
+    await world.sleep(3)
+    taken = row_owner(world, "S3")
+    status = await world.finished("i")
+    with world.oracle("24.10"):
+        assert isinstance(status, Completed), status
+        begun = [(one.process, one.event.session_id) for one in _begun(world)][2:]
+        of_a = [session for process, session in begun if process == "a"]
+        assert of_a[:2] == ["S1", None], begun
+        assert taken == (None if other is None else other.worker_id), taken
+        assert of_a[2:] == ([] if with_b else ["S3"]), begun
+        assert owner.alive
+
+
+def row_owner(world: World, session_id: str) -> str | None:
+    """Who has the session now."""
+    record = world.session("i", session_id)
+    return None if record is None else record.worker_id
+
+
+async def _w9(ctx: OrchestrationContext, input: str) -> str:
+    first, second = ctx.open_session_with_id("S1"), ctx.open_session_with_id("S2")
+    await ctx.join(*(ctx.schedule_activity_on_session("insist", "1", one) for one in (first, second)))
+    await ctx.dequeue_event("go")
+    third = ctx.open_session_with_id("S3")
+    runs = [
+        ctx.schedule_activity_on_session("insist", "1", third),
+        ctx.schedule_activity_on_session("insist", "1", first),
+        ctx.schedule_activity("insist", "1"),
+    ]
+    await ctx.join(*runs[1:])
+    await ctx.schedule_timer(timedelta(seconds=5))
+    ctx.close_session(second)
+    return encoded([await runs[0]])
