@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
+from holdfast.core.observe import LeaseEnded
 from holdfast.properties.scenarios.conversations import MINUTE, handlers_started, running, start
 from holdfast.properties.scenarios.deliveries import of_session, owner_of, renewals
-from holdfast.properties.scenarios.session_log import fields_of, logged, measured, only
+from holdfast.properties.scenarios.session_log import fields_of, logged, measured
 from holdfast.sim.faults import FaultBudget
 from holdfast.sim.handle import Handle
 from holdfast.sim.scenario import scenario
@@ -54,7 +55,14 @@ async def released_and_lost_logged(world: World) -> None:
     status = await world.finished("i")
     with world.oracle("33.1"):
         assert isinstance(status, Completed), status
-        lost = only(world, "session.lost")
+        losses = logged(world, "session.lost")
+        ended = [
+            one
+            for one in world.locals
+            if isinstance(one.event, LeaseEnded) and one.event.cause in ("lost", "deadline")
+        ]
+        assert len(losses) == len(ended) >= 1, (losses, ended)
+        lost = losses[0]
         named = {"instance_id": "i", "session_id": "s"}
         wanted = {**named, "worker_id": lost_by, "in_flight": in_flight}
         assert wanted.items() <= lost.fields.items() and lost.level == "warning", lost
