@@ -44,7 +44,7 @@ def test_coverage_does_not_depend_on_the_number_of_jobs(holdfast: Holdfast) -> N
 
 
 def test_a_provider_of_somebody_else_is_checked_like_ours(holdfast: Holdfast) -> None:
-    done = holdfast("check", "talks", "14", *OWN, "--schedules", 10, "--provider", "own_stores:mine")
+    done = holdfast("check", "talks", "14.1", "14.2", *OWN, "--schedules", 10, "--provider", "own_stores:mine")
     assert done.exit_code == 0, done.output
     coverage = json.loads(Path("holdfast-report/coverage.json").read_text())
     assert list(coverage["summary"]["providers"]) == ["own_stores:mine"]
@@ -64,7 +64,7 @@ def test_json_is_the_coverage_and_nothing_else(holdfast: Holdfast) -> None:
 
 
 def test_what_no_scenario_is_about_yet_ends_with_5(holdfast: Holdfast) -> None:
-    assert holdfast("check", "SS-8.7").exit_code == 5
+    assert holdfast("check", "RT-1.1").exit_code == 5
 
 
 @pytest.mark.parametrize(
