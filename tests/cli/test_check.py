@@ -44,11 +44,13 @@ def test_coverage_does_not_depend_on_the_number_of_jobs(holdfast: Holdfast) -> N
 
 
 def test_a_provider_of_somebody_else_is_checked_like_ours(holdfast: Holdfast) -> None:
-    done = holdfast("check", "talks", "14.1", "14.2", *OWN, "--schedules", 10, "--provider", "own_stores:mine")
+    done = holdfast(
+        "check", "talks", "14.1", "14.2", *OWN, "--schedules", 10, "--provider", "own_stores:mine"
+    )
     assert done.exit_code == 0, done.output
     coverage = json.loads(Path("holdfast-report/coverage.json").read_text())
     assert list(coverage["summary"]["providers"]) == ["own_stores:mine"]
-    assert all(row["status"] == "exercised" for row in coverage["rows"] if row["id"].startswith("14."))
+    assert all(row["status"] == "exercised" for row in coverage["rows"] if row["id"] in ("14.1", "14.2"))
 
 
 def test_a_worker_process_that_dies_is_a_finding_and_no_hang(holdfast: Holdfast) -> None:
