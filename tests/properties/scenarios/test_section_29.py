@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.properties.scenarios.trial import of_module, try_out
 
-from holdfast.properties.scenarios import section_29_shutdown
+from holdfast.properties.scenarios import section_29_order, section_29_shutdown
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.bench import Factory
@@ -14,7 +14,9 @@ from holdfast.sim.scenario import Scenario
 
 @pytest.mark.parametrize("factory", [memory_store, sqlite_store])
 @pytest.mark.parametrize(
-    "scenario", of_module(section_29_shutdown.__name__), ids=lambda scenario: scenario.name
+    "scenario",
+    [*of_module(section_29_order.__name__), *of_module(section_29_shutdown.__name__)],
+    ids=lambda scenario: scenario.name,
 )
 def test_every_schedule_keeps_every_rule_and_asserts_every_row(scenario: Scenario, factory: Factory) -> None:
     try_out(scenario, factory)
