@@ -53,6 +53,16 @@ class _NotCancelled(LeaseTable):
             lease.idle_since = self._since.setdefault(lease.key, lease.idle_since)
 
 
+class _IdleSessionsLapse(LeaseTable):
+    """An idle session is no longer renewed, and left to lapse."""
+
+    def advance(self, now: Micros) -> Decisions:
+        decisions = super().advance(now)
+        for kept in decisions.releases:
+            kept.releasing = False
+        return decisions._replace(releases=())
+
+
 class _ZeroIsNone(LeaseTable):
     """An idle timeout of zero is taken for none."""
 
@@ -172,6 +182,21 @@ def _release_repeated() -> Planting:
     return replaced(Change(LeaseKeeper, "_release", release))
 
 
+def _lease_taken_back() -> Planting:
+    """After a release that failed the session is held on to, and renewed."""
+    answered = original(LeaseTable, "release_answered")
+
+    def take_back(self: LeaseTable, kept: Kept, *, confirmed: bool) -> None:
+        answered(self, kept, confirmed=confirmed)
+        if not confirmed and kept.cause == "idle" and self._kept.pop(kept.key, None) is kept:
+            since = kept.calls.last_ended
+            lease = Lease(kept.key, kept.calls, phase="idle", extended=since)
+            lease.deadline = Micros(since + self._duration)
+            self._leases[kept.key] = lease
+
+    return replaced(Change(LeaseTable, "release_answered", take_back))
+
+
 def _idle(
     name: str,
     title: str,
@@ -207,7 +232,7 @@ DEFECTS: Final = (
         "idle_before_the_final_call",
         "A session is idle once its handlers have ended, while their results are still on their way",
         _over_when_the_handler_is,
-        "INV-28",
+        "INV-29",
         "20.2",
         "idle_timer_starts_after_error_cancel_abandon",
         "a slow final call",
@@ -279,6 +304,24 @@ DEFECTS: Final = (
         "release_repeated",
         "An idle release that fails is repeated until it succeeds",
         _release_repeated,
+        "20.8",
+        "20.8",
+        "idle_release_call_failure",
+        "a release that fails",
+    ),
+    _idle(
+        "idle_sessions_lapse",
+        "An idle session is not released: its renewal stops, and it is left to lapse",
+        lambda: _table(_IdleSessionsLapse),
+        "20.4",
+        "20.4",
+        "idle_release_is_explicit",
+        "an idle session",
+    ),
+    _idle(
+        "failed_release_takes_back",
+        "After an idle release that fails the worker holds on to the session",
+        _lease_taken_back,
         "20.8",
         "20.8",
         "idle_release_call_failure",

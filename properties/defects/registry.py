@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -14,6 +15,7 @@ from holdfast.core.lease import Delivery, Fetch, Lease
 from holdfast.core.leases import LeaseTable
 from holdfast.core.observe import StopOutcome
 from holdfast.core.provider import ScheduledSessionIdentifier
+from holdfast.core.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
 from holdfast.providers.memory import work as memory_work
 from holdfast.providers.memory.tables import Tables, WorkRow
@@ -61,6 +63,20 @@ def _one_at_a_time() -> Planting:
             " AND o.session_id = w.session_id AND o.locked_until > :now) ORDER BY w.id",
         ),
     )
+
+
+def _joins_no_lease(stays_out: Callable[[ActivityRunner, Attempt], bool]) -> Planting:
+    """Items for which there will be no handler are disposed of before leases are thought of."""
+    dispose = original(Worker, "_dispose")
+
+    async def dispose_at_once(self: Worker, slot: object, fetch: Fetch | None, attempt: Attempt) -> None:
+        if fetch is not None and attempt.session is not None and stays_out(self._runner, attempt):
+            self._keeper.fetch_ended(fetch)
+            await self._runner.run(attempt)
+            return
+        await dispose(self, slot, fetch, attempt)
+
+    return replaced(Change(Worker, "_dispose", dispose_at_once))
 
 
 def _failure_stops_the_others() -> Planting:
@@ -142,5 +158,25 @@ DEFECTS: Final = (
         scenario="handler_exception_keeps_lease",
         needs="an activity that fails",
         planted=_failure_ends_the_lease,
+    ),
+    Defect(
+        name="poison_joins_no_lease",
+        title="A poisoned item of a session is failed before its session is noted as held",
+        where="worker",
+        caught_by="20.11",
+        rows=("20.11",),
+        scenario="poison_and_unregistered_items_join_lease",
+        needs="a poisoned item",
+        planted=lambda: _joins_no_lease(lambda runner, attempt: attempt.attempt_count > runner._max_attempts),
+    ),
+    Defect(
+        name="unregistered_joins_no_lease",
+        title="An item without handler here is given back before its session is noted as held",
+        where="worker",
+        caught_by="20.11",
+        rows=("20.11",),
+        scenario="poison_and_unregistered_items_join_lease",
+        needs="an activity that is not registered",
+        planted=lambda: _joins_no_lease(lambda runner, attempt: runner._lookup(attempt.item.name) is None),
     ),
 )

@@ -22,7 +22,7 @@ from holdfast.properties.scenarios.idling import (
     releases,
     with_failing,
 )
-from holdfast.properties.scenarios.takeovers import until_second
+from holdfast.properties.scenarios.takeovers import end_of, until_second
 from holdfast.sim.scenario import scenario
 from holdfast.sim.world import World
 
@@ -181,11 +181,13 @@ async def idle_release_is_explicit(world: World) -> None:
         await start(world, _then_elsewhere, name, input=str(each))
     freed: dict[str, SessionRecord | None] = {}
     for name in sorted(worked_s, key=lambda name: worked_s[name]):
-        await world.until(lambda name=name: bool(releases(world, name)))  # type: ignore[misc]
+        late_us = (worked_s[name] + 3) * SECOND_US  # a session that is not released must not keep us waiting
+        await world.until(lambda name=name, late_us=late_us: _is_released(world, name, late_us))  # type: ignore[misc]
         freed[name] = world.session(name, "s")
-    statuses = {name: await world.finished(name) for name in worked_s}
+    statuses = {name: await end_of(world, name, within_s=20) for name in worked_s}
     with world.oracle("20.4"):
         for name, each in worked_s.items():
+            assert releases(world, name), f"the session of {name} is not released: {freed[name]}"
             release, taken = releases(world, name)[0], deliveries(world, "s", name)[-1]
             assert release.process == owner.name and release.took_effect, release
             assert release.time_us == (each + 2) * SECOND_US, release
@@ -194,6 +196,11 @@ async def idle_release_is_explicit(world: World) -> None:
             assert taken.process == second.name and taken.position > release.position, taken
             assert taken.provider_ms - release.provider_ms <= POLL_MS, (release, taken)
             assert isinstance(statuses[name], Completed), statuses
+
+
+def _is_released(world: World, name: str, late_us: int) -> bool:
+    """Whether the release of a session was sent, or is overdue."""
+    return bool(releases(world, name)) or world.now_us > late_us
 
 
 async def _all_at_once(ctx: OrchestrationContext, input: str) -> str:

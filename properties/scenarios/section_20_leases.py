@@ -200,7 +200,7 @@ async def poison_and_unregistered_items_join_lease(world: World) -> None:
         world.strike("slow_call", kind, operation, seconds=slow_s[kind])
         await start(world, _asks_one, kind, input=f"{kinds[kind]} {kind}")
     for kind in kinds:
-        await world.until(lambda kind=kind: bool(_taken(world, kind)))  # type: ignore[misc]
+        await world.until(lambda kind=kind: bool(deliveries(world, "s", kind)))  # type: ignore[misc]
     turns.stall(90)  # the turn that reads of the poison ends the instance (RT-4.15)
     at_work: dict[str, tuple[LeaseView, ...]] = {}
     afterwards: dict[str, tuple[LeaseView, ...]] = {}
@@ -215,7 +215,8 @@ async def poison_and_unregistered_items_join_lease(world: World) -> None:
             assert final.time_us - delivery.time_us == slow_s[kind] * SECOND_US and final.took_effect, final
             assert _taken(world, kind) == [(delivery.time_us, kind)], _taken(world, kind)
             for views, phase, in_flight in ((at_work, "busy", 1), (afterwards, "idle", 0)):
-                (lease,) = views[kind]
+                assert len(views[kind]) == 1, (kind, phase, views[kind])
+                lease = views[kind][0]
                 assert (lease.instance_id, lease.session_id) == (kind, "s"), lease
                 assert (lease.phase, lease.in_flight) == (phase, in_flight), (kind, lease)
             sent = [one for one in renewals(world.commits, "s") if one.process == kind]

@@ -20,7 +20,7 @@ from holdfast.properties.scenarios.idling import (
     is_release,
     releases,
 )
-from holdfast.properties.scenarios.takeovers import second_of
+from holdfast.properties.scenarios.takeovers import end_of, second_of
 from holdfast.sim.handle import Handle
 from holdfast.sim.scenario import scenario
 from holdfast.sim.script import Planned
@@ -209,7 +209,7 @@ async def idle_release_call_failure(world: World) -> None:
     left = world.session("i", "s")
     await world.sleep(3)
     leases = None if owner.runtime is None else owner.runtime.leases()
-    status = await world.finished("i")
+    status = await end_of(world, "i", within_s=130)
     with world.oracle("20.8"):
         assert not failed.took_effect and failed.time_us == (work_s + T_S) * SECOND_US, failed
         assert left is not None and left.worker_id == owner.worker_id, left
