@@ -120,6 +120,8 @@ class LeaseTable:
                 until for kept in self._kept.values() if (until := self._kept_until(kept)) is not None
             ]
             limits.extend(at - fetch.sent + min_poll for at in (due, *units_free) if at is not None)
+            if self._answer_may_free():
+                limits.append(min_poll)
             if self.units.reserved:
                 limits.append(_RECHECKS * min_poll)
         return Micros(max(min(limits), 0)) if limits else None
@@ -286,6 +288,12 @@ class LeaseTable:
         return Decisions(ended=tuple(ended), releases=tuple(releases))
 
     # --- inside ---------------------------------------------------------------------------------------
+
+    def _answer_may_free(self) -> bool:
+        """Whether a call is out whose answer may free a unit at any moment: no due time tells when."""
+        return any(lease.renewal is not None for lease in self._leases.values()) or any(
+            kept.releasing or kept.calls.open for kept in self._kept.values()
+        )
 
     def _all(self) -> list[Lease]:
         return list(self._leases.values())

@@ -475,6 +475,30 @@ def test_a_loss_told_by_the_provider_frees_the_unit_at_once() -> None:
     assert worker.table.begin_fetch(seconds(30)).claim_new
 
 
+def test_an_owned_only_fetch_does_not_outlast_a_call_that_may_free_a_unit() -> None:
+    """SS-14.6: one begun while a renewal is out would otherwise wait for the next thing due."""
+    worker = Worker(limit=1)
+    lease = worker.fetched(S1, 0)
+    worker.finish(lease, 1)
+    call = worker.renewal(30)
+    fetch = worker.table.begin_fetch(seconds(30))
+    assert worker.table.longest_wait(fetch, slot_count=1, min_poll=seconds(0.1)) == seconds(0.1)
+    worker.table.renewal_answered(call, seconds(30), "refused")
+    worker.table.fetch_ended(fetch, seconds(30.1))
+    assert worker.table.begin_fetch(seconds(30.1)).claim_new
+
+    kept = Worker(limit=1)
+    kept.finish(kept.fetched(S1, 0), 1)
+    late = kept.renewal(30)
+    kept.table.advance(seconds(60))  # the deadline; the renewal is still out
+    fetch = kept.table.begin_fetch(seconds(61))
+    assert kept.table.longest_wait(fetch, slot_count=1, min_poll=seconds(0.1)) == seconds(0.1)
+    kept.table.renewal_answered(late, seconds(61), "refused")
+    kept.table.fetch_ended(fetch, seconds(61.1))
+    kept.table.advance(seconds(61.1))
+    assert kept.table.begin_fetch(seconds(61.1)).claim_new
+
+
 def test_an_owned_only_fetch_ends_soon_after_a_unit_may_come_free() -> None:
     """SS-14.6: the next fetch may claim again."""
     worker = Worker(limit=1)
