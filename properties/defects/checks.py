@@ -274,7 +274,7 @@ DEFECTS: Final = (
     _checked(
         "refused_ids_are_recorded",
         "A session id is checked when its open is recorded already",
-        ("26.13",),
+        ("26.13", "15.11"),
         "invalid_id_consumes_nothing",
         _refused_ids_are_recorded,
     ),

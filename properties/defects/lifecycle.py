@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
+from holdfast.core import sessions as core_sessions
 from holdfast.core.activity_context import ActivityContext
 from holdfast.core.context import OrchestrationContext
 from holdfast.core.provider import Provider
@@ -117,6 +118,11 @@ def _sessions_are_supported_unasked() -> Planting:
     return replaced(Change(Provider, "supports_sessions", lambda self: True))
 
 
+def _lengths_in_characters() -> Planting:
+    """The length of a session id is what len says, not its bytes."""
+    return replaced(Change(core_sessions, "utf8_length", len))
+
+
 def _defect(
     name: str, title: str, caught_by: str, rows: tuple[str, ...], scenario: str, planted: Any, where: Any
 ) -> Defect:
@@ -213,5 +219,14 @@ DEFECTS: Final = (
         "supports_sessions_false_default",
         _sessions_are_supported_unasked,
         "worker",
+    ),
+    _defect(
+        "lengths_in_characters",
+        "The limit of a session id is compared with its characters, not with its bytes",
+        "15.12",
+        ("15.12",),
+        "very_long_session_id_handled",
+        _lengths_in_characters,
+        "engine",
     ),
 )

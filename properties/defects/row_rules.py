@@ -9,8 +9,9 @@ from holdfast.core.ids import Millis
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
 from holdfast.providers.memory import affinity
 from holdfast.providers.memory.affinity import Claimant
-from holdfast.providers.memory.tables import Tables
+from holdfast.providers.memory.tables import SessionRow, Tables
 from holdfast.providers.sqlite import work as sqlite_work
+from holdfast.providers.sqlite.database import Transaction
 
 Planting = AbstractContextManager[None]
 
@@ -27,6 +28,50 @@ def _anybody_releases() -> Planting:
     return replaced(
         Change(affinity, "release", release),
         statement(sqlite_work, "release_session", "worker_id = :worker", ":worker = :worker"),
+    )
+
+
+def _anybody_renews() -> Planting:
+    """A renewal does not look at whose the session is, as long as it is somebody's."""
+    renew = original(affinity, "renew")
+
+    def renew_any(
+        tables: Tables, now: Millis, instance: str, session_id: str, worker_id: str, extend_for: Millis
+    ) -> None:
+        row = tables.session(instance, session_id)
+        owner = worker_id if row is None or row.worker_id is None else row.worker_id
+        renew(tables, now, instance, session_id, owner, extend_for)
+
+    return replaced(
+        Change(affinity, "renew", renew_any),
+        statement(sqlite_work, "extend_session", "worker_id = :worker", "worker_id IS NOT NULL"),
+    )
+
+
+def _renewals_make_the_row() -> Planting:
+    """A renewal is an upsert: it makes the row of a session that is gone, in the caller's name."""
+    in_memory, in_sqlite = original(affinity, "renew"), original(sqlite_work, "renew_session")
+
+    def renew_in_memory(
+        tables: Tables, now: Millis, instance: str, session_id: str, worker_id: str, extend_for: Millis
+    ) -> None:
+        if tables.session(instance, session_id) is None:
+            rows = tables.of_instance(tables.sessions, instance)
+            tables.journal.put(rows, session_id, SessionRow(worker_id=worker_id, locked_until=now))
+        in_memory(tables, now, instance, session_id, worker_id, extend_for)
+
+    def renew_in_sqlite(
+        transaction: Transaction, instance: str, session_id: str, worker_id: str, extend_for: Millis
+    ) -> None:
+        transaction.execute(
+            "INSERT OR IGNORE INTO sessions (instance_id, session_id, worker_id, locked_until) "
+            "VALUES (:instance, :session, :worker, :now)",
+            {"instance": instance, "session": session_id, "worker": worker_id, "now": transaction.now},
+        )
+        in_sqlite(transaction, instance, session_id, worker_id, extend_for)
+
+    return replaced(
+        Change(affinity, "renew", renew_in_memory), Change(sqlite_work, "renew_session", renew_in_sqlite)
     )
 
 
@@ -55,10 +100,30 @@ DEFECTS: Final = (
         title="A release frees a session whoever owns it",
         where="provider",
         caught_by="INV-22",
-        rows=(),
+        rows=("14.10",),
         scenario="every_activity_ends",
         needs="a release by a worker that has lost the session",
         planted=_anybody_releases,
+    ),
+    Defect(
+        name="anybody_renews",
+        title="A renewal extends a session whoever owns it",
+        where="provider",
+        caught_by="INV-22",
+        rows=("14.8",),
+        scenario="refused_item_renewal_is_loss_for_that_item",
+        needs="a renewal by a worker that has lost the session",
+        planted=_anybody_renews,
+    ),
+    Defect(
+        name="renewals_make_the_row",
+        title="A renewal of a session that is gone makes its row anew",
+        where="provider",
+        caught_by="INV-10",
+        rows=("4.3", "14.7"),
+        scenario="session_lock_renewal_stops_on_close",
+        needs="a renewal after the close",
+        planted=_renewals_make_the_row,
     ),
     Defect(
         name="owned_only_claims",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import product
 from typing import Any, Final, cast
 
 from holdfast.core import OrchestrationContext
@@ -53,16 +54,21 @@ ITEM_RENEWAL_US: Final = 25_000_000
 """I; the lock of an item is renewed at 25, 50, ... s after its delivery."""
 
 
-async def _with_one_open_session(provider: Provider, instance: str, *, plain_too: bool) -> None:
-    """An instance with session s open and unclaimed, an item of it queued, and perhaps a plain one behind."""
+async def _with_one_open_session(provider: Provider, instance: str, *, behind: str | None) -> None:
+    """An instance with session s open and unclaimed, an item of it queued, and perhaps another one behind."""
     await provider.enqueue_for_orchestrator(
         StartOrchestration(instance=instance, orchestration="flow", input="", version="1.0.0", execution_id=1)
     )
     turn = await provider.fetch_orchestration_item(Millis(5_000), Millis(0))
     assert turn is not None and turn.item.instance == instance, turn
     items = [ActivityExecute(instance=instance, execution_id=1, id=3, name="x", input="", session_id="s")]
-    if plain_too:
-        items.append(ActivityExecute(instance=instance, execution_id=1, id=4, name="x", input=""))
+    if behind is not None:
+        session_id = "s" if behind == "session" else None
+        items.append(
+            ActivityExecute(
+                instance=instance, execution_id=1, id=4, name="x", input="", session_id=session_id
+            )
+        )
     started = OrchestrationStarted(
         event_id=1,
         instance_id=instance,
@@ -101,16 +107,14 @@ async def two_workers_race_to_claim_same_session(bench: Bench) -> None:
     store = cast(InspectableStore, bench.store)
     contenders = {"A": bench.provider, "B": bench.open()}
     meetings = [
-        (order, ahead, behind, plain_too)
+        (order, waits, behind)
         for order in (("A", "B"), ("B", "A"))
-        for ahead in range(4)
-        for behind in range(4)
-        for plain_too in (False, True)
+        for waits in product(range(4), range(4))
+        for behind in (None, "plain", "session")
     ]
-    for number, (order, ahead, behind, plain_too) in enumerate(meetings):
+    for number, (order, waits, behind) in enumerate(meetings):
         instance = f"i{number}"
-        await _with_one_open_session(bench.provider, instance, plain_too=plain_too)
-        waits = (ahead, behind)
+        await _with_one_open_session(bench.provider, instance, behind=behind)
         fetched = await asyncio.gather(
             *(
                 _claim(contenders[worker], worker, wait, Millis(0))
@@ -121,13 +125,16 @@ async def two_workers_race_to_claim_same_session(bench: Bench) -> None:
         assert sessions.count("s") == 1, (order, fetched)
         winner = sessions.index("s")
         loser = fetched[1 - winner]
-        if plain_too:
+        if behind == "plain":
             assert loser is not None and loser.item.id == 4, (order, fetched)
         else:
             assert loser is None, (order, fetched)
         rows = [row for row in store.session_records() if row.instance_id == instance]
         assert len(rows) == 1, rows
         assert (rows[0].worker_id, rows[0].locked_until) == (order[winner], bench.clock.now_ms() + D_MS), rows
+        if behind == "session":
+            rest = await _claim(contenders[order[winner]], order[winner], 0, Millis(0))
+            assert rest is not None and rest.item.id == 4, (order, rest)
 
 
 def _after_the_close(world: World, closed: int, operation: str) -> list[Commit]:

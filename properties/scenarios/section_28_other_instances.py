@@ -19,6 +19,7 @@ from holdfast.core.work_items import (
 )
 from holdfast.properties.scenarios.closings import concluded, ends, gets_turn, session_items, session_starts
 from holdfast.properties.scenarios.conversations import MINUTE, failure, running, seen, session_events, start
+from holdfast.properties.scenarios.takeovers import end_of
 from holdfast.sim.faults import FaultBudget
 from holdfast.sim.scenario import scenario
 from holdfast.sim.world import World
@@ -201,7 +202,7 @@ async def cancel_one_instance_keeps_others(world: World) -> None:
     await _until_end(world, "i")
     after = world.session("j", "s"), session_items(world, "j")
     gone = world.session("i", "s"), session_items(world, "i")
-    statuses = [await world.finished(instance) for instance in ("i", "j")]
+    statuses = [await end_of(world, instance, within_s=90) for instance in ("i", "j")]
     with world.oracle("28.12"):
         assert gone == (None, []), gone
         assert before == after and before[0] is not None and len(before[1]) == 1, (before, after)
