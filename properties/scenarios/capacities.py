@@ -1,0 +1,32 @@
+"""Capacities: workers with room for few sessions, and the units they were seen to use."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from holdfast.core import OrchestrationContext
+from holdfast.core.observe import CapacityChanged
+from holdfast.properties.scenarios.conversations import MINUTE, POLL_MS
+from holdfast.properties.scenarios.idling import beside
+from holdfast.sim.world import World
+
+POLL_US: Final = 1000 * POLL_MS
+ONE: Final = {**MINUTE, "max_sessions_per_worker": 1}
+"""D = 60 s, and room for one session."""
+
+
+async def one_look(ctx: OrchestrationContext, input: str) -> str:
+    """A session that is used once, and the look of another beside it."""
+    looks = beside(ctx, 1)
+    said = await ctx.schedule_activity_on_session("look", "", ctx.open_session_with_id("s"))
+    await ctx.join(*looks)
+    return said
+
+
+def units_of(world: World, process: str) -> list[CapacityChanged]:
+    """The units in use by a worker, in order of their changes."""
+    return [
+        local.event
+        for local in world.locals
+        if local.process == process and isinstance(local.event, CapacityChanged)
+    ]
