@@ -8,11 +8,11 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Final, TypeVar
 
-from holdfast.core import ActivityContext, OrchestrationContext
+from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.client import Completed
 from holdfast.core.events import ActivityCompleted
 from holdfast.core.forwarding import ForwardingProvider
-from holdfast.core.observe import HandlerStopped, RenewalSent, ShutdownReturned
+from holdfast.core.observe import RenewalSent, ShutdownReturned
 from holdfast.core.options import RuntimeOptions
 from holdfast.core.provider import Provider
 from holdfast.core.runtime import Runtime
@@ -26,7 +26,7 @@ from holdfast.properties.scenarios.conversations import (
     running,
     start,
 )
-from holdfast.properties.scenarios.deliveries import delivered, deliveries
+from holdfast.properties.scenarios.deliveries import deliveries, owner_of
 from holdfast.properties.scenarios.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, calls_by, last_local, starts
 from holdfast.sim.process import Process
 from holdfast.sim.scenario import scenario
@@ -47,38 +47,60 @@ async def _three_sessions(ctx: OrchestrationContext, input: str) -> str:
     return encoded(said)
 
 
+async def _two_on_each(ctx: OrchestrationContext, input: str) -> str:
+    """Two activities on each of two sessions."""
+    names = [ctx.open_session_with_id(name) for name in NAMES[:2]]
+    items = [ctx.schedule_activity_on_session("linger", str(n), name) for n in range(2) for name in names]
+    return encoded(await ctx.join(*items))
+
+
 @scenario(
     covers=["29.2", "SS-9.12"],
     workers=2,
-    situations=["session.released_shutdown"],
+    situations=["session.released_shutdown", "handler.signalled_shutdown"],
     level="fault",
-    options={**MINUTE, "worker_concurrency": 3},
+    options={**MINUTE, "worker_concurrency": 4},
 )
 async def release_only_after_handlers_stopped(world: World) -> None:
     """No session is released under a running handler."""
-    workers = [world.worker(name, running(_three_sessions)) for name in ("a", "b")]
-    await start(
-        world, _three_sessions, "i", input=str(5 + 5 * world.draw("seconds an activity takes / 5", 8))
-    )
-    await world.until(lambda: len(starts(world)) == 3)
+    lingers_s = [world.draw(f"seconds that handler {n} goes on when told", 4) for n in range(4)]
+    stops: list[tuple[str, str | None, int]] = []
+    started: list[tuple[str, str | None]] = []
+
+    def lingering(process: Process) -> Registry:
+        registry = running(_two_on_each)()
+
+        @registry.activity("linger")
+        async def linger(ctx: ActivityContext, input: str) -> str:
+            linger_s = lingers_s[len(started) % 4]
+            started.append((process.name, ctx.session_id))
+            stop = asyncio.ensure_future(ctx.cancelled())
+            if (await asyncio.wait([stop], timeout=40))[0]:
+                await asyncio.sleep(linger_s)
+            stop.cancel()
+            stops.append((process.name, ctx.session_id, len(world.commits)))
+            return ""
+
+        return registry
+
+    workers = [world.worker(name, lingering) for name in ("a", "b")]
+    await start(world, _two_on_each, "i")
+    await world.until(lambda: len(started) == 4)
     await world.sleep(2 * world.draw("seconds before the shutdown / 2", 8))
-    await workers[world.draw("who", 2)].shutdown(20)
-    await world.client.enqueue_event("i", "more", "")
+    owner = owner_of(world, workers, "i", "s")
+    before = list(started)
+    await owner.shutdown(20)
     status = await world.finished("i")
     with world.oracle("29.2"):
         assert isinstance(status, Completed), status
-        for process in ("a", "b"):
-            stopped = {
-                one.event.token: one.time_us
-                for one in world.locals
-                if one.process == process and isinstance(one.event, HandlerStopped)
-            }
-            for release in calls_by(world.commits, process, "release_session_lock"):
-                session = str(release.arguments["session_id"])
-                for handed in deliveries(world.commits[: release.position], session):
-                    work = delivered(handed)
-                    if work is not None and handed.process == process:
-                        assert stopped[work.token] <= release.time_us, (handed, release)
+        releases = calls_by(world.commits, owner.name, "release_session_lock")
+        assert "s" in [one.arguments["session_id"] for one in releases], releases
+        for release in releases:
+            there = (owner.name, str(release.arguments["session_id"]))
+            ends = [count for process, session, count in stops if (process, session) == there]
+            assert len(ends) == before.count(there) == 2, (before, stops)
+            # a commit's position is the number of those before it
+            assert max(ends) <= release.position, f"{there} was released at {release.position}: {stops}"
 
 
 @scenario(
