@@ -9,6 +9,7 @@ from holdfast.properties.scenarios import (
     section_24_capacity,
     section_24_fetches,
     section_24_kept,
+    section_24_timeline,
     section_24_units,
 )
 from holdfast.providers.memory import memory_store
@@ -22,7 +23,13 @@ from holdfast.sim.scenario import Scenario
     "scenario",
     [
         one
-        for module in (section_24_capacity, section_24_fetches, section_24_kept, section_24_units)
+        for module in (
+            section_24_capacity,
+            section_24_fetches,
+            section_24_kept,
+            section_24_timeline,
+            section_24_units,
+        )
         for one in of_module(module.__name__)
     ],
     ids=lambda scenario: scenario.name,
