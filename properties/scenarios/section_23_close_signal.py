@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Final
 
@@ -10,6 +11,7 @@ from holdfast.core.client import Completed, Running
 from holdfast.core.errors import ProviderError
 from holdfast.core.events import ActivityCompleted, ActivityScheduled
 from holdfast.core.observe import HandlerSignalled, HandlerStarted, LeaseEnded, RenewalAnswered
+from holdfast.core.provider import WorkerRow
 from holdfast.properties.scenarios.closings import closes, concluded, requests, session_items, session_starts
 from holdfast.properties.scenarios.conversations import (
     MINUTE,
@@ -22,6 +24,7 @@ from holdfast.properties.scenarios.conversations import (
 from holdfast.properties.scenarios.deliveries import delivered, deliveries
 from holdfast.sim.scenario import scenario
 from holdfast.sim.world import World
+from holdfast.traces.record import Commit
 
 SECOND_US: Final = 1_000_000
 
@@ -140,9 +143,17 @@ async def same_turn_schedule_then_close(world: World) -> None:
     """An activity scheduled just before the close never runs."""
     world.worker("a", running(_schedules_then_closes))
     how = ("used before", "unused")[world.draw("how the session was used", 2)]
-    await start(world, _schedules_then_closes, "i", "j", input=how)
-    closing = await world.commit(closes)
-    items = session_items(world)
+    items: list[WorkerRow] = []
+
+    def closing_ack(commit: Commit) -> bool:
+        if closed := closes(commit):
+            items.extend(session_items(world))
+        return closed
+
+    # The first instance may close before the second is started: the watch begins before both.
+    closing, _ = await asyncio.gather(
+        world.commit(closing_ack), start(world, _schedules_then_closes, "i", "j", input=how)
+    )
     status = await world.finished("i")
     history = await world.history("i")
     with world.oracle("23.7"):
