@@ -101,6 +101,7 @@ class Worker:
 
 _HOLDS_BACK = frozenset({"stall", "slow_call", "slow_answer", "lost_answer", "unsent"})
 _BETWEEN = frozenset({"slow_call", "slow_answer", "lost_answer", "unsent", "refused"})
+_MISTAKES = frozenset({"stall", "slow_call", "slow_answer", "lost_answer"})
 
 
 class Book:
@@ -129,6 +130,20 @@ class Book:
         """Whether a fault stood between this process and the store then or later."""
         return any(
             fault.kind in _BETWEEN and fault.time_us + fault.amount_ms * 1000 >= since_us
+            for fault in self._faults.get(process, ())
+        )
+
+    def answer_lost(self, process: str) -> bool:
+        """Whether a call of this process took effect without its hearing of it."""
+        return any(fault.kind == "lost_answer" for fault in self._faults.get(process, ()))
+
+    def mistaken(self, process: str, since_us: int) -> bool:
+        """Whether this process may have thought otherwise of what its calls have done, then or later.
+
+        Of a call that does nothing it does not, nor does a clock on the wall matter (SS-24.2).
+        """
+        return any(
+            fault.kind in _MISTAKES and fault.time_us + fault.amount_ms * 1000 >= since_us
             for fault in self._faults.get(process, ())
         )
 

@@ -16,7 +16,7 @@ from holdfast.traces.record import Local
 
 
 class NoSignalWithoutCause(Monitor):
-    """INV-24. Once faults have kept answers back, nobody can tell from outside when a deadline is due."""
+    """INV-24. Once calls took effect late or unheard of, it is hidden from us when a deadline is due."""
 
     id = "INV-24"
     title = "No signal without cause"
@@ -54,7 +54,7 @@ class NoSignalWithoutCause(Monitor):
         timing = self.timings.of(worker.process)
         if key is None or timing is None:
             return False
-        if self.ledger.book.struck(worker.process, attempt.delivered_us):
+        if self.ledger.book.mistaken(worker.process, attempt.delivered_us):
             return True
         extended_us = worker.extended_us.get(key, attempt.delivered_us)
         return self.ledger.time_us >= extended_us // 1000 * 1000 + timing.session_lock_us

@@ -56,7 +56,7 @@ class Capacity(Monitor):
         ledger = self.ledger
         return (
             any(jump.amount_ms < 0 for jump in ledger.book.jumps)
-            or ledger.book.unreachable(fact.worker.process, 0)
+            or ledger.book.answer_lost(fact.worker.process)
             or any(not attempt.known for attempt in fact.worker.attempts.values())
             or any(one.owner == fact.owner and one is not fact.worker for one in ledger.workers)
         )

@@ -36,6 +36,7 @@ from holdfast.core.observe import (
 )
 from holdfast.properties.registry import MONITORS
 from holdfast.properties.verdict import Holds
+from holdfast.traces.record import FaultKind
 
 Q2, Q3 = item(3), item(4)
 PLAIN = item(5, None)
@@ -369,12 +370,19 @@ def test_inv_24_a_signal_out_of_the_blue() -> None:
     breaks(story, "INV-24", cause="session_lost")
 
 
-def test_inv_24_a_fault_excuses_a_deadline_and_no_loss() -> None:
-    """When a deadline is due cannot be told from outside after a fault; whether a session is lost can."""
-    story = runs(begun("INV-24").deliver("a", Q2)).at(5).fault("refused")
+def test_inv_24_an_answer_lost_excuses_a_deadline_and_no_loss() -> None:
+    """When a deadline is due cannot be told from outside after that; whether a session is lost can."""
+    story = runs(begun("INV-24").deliver("a", Q2)).at(5).fault("lost_answer")
     breaks(story.tell(HandlerSignalled("work-0-a", "t", "session_lost")), "INV-24", cause="session_lost")
-    again = runs(begun("INV-24").deliver("a", Q2)).at(5).fault("refused")
+    again = runs(begun("INV-24").deliver("a", Q2)).at(5).fault("lost_answer")
     keeps(again.tell(HandlerSignalled("work-0-a", "t", "deadline")))
+
+
+@pytest.mark.parametrize("kind", ["refused", "unsent", "wall_clock"])
+def test_inv_24_a_call_that_did_nothing_excuses_no_deadline(kind: FaultKind) -> None:
+    """It moves no deadline (SS-7.12), and neither does a clock on the wall (SS-24.2)."""
+    story = runs(begun("INV-24").deliver("a", Q2)).at(5).fault(kind)
+    breaks(story.tell(HandlerSignalled("work-0-a", "t", "deadline")), "INV-24", cause="deadline")
 
 
 def test_inv_24_two_signals_for_one_attempt() -> None:
@@ -399,6 +407,15 @@ def test_inv_27_more_units_than_the_limit() -> None:
 def test_inv_27_more_live_rows_than_the_limit() -> None:
     story = begun("INV-27").tell(CapacityChanged("a", 0, 1, 0, 1)).row("a", D, ("i", "other"))
     breaks(story.deliver("a", Q2), "INV-27", live_rows=2)
+
+
+@pytest.mark.parametrize("kind", ["refused", "unsent", "slow_call", "slow_answer"])
+def test_inv_27_a_call_whose_answer_came_excuses_no_row(kind: FaultKind) -> None:
+    """Only one that took effect unheard of does."""
+    story = begun("INV-27").tell(CapacityChanged("a", 0, 1, 0, 1)).row("a", D, ("i", "other"))
+    breaks(story.fault(kind).deliver("a", Q2), "INV-27", live_rows=2)
+    again = begun("INV-27").tell(CapacityChanged("a", 0, 1, 0, 1)).row("a", D, ("i", "other"))
+    keeps(again.fault("lost_answer").deliver("a", Q2))
 
 
 def test_inv_28_a_handler_starts_without_a_lease() -> None:
