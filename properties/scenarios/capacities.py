@@ -8,7 +8,9 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.observe import CapacityChanged
 from holdfast.properties.scenarios.conversations import MINUTE, POLL_MS
 from holdfast.properties.scenarios.idling import beside
+from holdfast.sim.handle import Handle
 from holdfast.sim.world import World
+from holdfast.traces.record import Commit
 
 POLL_US: Final = 1000 * POLL_MS
 ONE: Final = {**MINUTE, "max_sessions_per_worker": 1}
@@ -30,3 +32,30 @@ def units_of(world: World, process: str) -> list[CapacityChanged]:
         for local in world.locals
         if local.process == process and isinstance(local.event, CapacityChanged)
     ]
+
+
+class RowWatch:
+    """After each commit, how many live rows name a worker: the most at once.
+
+    To be awaited as a commit; it is never the right one.
+    """
+
+    def __init__(self, world: World, worker: Handle) -> None:
+        self.most = 0
+        self._world = world
+        self._worker = worker
+
+    def __call__(self, commit: Commit) -> bool:
+        self.most = max(self.most, self.count())
+        return False
+
+    def count(self) -> int:
+        """How many there are now."""
+        now = self._world.provider_now_ms
+        return sum(
+            one.worker_id is not None
+            and one.worker_id == self._worker.worker_id
+            and one.locked_until is not None
+            and one.locked_until > now
+            for one in self._world.sessions()
+        )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.ids import Millis
-from holdfast.core.observe import CapacityChanged, HandlerStarted
+from holdfast.core.observe import CapacityChanged, HandlerStarted, LeaseEnded, LeaseTaken
 from holdfast.core.provider import FetchedWork, Provider
+from holdfast.properties.scenarios.capacities import ONE, POLL_US, RowWatch
 from holdfast.properties.scenarios.conversations import MINUTE, encoded, observations, running, start
-from holdfast.properties.scenarios.deliveries import deliveries
-from holdfast.properties.scenarios.takeovers import calls_by, starts
+from holdfast.properties.scenarios.deliveries import delivered, deliveries
+from holdfast.properties.scenarios.idling import SECOND_US
+from holdfast.properties.scenarios.takeovers import R_US, calls_by, end_of, starts
 from holdfast.properties.scenarios.turns_by_hand import (
     AT_ONCE,
     ITEM_LOCK,
@@ -27,8 +30,7 @@ from holdfast.properties.scenarios.turns_by_hand import (
 from holdfast.sim.bench import Bench
 from holdfast.sim.scenario import scenario
 from holdfast.sim.world import World
-
-ONE: Final = {**MINUTE, "max_sessions_per_worker": 1}
+from holdfast.traces.record import Commit
 
 
 def _begun(world: World) -> list[Any]:
@@ -67,26 +69,49 @@ async def _keeps(ctx: OrchestrationContext, input: str) -> str:
 )
 async def at_capacity_switches_to_owned_only(world: World) -> None:
     """The dispatcher changes the fetch mode at the limit and back."""
-    world.worker("a", running(_talks))
+    slots = 1 + world.draw("a second slot", 2)
+    world.worker("a", running(_talks), worker_concurrency=slots)
     await start(world, _talks, "i", "j", input=str(5 + world.draw("seconds an activity takes", 20)))
-    statuses = [await world.finished(name) for name in ("i", "j")]
+    statuses = [await end_of(world, name, within_s=300) for name in ("i", "j")]
+    await world.sleep(70)  # R until it is known that the second one is closed, and a fetch of 30 s
     with world.oracle("24.1"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
-        changes = [
-            (one.time_us, one.event.leases + one.event.reserved + one.event.kept)
-            for one in world.locals
-            if isinstance(one.event, CapacityChanged)
-        ]
-        full_us = next(time_us for time_us, units in changes if units == 1)
-        modes = [
-            (one.time_us, bool(one.arguments["claim_new"]))
-            for one in calls_by(world.commits, "a", "fetch_session_work_item")
-        ]
         assert not calls_by(world.commits, "a", "fetch_work_item"), "a plain fetch"
-        assert any(claims for time_us, claims in modes if time_us <= full_us), "no fetch could claim"
-        assert any(not claims for time_us, claims in modes if time_us >= full_us), modes
-        again = [claims for _, claims in modes]
-        assert again.index(False) < len(again) - 1 - again[::-1].index(True), again
+        taken = [one.time_us for one in world.locals if isinstance(one.event, LeaseTaken)]
+        ended = [one.time_us for one in world.locals if isinstance(one.event, LeaseEnded)]
+        assert len(taken) == len(ended) == 2 and taken[0] < ended[0] <= taken[1] < ended[1], (taken, ended)
+        modes = [_mode(one) for one in calls_by(world.commits, "a", "fetch_session_work_item")]
+        at_limit = [_during(modes, since, until) for since, until in zip(taken, ended, strict=True)]
+        below = _during(modes, ended[1] + 1, world.now_us)
+        assert all(at_limit) and not any(claims for one in at_limit for claims in one), (taken, ended, modes)
+        assert slots == 2 or modes[0].claim_new, modes[0]
+        claimed = [one for one in modes if one.claim_new and one.until_us in taken and one.brought]
+        assert len(claimed) == 2, (taken, modes)  # each session, the second one after the first had ended
+        # of two slots that look for work one has the only unit reserved
+        assert True in below and (slots == 2 or all(below)), below
+
+
+class _Mode(NamedTuple):
+    """A session-aware fetch: whether it may claim, and when it was under way."""
+
+    claim_new: bool
+    since_us: int
+    until_us: int
+    brought: bool
+
+
+def _mode(fetch: Commit) -> _Mode:
+    """One that brought nothing has waited for as long as it may; of another one that is the most."""
+    waited_us = 1000 * int(str(fetch.arguments["poll_timeout"]))
+    brought = fetch.result is not None
+    return _Mode(
+        fetch.arguments["claim_new"] is True, max(fetch.time_us - waited_us, 0), fetch.time_us, brought
+    )
+
+
+def _during(modes: list[_Mode], since_us: int, until_us: int) -> list[bool]:
+    """The modes of the fetches that were surely begun and ended in this time."""
+    return [one.claim_new for one in modes if since_us <= one.since_us < one.until_us <= until_us]
 
 
 @scenario(covers=["24.2", "SS-12.4", "SS-25.22"], workers=2, level="provider")
@@ -151,17 +176,16 @@ async def concurrent_slots_do_not_overshoot(world: World) -> None:
     for name in names:
         await world.client.start_orchestration(name, "_talks", "2")
     worker = world.worker("a", running(_talks))
-    most = 0
-    for _ in range(2 * len(names)):
-        await world.commit(lambda one: bool(deliveries([one], "s")))
-        most = max(most, sum(one.worker_id == worker.worker_id for one in world.sessions()))
+    watch = RowWatch(world, worker)
+    watching = asyncio.ensure_future(world.commit(watch))
     statuses = [await world.finished(name) for name in names]
+    watching.cancel()
     with world.oracle("24.4"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
         units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
         assert max(one.leases for one in units) == 3, units
         assert all(one.leases + one.reserved + one.kept <= 3 for one in units)
-        assert most <= 3, most
+        assert watch.most == 3, watch.most
 
 
 async def _ten_and_one(ctx: OrchestrationContext, input: str) -> str:
@@ -186,6 +210,8 @@ async def capacity_counts_sessions_not_activities(world: World) -> None:
     with world.oracle("24.5"):
         assert len(observations(status)) == 11, status
         assert len(starts(world)) == 11, starts(world)
+        units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
+        assert max(one.leases for one in units) == 2, units
         assert max(one.time_us for one in _begun(world)) < takes * 1_000_000, "they did not all run together"
 
 
@@ -197,18 +223,25 @@ async def capacity_counts_sessions_not_activities(world: World) -> None:
 )
 async def idle_sessions_count(world: World) -> None:
     """An owned but unused session still takes a unit."""
-    world.worker("a", running(_keeps))
+    owner = world.worker("a", running(_keeps))
     keeps = 100 + 10 * world.draw("seconds a session is kept / 10", 6)
     await start(world, _keeps, "i", input=str(keeps))
     await world.commit(lambda one: bool(deliveries([one], "s")))
     await world.sleep(10)
     await start(world, _keeps, "j", input="1")
-    statuses = [await world.finished(name) for name in ("i", "j")]
+    await world.sleep(20)
+    assert owner.runtime is not None
+    held = [(one.instance_id, one.in_flight) for one in owner.runtime.leases()]
+    waiting = world.session("j", "s")
+    statuses = [await end_of(world, name, within_s=300) for name in ("i", "j")]
     with world.oracle("24.6"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
-        served = [(one.time_us, one.event.instance_id) for one in _begun(world)]
-        assert [name for _, name in served] == ["i", "j"], served
-        assert served[1][0] >= keeps * 1_000_000, "the second session did not wait"
+        assert held == [("i", 0)], held
+        assert waiting is not None and waiting.worker_id is None, waiting
+        assert [one.event.instance_id for one in _begun(world)] == ["i", "j"], _begun(world)
+        ended_us = keeps * SECOND_US + SECOND_US  # the activity takes one second
+        waited_us = _begun(world)[1].time_us - ended_us
+        assert 0 <= waited_us <= R_US + POLL_US, (ended_us, waited_us)
 
 
 async def _mixed(ctx: OrchestrationContext, input: str) -> str:
@@ -244,7 +277,7 @@ async def zero_capacity_means_none(world: World) -> None:
 
 async def _fifty(ctx: OrchestrationContext, input: str) -> str:
     sessions = [ctx.open_session_with_id(f"s{number}") for number in range(int(input))]
-    runs = [ctx.schedule_activity_on_session("look", "", one) for one in sessions]
+    runs = [ctx.schedule_activity_on_session("insist", "1", one) for one in sessions]
     return encoded(await ctx.join(*runs))
 
 
@@ -256,10 +289,17 @@ async def _fifty(ctx: OrchestrationContext, input: str) -> str:
 async def more_sessions_than_slots(world: World) -> None:
     """A worker with one slot can hold many sessions."""
     worker = world.worker("a", running(_fifty))
+    watch = RowWatch(world, worker)
     await start(world, _fifty, "i", input="50")
-    status = await world.finished("i")
+    for _ in range(50):
+        await world.commit(lambda one: delivered(one) is not None)
+    await world.sleep(0.5)  # the last one runs
+    live, leases = watch.count(), () if worker.runtime is None else worker.runtime.leases()
+    status = await end_of(world, "i", within_s=100)
     with world.oracle("24.12"):
         seen = observations(status)
         assert len(seen) == 50 and {one.owner for one in seen} == {worker.worker_id}, len(seen)
         units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
         assert max(one.leases for one in units) == 50, units[-1]
+        assert live == 50, live
+        assert sorted(one.in_flight for one in leases) == [0] * 49 + [1], leases

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.properties.scenarios.capacities import ONE, POLL_US, one_look, units_of
+from holdfast.properties.scenarios.capacities import ONE, POLL_US, RowWatch, one_look, units_of
 from holdfast.properties.scenarios.conversations import (
     D_MS,
     deliveries,
@@ -32,30 +32,6 @@ from holdfast.sim.world import World
 from holdfast.traces.record import Commit
 
 D_US: Final = 1000 * D_MS
-
-
-class _RowWatch:
-    """After each commit, how many live rows name a worker: the most at once.
-
-    Never true.
-    """
-
-    def __init__(self, world: World, worker: Handle) -> None:
-        self.most = 0
-        self._world = world
-        self._worker = worker
-
-    def __call__(self, commit: Commit) -> bool:
-        now = self._world.provider_now_ms
-        count = sum(
-            one.worker_id is not None
-            and one.worker_id == self._worker.worker_id
-            and one.locked_until is not None
-            and one.locked_until > now
-            for one in self._world.sessions()
-        )
-        self.most = max(self.most, count)
-        return False
 
 
 # --- a unit that is kept ----------------------------------------------------------------------------------
@@ -101,7 +77,7 @@ async def unconfirmed_give_up_keeps_unit(world: World) -> None:
     both = running(_used_again_at_a_word, one_look)
     world.worker("turns", both, **ONLY_TURNS)
     owner = world.worker("a", both, **ONLY_ACTIVITIES, session_idle_timeout=timedelta(seconds=idle_s))
-    watch = _RowWatch(world, owner)
+    watch = RowWatch(world, owner)
     watching = asyncio.ensure_future(world.commit(watch))
     if idle_s == 40:  # the renewal at 30 takes effect, and its answer is still out at 41
         world.strike("lost_answer", "a", "renew_session_lock", seconds=12 + world.draw("s of no renewal", 9))
