@@ -8,15 +8,17 @@ from typing import Final
 from holdfast.core import lease_keeper
 from holdfast.core.attempt import Attempt
 from holdfast.core.ids import LockToken, Micros
-from holdfast.core.lease import Answer, Calls, Delivery, EndCause, Ended, Fetch, Kept, Lease
+from holdfast.core.lease import Answer, Calls, Delivery, EndCause, Ended, Fetch, Kept, Lease, Units
 from holdfast.core.lease_keeper import LeaseKeeper
 from holdfast.core.leases import LeaseTable
-from holdfast.core.provider import ScheduledSessionIdentifier
+from holdfast.core.provider import FetchedWork, ScheduledSessionIdentifier
 from holdfast.core.runtime import Runtime
 from holdfast.core.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 Planting = AbstractContextManager[None]
+
+_NO_LIMIT: Final = 1_000_000
 
 
 class _ForgetsWhatIsOut(LeaseTable):
@@ -78,6 +80,23 @@ class _FailedFetchesEndLeases(LeaseTable):
                 lease.deadline = now
 
 
+class _ActivitiesTakeUnits(LeaseTable):
+    """Before a fetch may claim there must be room for what is in flight, activity by activity."""
+
+    def _unit_free(self) -> bool:
+        more = sum(max(len(lease.attempts) - 1, 0) for lease in self._all())
+        return sum(self.units) + more < self._limit
+
+
+class _IdleSessionsAreFree(LeaseTable):
+    """Only sessions with something in flight are counted."""
+
+    @property
+    def units(self) -> Units:
+        units = super().units
+        return units._replace(leases=sum(bool(lease.attempts) for lease in self._all()))
+
+
 def _table(kind: type[LeaseTable]) -> Planting:
     return replaced(Change(lease_keeper, "LeaseTable", kind))
 
@@ -102,6 +121,35 @@ def _sessions_assumed() -> Planting:
         return worker
 
     return replaced(Change(Runtime, "_make_worker", make_with_sessions))
+
+
+def _zero_is_no_limit() -> Planting:
+    """A limit of zero sessions is taken for none."""
+    make = original(Runtime, "_make_worker")
+
+    def make_unlimited(self: Runtime) -> Worker:
+        worker: Worker = make(self)
+        if self.options.max_sessions_per_worker == 0:
+            worker._uses_sessions = True
+            worker._keeper._limit = worker._keeper._table._limit = _NO_LIMIT
+        return worker
+
+    return replaced(Change(Runtime, "_make_worker", make_unlimited))
+
+
+def _plain_fetch_at_capacity() -> Planting:
+    """A worker that may claim nothing new looks for items without session, and for no others."""
+    fetch_in_mode = original(Worker, "_fetch")
+
+    async def fetch_plainly(self: Worker, fetch: Fetch | None) -> FetchedWork | None:
+        if fetch is not None and not fetch.claim_new:
+            return await self._provider.fetch_work_item(
+                self._timing.item_lock, self._keeper.poll_timeout(fetch), self._tag_filter
+            )
+        fetched: FetchedWork | None = await fetch_in_mode(self, fetch)
+        return fetched
+
+    return replaced(Change(Worker, "_fetch", fetch_plainly))
 
 
 def _kept_and_given_back() -> Planting:
@@ -200,6 +248,44 @@ DEFECTS: Final = (
         ("24.11",),
         "fetch_errors_leave_leases_alone",
         "a fault: a refused fetch",
+    ),
+    _of_table(
+        "activities_take_units",
+        "Each activity in flight takes a unit of capacity",
+        _ActivitiesTakeUnits,
+        "24.5",
+        ("24.5",),
+        "capacity_counts_sessions_not_activities",
+        "two activities of a session at once, and another session",
+    ),
+    _of_table(
+        "idle_sessions_are_free",
+        "A session with nothing in flight takes no unit of capacity",
+        _IdleSessionsAreFree,
+        "INV-27",
+        ("24.6",),
+        "idle_sessions_count",
+        "an idle session, and another that waits",
+    ),
+    Defect(
+        name="plain_fetch_at_capacity",
+        title="At its capacity a worker fetches items without session only, not those of its sessions",
+        where="worker",
+        caught_by="24.1",
+        rows=("24.1", "24.10"),
+        scenario="at_capacity_switches_to_owned_only",
+        needs="a worker at its capacity",
+        planted=_plain_fetch_at_capacity,
+    ),
+    Defect(
+        name="zero_sessions_is_no_limit",
+        title="A limit of zero sessions is taken for no limit",
+        where="worker",
+        caught_by="24.8",
+        rows=("24.8",),
+        scenario="zero_capacity_means_none",
+        needs="a worker that may have no sessions",
+        planted=_zero_is_no_limit,
     ),
     Defect(
         name="unanswered_calls_do_not_count",

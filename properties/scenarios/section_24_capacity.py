@@ -13,7 +13,7 @@ from holdfast.core.observe import CapacityChanged, HandlerStarted, LeaseEnded, L
 from holdfast.core.provider import FetchedWork, Provider
 from holdfast.properties.scenarios.capacities import ONE, POLL_US, RowWatch
 from holdfast.properties.scenarios.conversations import MINUTE, encoded, observations, running, start
-from holdfast.properties.scenarios.deliveries import delivered, deliveries
+from holdfast.properties.scenarios.deliveries import deliveries
 from holdfast.properties.scenarios.idling import SECOND_US
 from holdfast.properties.scenarios.takeovers import R_US, calls_by, end_of, starts
 from holdfast.properties.scenarios.turns_by_hand import (
@@ -178,7 +178,7 @@ async def concurrent_slots_do_not_overshoot(world: World) -> None:
     worker = world.worker("a", running(_talks))
     watch = RowWatch(world, worker)
     watching = asyncio.ensure_future(world.commit(watch))
-    statuses = [await world.finished(name) for name in names]
+    statuses = [await end_of(world, name, within_s=200) for name in names]
     watching.cancel()
     with world.oracle("24.4"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
@@ -206,7 +206,7 @@ async def capacity_counts_sessions_not_activities(world: World) -> None:
     world.worker("a", running(_ten_and_one))
     takes = 10 + world.draw("seconds an activity takes", 10)
     await start(world, _ten_and_one, "i", input=str(takes))
-    status = await world.finished("i")
+    status = await end_of(world, "i", within_s=200)
     with world.oracle("24.5"):
         assert len(observations(status)) == 11, status
         assert len(starts(world)) == 11, starts(world)
@@ -265,7 +265,7 @@ async def zero_capacity_means_none(world: World) -> None:
     await world.sleep(3)
     before = [(one.session_id, one.worker_id) for one in world.sessions()]
     other = world.worker("b", running(_mixed))
-    status = await world.finished("i")
+    status = await end_of(world, "i", within_s=200)
     with world.oracle("24.8"):
         assert before == [("s", None)], before
         assert not calls_by(world.commits, "a", "fetch_session_work_item"), "a session-aware fetch"
@@ -275,29 +275,32 @@ async def zero_capacity_means_none(world: World) -> None:
         assert all(one.owner != other.worker_id for one in seen if one.session is None), seen
 
 
-async def _fifty(ctx: OrchestrationContext, input: str) -> str:
-    sessions = [ctx.open_session_with_id(f"s{number}") for number in range(int(input))]
+async def _five(ctx: OrchestrationContext, input: str) -> str:
+    """Five sessions, used for a second each, and kept until all of all instances have been."""
+    sessions = [ctx.open_session_with_id(f"s{number}") for number in range(5)]
     runs = [ctx.schedule_activity_on_session("insist", "1", one) for one in sessions]
-    return encoded(await ctx.join(*runs))
+    said = await ctx.join(*runs)
+    await ctx.schedule_timer(timedelta(seconds=float(input)))
+    return encoded(said)
 
 
 @scenario(
     covers=["24.12", "SS-21.4"],
     level="runtime",
-    options={**MINUTE, "worker_concurrency": 1, "max_sessions_per_orchestration": 50},
+    options={**MINUTE, "worker_concurrency": 1},
 )
 async def more_sessions_than_slots(world: World) -> None:
     """A worker with one slot can hold many sessions."""
-    worker = world.worker("a", running(_fifty))
+    worker = world.worker("a", running(_five))
     watch = RowWatch(world, worker)
-    await start(world, _fifty, "i", input="50")
-    for _ in range(50):
-        await world.commit(lambda one: delivered(one) is not None)
-    await world.sleep(0.5)  # the last one runs
+    names = [f"i{number}" for number in range(10)]
+    for number, name in enumerate(names):
+        await start(world, _five, name, input=str(50 - 5 * number))
+    await world.sleep(49.5)  # the last of fifty runs
     live, leases = watch.count(), () if worker.runtime is None else worker.runtime.leases()
-    status = await end_of(world, "i", within_s=100)
+    statuses = [await end_of(world, name, within_s=200) for name in names]
     with world.oracle("24.12"):
-        seen = observations(status)
+        seen = [one for status in statuses for one in observations(status)]
         assert len(seen) == 50 and {one.owner for one in seen} == {worker.worker_id}, len(seen)
         units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
         assert max(one.leases for one in units) == 50, units[-1]

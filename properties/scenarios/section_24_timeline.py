@@ -110,7 +110,8 @@ async def timeline_capacity(world: World) -> None:
     )
     await world.sleep(0.5)
     soon = {name: _row(world, name) for name in ("S1", "S3")}
-    await world.until(lambda: world.session("i", "S2") is None)
+    last_us = world.now_us + 3 * R_US
+    await world.until(lambda: world.session("i", "S2") is None or world.now_us >= last_us)
     closed_us = world.now_us
     status = await end_of(world, "i", within_s=200)
     with world.oracle("24.10"):
