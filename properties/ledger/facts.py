@@ -6,8 +6,10 @@ before stands in the fact. Calls that a fault kept from the store (`refused`, `u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from holdfast.core.events import StoredEvent
 from holdfast.core.provider import ExecutionMetadata, FetchedTurn, SessionRecord, TagFilter
 from holdfast.core.work_items import ActivityExecute, Message
 from holdfast.properties.ledger.instances import Delta, Incarnation, Instance, Key
@@ -31,6 +33,7 @@ class Acked(NamedTuple):
 
     instance: Instance
     delta: Delta
+    events: Sequence[StoredEvent]  # of the delta, as stored
     metadata: ExecutionMetadata
     terminal: bool
     open_before: tuple[Incarnation, ...]
@@ -43,9 +46,10 @@ class Acked(NamedTuple):
 
 
 class AckRejected(NamedTuple):
-    """ACK_REJ; the instance is None for a token that was never handed out."""
+    """ACK_REJ; the instance is None for a token that was never handed out. `metadata` is what was asked."""
 
     instance: Instance | None
+    metadata: ExecutionMetadata
     worker: Worker
 
 

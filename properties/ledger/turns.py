@@ -57,7 +57,7 @@ def acked(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     if turn is not None:
         _is_over(state, commit, turn)
     if not ok:
-        return facts.AckRejected(None if turn is None else turn.instance, worker)
+        return facts.AckRejected(None if turn is None else turn.instance, arguments["metadata"], worker)
     events = arguments["history_delta"]
     if turn is None:  # a store that accepts this breaks INV-37; its effects are taken in all the same
         turn = Turn(state.instance(events[0].instance_id if events else ""), ())
@@ -77,6 +77,7 @@ def acked(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     return facts.Acked(
         instance,
         delta,
+        events,
         metadata,
         terminal,
         open_before,

@@ -7,15 +7,11 @@ open.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
-from holdfast.core.events import SessionClosed, SessionOpened, StoredEvent
+from holdfast.core.events import SessionClosed, SessionOpened
 from holdfast.properties.ledger.facts import Acked
-from holdfast.properties.ledger.ledger import Ledger
 from holdfast.properties.monitors.monitor import Monitor, on
-from holdfast.properties.timing import Timings
-from holdfast.traces.record import Commit
 
 _REFUSED: Final = re.compile(r"max sessions per orchestration exceeded \(limit: (\d+), open: (\d+)\)")
 
@@ -25,16 +21,6 @@ class LimitInProgramOrder(Monitor):
 
     id = "INV-35"
     title = "Limit in program order"
-
-    def __init__(self, ledger: Ledger, timings: Timings) -> None:
-        super().__init__(ledger, timings)
-        self._delta: Sequence[StoredEvent] = ()
-
-    @on(Commit)
-    def commit(self, commit: Commit) -> None:
-        """What an ack would store."""
-        if commit.operation == "ack_orchestration_item":
-            self._delta = cast("Sequence[StoredEvent]", commit.arguments["history_delta"])
 
     @on(Acked)
     def acked(self, fact: Acked) -> None:
@@ -47,7 +33,7 @@ class LimitInProgramOrder(Monitor):
             return
         limit = timing.open_max
         now_open = dict.fromkeys(incarnation.key[1] for incarnation in fact.open_before)
-        for event in self._delta:
+        for event in fact.events:
             if isinstance(event, SessionOpened):
                 now_open[event.session_id] = None
                 if len(now_open) > limit:

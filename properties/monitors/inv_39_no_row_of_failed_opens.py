@@ -7,12 +7,8 @@ Choices. That a refused action has no event is part of INV-35 and INV-40: what i
 
 from __future__ import annotations
 
-from holdfast.core.provider import ExecutionMetadata
 from holdfast.properties.ledger.facts import AckRejected
-from holdfast.properties.ledger.ledger import Ledger
 from holdfast.properties.monitors.monitor import Monitor, on, row, session
-from holdfast.properties.timing import Timings
-from holdfast.traces.record import Commit
 
 
 class NoRowOfFailedOpens(Monitor):
@@ -22,24 +18,12 @@ class NoRowOfFailedOpens(Monitor):
     title = "No row left by failed opens"
     hooks = ("session_records",)
 
-    def __init__(self, ledger: Ledger, timings: Timings) -> None:
-        super().__init__(ledger, timings)
-        self._asked: ExecutionMetadata | None = None
-
-    @on(Commit)
-    def commit(self, commit: Commit) -> None:
-        """What an ack asks for."""
-        if commit.operation == "ack_orchestration_item":
-            metadata = commit.arguments["metadata"]
-            assert isinstance(metadata, ExecutionMetadata)
-            self._asked = metadata
-
     @on(AckRejected)
     def rejected(self, fact: AckRejected) -> None:
         """None of it has happened."""
-        if self._asked is None or fact.instance is None or fact.instance.direct:
+        if fact.instance is None or fact.instance.direct:
             return
-        for identity in self._asked.opened_sessions:
+        for identity in fact.metadata.opened_sessions:
             key = identity.instance, identity.session_id
             if key[0] == fact.instance.id and key[1] not in fact.instance.open:
                 record = self.ledger.rows.sessions.get(key)

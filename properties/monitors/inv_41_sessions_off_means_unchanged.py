@@ -10,17 +10,13 @@ of deliveries is INV-06's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
-
 from holdfast.core.codec import encode_event, encode_work_item
-from holdfast.core.events import OpaqueEvent, StoredEvent
+from holdfast.core.events import OpaqueEvent
 from holdfast.core.work_items import ActivityExecute
 from holdfast.properties.ledger.facts import Acked
 from holdfast.properties.ledger.ledger import Ledger
 from holdfast.properties.monitors.monitor import Monitor, on
 from holdfast.properties.timing import Timings
-from holdfast.traces.record import Commit
 
 
 class SessionsOffMeansUnchanged(Monitor):
@@ -32,13 +28,6 @@ class SessionsOffMeansUnchanged(Monitor):
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         super().__init__(ledger, timings)
         self._seen: set[type] = set()
-        self._delta: Sequence[StoredEvent] = ()
-
-    @on(Commit)
-    def commit(self, commit: Commit) -> None:
-        """What an ack would store."""
-        if commit.operation == "ack_orchestration_item":
-            self._delta = cast("Sequence[StoredEvent]", commit.arguments["history_delta"])
 
     @on(Acked)
     def acked(self, fact: Acked) -> None:
@@ -51,7 +40,7 @@ class SessionsOffMeansUnchanged(Monitor):
         for item in fact.worker_items:
             if item.session_id is None and self._first(ActivityExecute):
                 self._judge(fact.instance.id, encode_work_item(item))
-        for event in self._delta:
+        for event in fact.events:
             if not isinstance(event, OpaqueEvent) and self._first(type(event)):
                 self._judge(fact.instance.id, encode_event(event))
 

@@ -65,7 +65,7 @@ class WaitingItems(Monitor):
     @on(WorkChanged)
     def work_changed(self, fact: Fact) -> None:
         """Something waits from now on."""
-        if self.due_us == NEVER and len(self.ledger.queue.items):
+        if self.due_us == NEVER and self.ledger.queue.items:
             self.due_us = self.ledger.time_us
 
     def overdue(self, time_us: int) -> None:
@@ -84,17 +84,24 @@ class WaitingItems(Monitor):
                 )
         self._seen = frozenset(found)
         self._looked_us = time_us
-        polls = [
-            timing.poll_us
-            for process, _ in self._asks
-            if (timing := self.timings.of(process)) is not None and timing.poll_us is not None
-        ]
-        waits = bool(len(self.ledger.queue.items)) and bool(polls)
-        self.due_us = time_us + max(polls) if waits else NEVER
+        poll_us = self._poll_us()
+        self.due_us = time_us + poll_us if self.ledger.queue.items and poll_us else NEVER
 
     def latest_due_us(self) -> int:
-        """No run goes on for this: what it looks at twice is what a run is about anyway."""
-        return 0
+        """While a worker is free for what waits, the run goes on until that has been looked at twice."""
+        return self.due_us + self._poll_us() if self._waits() else 0
+
+    def undecided(self) -> str | None:
+        """See Monitor."""
+        return "an item waited for a free worker when the run ended" if self._waits() else None
+
+    def _waits(self) -> bool:
+        return self.due_us != NEVER and any(True for _ in self._look())
+
+    def _poll_us(self) -> int:
+        """P of the slowest worker that polls; 0 if none does."""
+        timings = [self.timings.of(process) for process, _ in self._asks]
+        return max((timing.poll_us or 0 for timing in timings if timing is not None), default=0)
 
     def _look(self) -> Iterator[tuple[_Open, Item, Worker]]:
         ledger = self.ledger

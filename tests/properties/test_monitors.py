@@ -35,7 +35,7 @@ from holdfast.core.observe import (
     TurnEnded,
 )
 from holdfast.properties.registry import MONITORS
-from holdfast.properties.verdict import Holds
+from holdfast.properties.verdict import Holds, Unknown
 from holdfast.traces.record import FaultKind
 
 Q2, Q3 = item(3), item(4)
@@ -644,6 +644,16 @@ def looked_at(story: Story) -> Story:
 def test_inv_43_a_worker_that_polls_is_not_given_what_it_could_have() -> None:
     story = Story("INV-43").fetch("b").ack(started(), opened(2), scheduled(3), items=[Q2], opens=["s"])
     breaks(looked_at(story), "INV-43", item="item 1: i/1/3 on s")
+
+
+def test_inv_43_a_run_goes_on_until_what_waits_was_looked_at_twice() -> None:
+    story = Story("INV-43").fetch("b").ack(started(), opened(2), scheduled(3), items=[Q2], opens=["s"])
+    assert story.suite.open_until_us() == 30_100_000
+    story.at(1).fetch("b")
+    assert story.suite.open_until_us() > 30_100_000
+    (verdict,) = story.end().suite.verdicts
+    assert isinstance(verdict, Unknown)
+    assert verdict.reason.startswith("an item waited")
 
 
 def test_inv_43_a_worker_that_works_is_not_blamed() -> None:

@@ -71,10 +71,6 @@ class Hunt:
         subject = subject_of(defect.scenario, provider, defect.name)
         seen = _Seen(defect.caught_by)
         plain = any(seen.look(run) for run in _runs(subject, Fifo(), 1))
-        for run in _runs(
-            subject, PlainFirst(make_strategy("random", self.seed)), _TO_THE_END, to_the_end=True
-        ):
-            seen.look(run)
         hunts = {
             strategy: tuple(
                 _catch(subject, make_strategy(strategy, self.seed + number), self.profile.most, seen)
@@ -91,7 +87,7 @@ class Hunt:
             provider=self.provider,
             scenario=defect.scenario,
             caught_by=seen.caught_by,
-            collateral=tuple(rule for rule in seen.rules if rule != seen.caught_by),
+            collateral=tuple(rule for rule in _broken(subject, self.seed, seen) if rule != seen.caught_by),
             plain=plain,
             hunts=hunts,
             rows={row: _row_kill(row, self, provider) for row in defect.rows},
@@ -135,6 +131,15 @@ def _runs(
         cut_off += run.cut_off is not None
         if cut_off == _CUT_OFF_MOST:
             return
+
+
+def _broken(subject: Subject, seed: int, seen: _Seen) -> list[str]:
+    """What else breaks when runs go on after the catch; a check stops there, so that is no catch."""
+    beyond = _Seen("")
+    strategy = PlainFirst(make_strategy("random", seed))
+    for run in _runs(subject, strategy, _TO_THE_END, to_the_end=True):
+        beyond.look(run)
+    return [*dict.fromkeys([*seen.rules, *beyond.rules])]
 
 
 def _catch(subject: Subject, strategy: Strategy, most: int, seen: _Seen) -> Catch:
