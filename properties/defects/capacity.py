@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Final
 
-from holdfast.core import lease_keeper
 from holdfast.core.attempt import Attempt
 from holdfast.core.ids import LockToken, Micros
 from holdfast.core.lease import Answer, Calls, Delivery, EndCause, Ended, Fetch, Kept, Lease, Units
@@ -15,6 +14,7 @@ from holdfast.core.provider import FetchedWork, ScheduledSessionIdentifier
 from holdfast.core.runtime import Runtime
 from holdfast.core.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.replacements import lease_table_defect
 
 Planting = AbstractContextManager[None]
 
@@ -97,10 +97,6 @@ class _IdleSessionsAreFree(LeaseTable):
         return units._replace(leases=sum(bool(lease.attempts) for lease in self._all()))
 
 
-def _table(kind: type[LeaseTable]) -> Planting:
-    return replaced(Change(lease_keeper, "LeaseTable", kind))
-
-
 def _answered_calls_only() -> Planting:
     """A call without an answer is not thought to have extended the row."""
     ended = original(Calls, "ended")
@@ -173,29 +169,8 @@ def _runs_without_a_unit() -> Planting:
     return replaced(Change(Worker, "_give_back", run))
 
 
-def _of_table(
-    name: str,
-    title: str,
-    kind: type[LeaseTable],
-    caught_by: str,
-    rows: tuple[str, ...],
-    scenario: str,
-    needs: str,
-) -> Defect:
-    return Defect(
-        name=name,
-        title=title,
-        where="lease manager",
-        caught_by=caught_by,
-        rows=rows,
-        scenario=scenario,
-        needs=needs,
-        planted=lambda: _table(kind),
-    )
-
-
 DEFECTS: Final = (
-    _of_table(
+    lease_table_defect(
         "answers_out_are_forgotten",
         "A fetch for owned sessions alone waits on while the answer comes that frees a unit",
         _ForgetsWhatIsOut,
@@ -204,7 +179,7 @@ DEFECTS: Final = (
         "capacity_freed_by_each_ending",
         "a fetch begun while a renewal is out",
     ),
-    _of_table(
+    lease_table_defect(
         "losses_keep_the_unit",
         "A session that the provider said is lost keeps its unit for D",
         _LossesKeepTheUnit,
@@ -213,7 +188,7 @@ DEFECTS: Final = (
         "capacity_freed_by_each_ending",
         "a session that is closed, and another that waits",
     ),
-    _of_table(
+    lease_table_defect(
         "releases_keep_the_unit",
         "A session that was released keeps its unit for D",
         _ReleasesKeepTheUnit,
@@ -222,7 +197,7 @@ DEFECTS: Final = (
         "capacity_freed_by_each_ending",
         "an idle session, and another that waits",
     ),
-    _of_table(
+    lease_table_defect(
         "failed_releases_free_the_unit",
         "A session whose release failed frees its unit at once",
         _FailedReleasesFreeTheUnit,
@@ -231,7 +206,7 @@ DEFECTS: Final = (
         "unconfirmed_give_up_keeps_unit",
         "a fault: a release that fails",
     ),
-    _of_table(
+    lease_table_defect(
         "joins_keep_the_reservation",
         "A claiming fetch that brings an item of a session held already does not return its unit",
         _JoinsKeepTheReservation,
@@ -240,7 +215,7 @@ DEFECTS: Final = (
         "freed_unit_usable_by_every_slot",
         "two fetches that get items of one session",
     ),
-    _of_table(
+    lease_table_defect(
         "failed_fetches_end_leases",
         "A fetch that fails is taken for the loss of all sessions",
         _FailedFetchesEndLeases,
@@ -249,7 +224,7 @@ DEFECTS: Final = (
         "fetch_errors_leave_leases_alone",
         "a fault: a refused fetch",
     ),
-    _of_table(
+    lease_table_defect(
         "activities_take_units",
         "Each activity in flight takes a unit of capacity",
         _ActivitiesTakeUnits,
@@ -258,7 +233,7 @@ DEFECTS: Final = (
         "capacity_counts_sessions_not_activities",
         "two activities of a session at once, and another session",
     ),
-    _of_table(
+    lease_table_defect(
         "idle_sessions_are_free",
         "A session with nothing in flight takes no unit of capacity",
         _IdleSessionsAreFree,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from holdfast.core import codec, lease_keeper, turn
+from holdfast.core import codec, turn
 from holdfast.core import handler as handlers
 from holdfast.core.actions import CallActivity
 from holdfast.core.clock import Clock
@@ -28,6 +28,7 @@ from holdfast.core.provider import FetchedTurn, FetchedWork
 from holdfast.core.work_items import ActivityCompleted, ActivityFailed, Message
 from holdfast.core.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.replacements import lease_table, scheduled_on
 
 Planting = AbstractContextManager[None]
 
@@ -50,19 +51,9 @@ def _lost_selects_work_on() -> Planting:
 
 def _unopened_means_plain() -> Planting:
     """An activity on a session that is not open may run anywhere."""
-    emit = original(OrchestrationContext, "_emit_activity")
-
-    def emit_anyhow(
-        self: OrchestrationContext,
-        name: str,
-        input: str,
-        tag: str | None = None,
-        session_id: str | None = None,
-    ) -> Any:
-        known = session_id if session_id is None or session_id in self._state.sessions else None
-        return emit(self, name, input, tag, known)
-
-    return replaced(Change(OrchestrationContext, "_emit_activity", emit_anyhow))
+    return scheduled_on(
+        lambda context, named: named if named is not None and named in context._state.sessions else None
+    )
 
 
 def _carried_sessions_are_free() -> Planting:
@@ -235,7 +226,7 @@ DEFECTS: Final = (
         rows=("3.4", "18.2", "24.12", "27.11", "34.1"),
         scenario="session_renewal_works_single_thread",
         needs="nothing",
-        planted=lambda: replaced(Change(lease_keeper, "LeaseTable", _ForgetsIdleSessions)),
+        planted=lambda: lease_table(_ForgetsIdleSessions),
     ),
     Defect(
         name="no_timeout_is_no_time",
@@ -245,7 +236,7 @@ DEFECTS: Final = (
         rows=("12.2", "13.1", "27.10"),
         scenario="nonsession_activity_between_session_activities",
         needs="two workers",
-        planted=lambda: replaced(Change(lease_keeper, "LeaseTable", _NoTimeoutIsNoTime)),
+        planted=lambda: lease_table(_NoTimeoutIsNoTime),
     ),
     Defect(
         name="renewals_wait_for_the_slot",

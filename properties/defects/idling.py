@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.core import lease_keeper
 from holdfast.core.activity_run import ActivityRunner
 from holdfast.core.attempt import Attempt
 from holdfast.core.errors import ProviderError
@@ -20,6 +19,7 @@ from holdfast.core.observe import StopOutcome
 from holdfast.core.provider import ScheduledSessionIdentifier
 from holdfast.core.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.replacements import lease_table
 
 Planting = AbstractContextManager[None]
 
@@ -114,10 +114,6 @@ class _ReleasesBesideFetches(_FetchesBesideReleases):
             yield
         finally:
             self._fetches = fetches
-
-
-def _table(kind: type[LeaseTable]) -> Planting:
-    return replaced(Change(lease_keeper, "LeaseTable", kind))
 
 
 def _over_when_the_handler_is() -> Planting:
@@ -222,7 +218,7 @@ DEFECTS: Final = (
     _idle(
         "timer_from_the_first_finish",
         "The idle timer of a session counts from the first end of several activities that overlapped",
-        lambda: _table(_FromTheFirstFinish),
+        lambda: lease_table(_FromTheFirstFinish),
         "INV-29",
         "20.1",
         "idle_timer_starts_at_last_finish",
@@ -249,7 +245,7 @@ DEFECTS: Final = (
     _idle(
         "timer_not_cancelled",
         "A new activity does not cancel the idle timer: it goes on from where it was",
-        lambda: _table(_NotCancelled),
+        lambda: lease_table(_NotCancelled),
         "INV-29",
         "20.3",
         "idle_timer_cancelled_by_new_activity",
@@ -258,7 +254,7 @@ DEFECTS: Final = (
     _idle(
         "fetches_beside_releases",
         "A fetch is begun while the release of an idle session is on its way",
-        lambda: _table(_FetchesBesideReleases),
+        lambda: lease_table(_FetchesBesideReleases),
         "20.5",
         "20.5",
         "idle_release_versus_fetch_race",
@@ -267,7 +263,7 @@ DEFECTS: Final = (
     _idle(
         "releases_beside_fetches",
         "An idle session is released while a fetch is under way that may bring an item of it",
-        lambda: _table(_ReleasesBesideFetches),
+        lambda: lease_table(_ReleasesBesideFetches),
         "INV-29",
         "20.5",
         "idle_release_versus_fetch_race",
@@ -276,7 +272,7 @@ DEFECTS: Final = (
     _idle(
         "zero_is_no_timeout",
         "An idle timeout of zero is taken for none at all",
-        lambda: _table(_ZeroIsNone),
+        lambda: lease_table(_ZeroIsNone),
         "20.6",
         "20.6",
         "idle_timeout_zero",
@@ -285,7 +281,7 @@ DEFECTS: Final = (
     _idle(
         "idle_no_longer_than_the_lock",
         "A session is given up after D of idleness, if the idle timeout is longer",
-        lambda: _table(_NoLongerThanTheLock),
+        lambda: lease_table(_NoLongerThanTheLock),
         "INV-29",
         "20.7",
         "idle_and_lock_knobs_independent",
@@ -312,7 +308,7 @@ DEFECTS: Final = (
     _idle(
         "idle_sessions_lapse",
         "An idle session is not released: its renewal stops, and it is left to lapse",
-        lambda: _table(_IdleSessionsLapse),
+        lambda: lease_table(_IdleSessionsLapse),
         "20.4",
         "20.4",
         "idle_release_is_explicit",

@@ -11,6 +11,7 @@ from holdfast.core.context import OrchestrationContext
 from holdfast.core.provider import Provider
 from holdfast.core.sessions import OpenSessions, SessionScan
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.replacements import scheduled_on
 
 Planting = AbstractContextManager[None]
 
@@ -63,19 +64,9 @@ def _last_closes_are_left_out() -> Planting:
 
 def _activities_join_the_open_session() -> Planting:
     """An activity without a session goes to the one that is open, since its worker is warm anyway."""
-    emit = original(OrchestrationContext, "_emit_activity")
-
-    def emit_on_session(
-        self: OrchestrationContext,
-        name: str,
-        input: str,
-        tag: str | None = None,
-        session_id: str | None = None,
-    ) -> Any:
-        opened = self._state.sessions.ids()
-        return emit(self, name, input, tag, session_id or next(iter(opened), None))
-
-    return replaced(Change(OrchestrationContext, "_emit_activity", emit_on_session))
+    return scheduled_on(
+        lambda context, session_id: session_id or next(iter(context._state.sessions.ids()), None)
+    )
 
 
 def _contexts() -> Any:

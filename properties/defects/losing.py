@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from holdfast.core import lease_keeper
 from holdfast.core.activity_run import ActivityRunner
 from holdfast.core.attempt import Attempt
 from holdfast.core.clock import IdSource
@@ -17,6 +16,7 @@ from holdfast.core.lease_keeper import LeaseKeeper
 from holdfast.core.leases import LeaseTable
 from holdfast.core.runtime import Runtime
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.replacements import lease_table
 
 Planting = AbstractContextManager[None]
 
@@ -59,10 +59,6 @@ class _LossesAreCounted(LeaseTable):
         ended = super()._end(lease, cause)
         self._kept.setdefault(lease.key, Kept(lease.key, lease.calls, cause, releasing=False))
         return ended
-
-
-def _table(kind: type[LeaseTable]) -> Planting:
-    return replaced(Change(lease_keeper, "LeaseTable", kind))
 
 
 def _discarded_attempts_are_charged() -> Planting:
@@ -202,7 +198,7 @@ DEFECTS: Final = (
         rows=("21.5", "21.11", "21.12", "34.3"),
         scenario="provider_unreachable_until_local_deadline",
         needs="a fault: a worker that is cut off or stalls",
-        planted=lambda: _table(_NoDeadline),
+        planted=lambda: lease_table(_NoDeadline),
     ),
     Defect(
         name="refusals_are_final",
@@ -212,7 +208,7 @@ DEFECTS: Final = (
         rows=("21.9",),
         scenario="stale_renewal_failure_is_rechecked",
         needs="a fault: a late answer",
-        planted=lambda: _table(_RefusalsAreFinal),
+        planted=lambda: lease_table(_RefusalsAreFinal),
     ),
     Defect(
         name="late_answers_revive",
@@ -222,7 +218,7 @@ DEFECTS: Final = (
         rows=("21.10",),
         scenario="late_response_after_lease_end",
         needs="a fault: a late answer",
-        planted=lambda: _table(_LateAnswersRevive),
+        planted=lambda: lease_table(_LateAnswersRevive),
     ),
     Defect(
         name="losses_are_counted",
@@ -232,7 +228,7 @@ DEFECTS: Final = (
         rows=("21.4",),
         scenario="lost_lease_is_forgotten",
         needs="two workers and a takeover",
-        planted=lambda: _table(_LossesAreCounted),
+        planted=lambda: lease_table(_LossesAreCounted),
     ),
     Defect(
         name="signals_come_at_the_deadline",

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from holdfast.core import lease_keeper
 from holdfast.core.activity_run import ActivityRunner
 from holdfast.core.attempt import Attempt
 from holdfast.core.handler import Handler
@@ -17,6 +16,7 @@ from holdfast.core.observe import StopOutcome
 from holdfast.core.provider import ScheduledSessionIdentifier
 from holdfast.core.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.properties.defects.replacements import lease_table
 from holdfast.providers.memory import work as memory_work
 from holdfast.providers.memory.tables import Tables, WorkRow
 from holdfast.providers.sqlite import work as sqlite_work
@@ -127,7 +127,7 @@ DEFECTS: Final = (
         rows=("20.9",),
         scenario="one_lease_many_activities",
         needs="several activities of a session at once",
-        planted=lambda: replaced(Change(lease_keeper, "LeaseTable", _NewestAlone)),
+        planted=lambda: lease_table(_NewestAlone),
     ),
     Defect(
         name="one_item_at_a_time",

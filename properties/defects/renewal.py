@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Final
 
-from holdfast.core import lease_keeper
 from holdfast.core.ids import LockToken, Micros, Millis
 from holdfast.core.lease import Answer, Delivery, Ended, Fetch, ItemRenewal, Lease, Renewal
 from holdfast.core.leases import LeaseTable
 from holdfast.core.provider import ScheduledSessionIdentifier, session_not_owned
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.properties.defects.replacements import lease_table_defect
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
 from holdfast.providers.memory.tables import SessionRow, Tables
@@ -114,10 +114,6 @@ class _NoDeadline(LeaseTable):
         super()._extend(lease, counted=counted, deadline_from=Micros(deadline_from + 1000 * self._duration))
 
 
-def _table(kind: type[LeaseTable]) -> Planting:
-    return replaced(Change(lease_keeper, "LeaseTable", kind))
-
-
 def _items_renewed_without_their_session() -> Planting:
     """The lock of an item is extended also if its session has gone elsewhere; the session is left alone."""
     in_memory, in_sqlite = original(memory_work, "renew"), original(sqlite_work, "_extend")
@@ -213,29 +209,8 @@ def _extensions_set_the_expiry() -> Planting:
     )
 
 
-def _lease(
-    name: str,
-    title: str,
-    kind: type[LeaseTable],
-    caught_by: str,
-    rows: tuple[str, ...],
-    scenario: str,
-    needs: str,
-) -> Defect:
-    return Defect(
-        name=name,
-        title=title,
-        where="lease manager",
-        caught_by=caught_by,
-        rows=rows,
-        scenario=scenario,
-        needs=needs,
-        planted=lambda: _table(kind),
-    )
-
-
 DEFECTS: Final = (
-    _lease(
+    lease_table_defect(
         "renewal_sent_again",
         "A renewal that is not answered within R is sent again while the first is under way",
         _SentAgain,
@@ -244,7 +219,7 @@ DEFECTS: Final = (
         "single_flight_renewal",
         "a slow renewal",
     ),
-    _lease(
+    lease_table_defect(
         "piggyback_does_not_count",
         "The next stand-alone renewal is due R after the last stand-alone one, whatever items have done",
         _PiggybackDoesNotCount,
@@ -253,7 +228,7 @@ DEFECTS: Final = (
         "piggyback_resets_due_time",
         "an activity longer than R",
     ),
-    _lease(
+    lease_table_defect(
         "nothing_while_busy",
         "While work is in flight no stand-alone renewal is sent, also if items are renewed too seldom",
         _NothingWhileBusy,
@@ -262,7 +237,7 @@ DEFECTS: Final = (
         "standalone_fills_gaps_between_item_renewals",
         "item renewals less often than every R",
     ),
-    _lease(
+    lease_table_defect(
         "one_second_between_renewals",
         "Sessions are not renewed more often than once a second, however short their lock is",
         _OneSecondAtLeast,
@@ -271,7 +246,7 @@ DEFECTS: Final = (
         "renewal_interval_no_floor",
         "a short session lock",
     ),
-    _lease(
+    lease_table_defect(
         "slots_renew",
         "Sessions are renewed by the slots between their fetches",
         _SlotsRenew,
@@ -280,7 +255,7 @@ DEFECTS: Final = (
         "renewal_with_all_slots_busy",
         "every slot busy for longer than R",
     ),
-    _lease(
+    lease_table_defect(
         "each_delivery_confirmed",
         "Every item of a session that is held already has its session renewed at once",
         _EachDeliveryConfirmed,
@@ -289,7 +264,7 @@ DEFECTS: Final = (
         "renewal_count_per_session",
         "several activities of a session",
     ),
-    _lease(
+    lease_table_defect(
         "slow_claims_unconfirmed",
         "A claim that a fetch brings after long waiting is not renewed at once",
         _NoConfirmation,
@@ -298,7 +273,7 @@ DEFECTS: Final = (
         "slow_fetch_renews_at_once",
         "a fetch longer than R",
     ),
-    _lease(
+    lease_table_defect(
         "deadline_from_the_call",
         "The deadline of a new lease counts from when its fetch was sent",
         _DeadlineFromTheCall,
@@ -307,7 +282,7 @@ DEFECTS: Final = (
         "slow_fetch_renews_at_once",
         "a fetch longer than R",
     ),
-    _lease(
+    lease_table_defect(
         "no_deadline",
         "A lease never ends by the worker's own clock",
         _NoDeadline,

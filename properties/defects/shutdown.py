@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Final
 
-from holdfast.core import lease_keeper, runtime
+from holdfast.core import runtime
 from holdfast.core.activity_run import ActivityRunner
 from holdfast.core.attempt import Attempt
 from holdfast.core.crew import Crew
@@ -20,6 +20,7 @@ from holdfast.core.leases import LeaseTable
 from holdfast.core.provider import ScheduledSessionIdentifier
 from holdfast.core.runtime import Runtime
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.replacements import lease_table
 
 Planting = AbstractContextManager[None]
 
@@ -202,7 +203,7 @@ DEFECTS: Final = (
         rows=("29.3",),
         scenario="unstoppable_handler_leaves_session_to_expire",
         needs="a handler that blocks",
-        planted=lambda: replaced(Change(lease_keeper, "LeaseTable", _HandlersAreForgotten)),
+        planted=lambda: lease_table(_HandlersAreForgotten),
     ),
     Defect(
         name="released_first",

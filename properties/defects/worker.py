@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Final
 
-from holdfast.core import lease_keeper
 from holdfast.core.activity_run import ActivityRunner
 from holdfast.core.attempt import Attempt
 from holdfast.core.errors import ProviderError
@@ -15,6 +14,7 @@ from holdfast.core.lease_keeper import LeaseKeeper
 from holdfast.core.leases import LeaseTable
 from holdfast.core.provider import ScheduledSessionIdentifier
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.replacements import lease_table
 
 Planting = AbstractContextManager[None]
 
@@ -79,10 +79,6 @@ class _NothingReleased(LeaseTable):
         return decisions._replace(releases=())
 
 
-def _table(kind: type[LeaseTable]) -> Planting:
-    return replaced(Change(lease_keeper, "LeaseTable", kind))
-
-
 def _discarded_work_is_gone() -> Planting:
     """Whatever was told to stop is acknowledged without a completion, as an item without session would be."""
 
@@ -114,7 +110,7 @@ DEFECTS: Final = (
         rows=("4.3", "11.4", "23.15", "28.2", "28.13"),
         scenario="session_closed_under_its_handler",
         needs="a session lost under a handler",
-        planted=lambda: _table(_RefusalsAreErrors),
+        planted=lambda: lease_table(_RefusalsAreErrors),
     ),
     Defect(
         name="idle_from_delivery",
@@ -124,7 +120,7 @@ DEFECTS: Final = (
         rows=("4.6", "20.11"),
         scenario="busy_for_longer_than_the_idle_timeout",
         needs="an activity longer than the idle timeout",
-        planted=lambda: _table(_IdleFromDelivery),
+        planted=lambda: lease_table(_IdleFromDelivery),
     ),
     Defect(
         name="no_reservations",
@@ -134,7 +130,7 @@ DEFECTS: Final = (
         rows=("3.3", "3.4", "24.1", "24.6"),
         scenario="two_sessions_and_room_for_one",
         needs="two fetches at once",
-        planted=lambda: _table(_NoReservations),
+        planted=lambda: lease_table(_NoReservations),
     ),
     Defect(
         name="errors_are_losses",
@@ -144,7 +140,7 @@ DEFECTS: Final = (
         rows=("21.5", "21.6"),
         scenario="renewals_fail_for_a_moment",
         needs="a fault: a refused call",
-        planted=lambda: _table(_ErrorsAreLosses),
+        planted=lambda: lease_table(_ErrorsAreLosses),
     ),
     Defect(
         name="nothing_released",
@@ -154,7 +150,7 @@ DEFECTS: Final = (
         rows=("6.1", "29.2", "29.4", "29.6", "29.8"),
         scenario="graceful_shutdown_releases_locks_immediately",
         needs="a worker that is shut down",
-        planted=lambda: _table(_NothingReleased),
+        planted=lambda: lease_table(_NothingReleased),
     ),
     Defect(
         name="discarded_work_is_gone",
