@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.ids import Millis
-from holdfast.core.provider import Provider, Store
+from holdfast.core.provider import Provider
+from holdfast.core.store import Store
 from holdfast.sim.ids import VirtualIds
 from holdfast.sim.recorded import Record, Recorded
 from holdfast.sim.virtual_time import EPOCH_MS

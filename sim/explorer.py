@@ -13,7 +13,7 @@ from typing import Final, Protocol, runtime_checkable
 from holdfast.core.clock import ProviderClock
 from holdfast.core.errors import ConfigurationError, ProviderError
 from holdfast.core.options import RuntimeOptions
-from holdfast.core.provider import Store
+from holdfast.core.store import Store
 from holdfast.sim import guards
 from holdfast.sim.bench import Factory
 from holdfast.sim.chronicle import Chronicle

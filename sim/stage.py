@@ -13,7 +13,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
-from holdfast.core.provider import Store
+from holdfast.core.store import Store
 from holdfast.sim import guards
 from holdfast.sim.blocking import run_blocking
 from holdfast.sim.chronicle import Chronicle

@@ -19,16 +19,10 @@ from holdfast.core.errors import ConfigurationError
 from holdfast.core.events import StoredEvent
 from holdfast.core.ids import Millis
 from holdfast.core.options import RuntimeOptions
-from holdfast.core.provider import (
-    TERMINAL_STATUSES,
-    InspectableStore,
-    Provider,
-    SessionRecord,
-    Store,
-    WorkerRow,
-)
+from holdfast.core.provider import TERMINAL_STATUSES, Provider
 from holdfast.core.registry import Registry
 from holdfast.core.runtime import Runtime
+from holdfast.core.store import InspectableStore, SessionRecord, Store, WorkerRow
 from holdfast.sim.handle import Handle
 from holdfast.sim.misfortune import NETWORK
 from holdfast.sim.process import Process

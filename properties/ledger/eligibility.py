@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord, TagFilter
+from holdfast.core.provider import TagFilter
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.facts import Mode
 from holdfast.properties.ledger.instances import Key
 from holdfast.properties.ledger.items import Item

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from holdfast.core.events import StoredEvent
-from holdfast.core.provider import ExecutionMetadata, FetchedTurn, SessionRecord, TagFilter
+from holdfast.core.provider import ExecutionMetadata, FetchedTurn, TagFilter
+from holdfast.core.store import SessionRecord
 from holdfast.core.work_items import ActivityExecute, Message
 from holdfast.properties.ledger.instances import Delta, Incarnation, Instance, Key
 from holdfast.properties.ledger.items import Item

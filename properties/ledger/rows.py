@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from holdfast.core.provider import SessionRecord, WorkerRow
+from holdfast.core.store import SessionRecord, WorkerRow
 from holdfast.properties.ledger.instances import Key
 
 

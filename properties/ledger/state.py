@@ -7,7 +7,7 @@ Everything is updated in place; nothing is copied or written out before a rule i
 from __future__ import annotations
 
 from holdfast.core.ids import INT63_MAX
-from holdfast.core.provider import WorkerRow
+from holdfast.core.store import WorkerRow
 from holdfast.core.work_items import ActivityExecute, Message
 from holdfast.properties.ledger.instances import Instance
 from holdfast.properties.ledger.items import Identity, Item, Queue

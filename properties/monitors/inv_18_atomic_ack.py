@@ -6,7 +6,7 @@ rows, items, events, completions and lock together.
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.facts import Acked, AckRejected, TurnFetched
 from holdfast.properties.ledger.instances import Key
 from holdfast.properties.monitors.monitor import Monitor, on, row, session

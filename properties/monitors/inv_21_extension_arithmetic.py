@@ -7,7 +7,7 @@ was w's, τ(p) + D_w), D_w being the session duration passed in that call (`exte
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.facts import Delivered, ItemRenewed, Renewed
 from holdfast.properties.ledger.instances import Key
 from holdfast.properties.ledger.state import deadline

@@ -10,7 +10,7 @@ a jump of the store's clock this rule opens no obligation.
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.workers import Worker
 from holdfast.properties.monitors.lost_leases import LostLeases
 

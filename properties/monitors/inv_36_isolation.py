@@ -6,7 +6,7 @@ changes none of another instance.
 
 from __future__ import annotations
 
-from holdfast.core.provider import WorkerRow
+from holdfast.core.store import WorkerRow
 from holdfast.properties.ledger.facts import (
     Abandoned,
     Acked,

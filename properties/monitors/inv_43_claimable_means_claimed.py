@@ -8,7 +8,7 @@ Choices. That a poll which looks gets it is INV-06; this is that a free worker l
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.items import Item
 from holdfast.properties.ledger.workers import Worker
 from holdfast.properties.monitors.waiting_items import WaitingItems

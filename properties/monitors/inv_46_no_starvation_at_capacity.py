@@ -7,7 +7,7 @@ Choices. The order is INV-06; this is that the worker goes on asking, in a mode 
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.items import Item
 from holdfast.properties.ledger.workers import Worker
 from holdfast.properties.monitors.waiting_items import WaitingItems

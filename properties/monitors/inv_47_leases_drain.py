@@ -6,7 +6,7 @@ every worker's lease count reaches zero.
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.workers import Worker
 from holdfast.properties.monitors.lost_leases import LostLeases
 

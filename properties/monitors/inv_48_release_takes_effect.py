@@ -8,7 +8,7 @@ Choices. A row that exists and names nobody is one that was released, or opened 
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.items import Item
 from holdfast.properties.ledger.workers import Worker
 from holdfast.properties.monitors.waiting_items import WaitingItems

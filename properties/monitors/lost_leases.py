@@ -6,7 +6,7 @@ A call takes no time unless a fault says so, hence ε is what is booked.
 from __future__ import annotations
 
 from holdfast.core.observe import LeaseEnded, ShutdownBegan, ShutdownReturned
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.facts import Delivered, Fact
 from holdfast.properties.ledger.instances import Key
 from holdfast.properties.ledger.ledger import Ledger

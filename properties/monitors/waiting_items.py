@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from holdfast.core.provider import SessionRecord, TagFilter
+from holdfast.core.provider import TagFilter
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.facts import Abandoned, Delivered, Done, Fact, Mode, Nothing
 from holdfast.properties.ledger.items import Item
 from holdfast.properties.ledger.ledger import Ledger

@@ -13,7 +13,8 @@ from holdfast.core.events import (
     StoredEvent,
 )
 from holdfast.core.observe import HandlerStarted
-from holdfast.core.provider import TERMINAL_STATUSES, FetchedTurn, WorkerRow
+from holdfast.core.provider import TERMINAL_STATUSES, FetchedTurn
+from holdfast.core.store import WorkerRow
 from holdfast.core.work_items import ActivityExecute
 from holdfast.sim.world import World
 from holdfast.traces.record import Commit

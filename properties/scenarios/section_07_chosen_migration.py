@@ -16,7 +16,8 @@ from holdfast.core.events import (
     TimerFired,
 )
 from holdfast.core.observe import HandlerSignalled, Logged
-from holdfast.core.provider import FetchedTurn, SessionRecord
+from holdfast.core.provider import FetchedTurn
+from holdfast.core.store import SessionRecord
 from holdfast.core.work_items import ActivityCompleted as CompletionMessage
 from holdfast.properties.scenarios.conversations import (
     MINUTE,

@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.core import OrchestrationContext
 from holdfast.core.errors import ActivityError
 from holdfast.core.events import ActivityCancelRequested, ActivityScheduled
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.scenarios.conversations import (
     MINUTE,
     Seen,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from holdfast.core import OrchestrationContext
 from holdfast.core.events import ActivityCompleted, ActivityScheduled
 from holdfast.core.observe import HandlerStarted, HandlerStopped, LeaseEnded, LeaseTaken
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.scenarios.conversations import (
     MINUTE,
     answer,

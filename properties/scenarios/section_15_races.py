@@ -22,11 +22,11 @@ from holdfast.core.provider import (
     ExecutionMetadata,
     FetchedTurn,
     FetchedWork,
-    InspectableStore,
     Provider,
     ScheduledSessionIdentifier,
     Version,
 )
+from holdfast.core.store import InspectableStore
 from holdfast.core.work_items import ActivityExecute, StartOrchestration
 from holdfast.properties.scenarios.conversations import (
     MINUTE,

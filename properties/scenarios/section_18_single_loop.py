@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.observe import HandlerStarted, HandlerStopped
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.scenarios.conversations import (
     D_MS,
     MINUTE,

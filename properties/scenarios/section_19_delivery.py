@@ -9,7 +9,8 @@ from functools import partial
 from holdfast.core.errors import ProviderError
 from holdfast.core.events import ActivityScheduled, SessionOpened
 from holdfast.core.ids import Millis
-from holdfast.core.provider import FetchedWork, Provider, SessionRecord, WorkerRow
+from holdfast.core.provider import FetchedWork, Provider
+from holdfast.core.store import SessionRecord, WorkerRow
 from holdfast.core.work_items import StartOrchestration
 from holdfast.properties.scenarios import turns_by_hand as hand
 from holdfast.properties.scenarios.turns_by_hand import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.core import events
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.scenarios.turns_by_hand import (
     ITEM_LOCK,
     D,

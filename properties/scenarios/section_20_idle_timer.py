@@ -10,7 +10,8 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.errors import ActivityError
 from holdfast.core.options import UnregisteredBackoff
-from holdfast.core.provider import SessionRecord, TagFilter
+from holdfast.core.provider import TagFilter
+from holdfast.core.store import SessionRecord
 from holdfast.properties.scenarios.conversations import POLL_MS, deliveries, encoded, running, start
 from holdfast.properties.scenarios.deliveries import delivered
 from holdfast.properties.scenarios.idling import (

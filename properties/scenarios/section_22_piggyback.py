@@ -6,7 +6,8 @@ from typing import Final
 
 from holdfast.core.errors import ProviderError
 from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import Provider, SessionRecord
+from holdfast.core.provider import Provider
+from holdfast.core.store import SessionRecord
 from holdfast.core.work_items import ActivityCompleted
 from holdfast.properties.scenarios.turns_by_hand import (
     AT_ONCE,

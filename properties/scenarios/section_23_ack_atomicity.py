@@ -10,7 +10,8 @@ from itertools import permutations
 from holdfast.core import events
 from holdfast.core.errors import ProviderError
 from holdfast.core.ids import Millis
-from holdfast.core.provider import FetchedTurn, Provider, ScheduledActivityIdentifier, SessionRecord
+from holdfast.core.provider import FetchedTurn, Provider, ScheduledActivityIdentifier
+from holdfast.core.store import SessionRecord
 from holdfast.core.work_items import QueueMessage, StartOrchestration
 from holdfast.properties.scenarios import turns_by_hand as hand
 from holdfast.properties.scenarios.turns_by_hand import (

@@ -11,7 +11,7 @@ from holdfast.core.client import Completed, Running
 from holdfast.core.errors import ProviderError
 from holdfast.core.events import ActivityCompleted, ActivityScheduled
 from holdfast.core.observe import HandlerSignalled, HandlerStarted, LeaseEnded, RenewalAnswered
-from holdfast.core.provider import WorkerRow
+from holdfast.core.store import WorkerRow
 from holdfast.properties.scenarios.closings import closes, concluded, requests, session_items, session_starts
 from holdfast.properties.scenarios.conversations import (
     MINUTE,

@@ -11,8 +11,9 @@ from holdfast.core.client import Completed
 from holdfast.core.forwarding import ForwardingProvider
 from holdfast.core.observe import LeaseEnded, LeaseTaken
 from holdfast.core.options import RuntimeOptions
-from holdfast.core.provider import ExecutionMetadata, Provider, SessionRecord
+from holdfast.core.provider import ExecutionMetadata, Provider
 from holdfast.core.runtime import Runtime
+from holdfast.core.store import SessionRecord
 from holdfast.properties.scenarios.conversations import (
     D_MS,
     MINUTE,

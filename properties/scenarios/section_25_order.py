@@ -8,7 +8,8 @@ from typing import Final
 from holdfast.core import OrchestrationContext
 from holdfast.core.events import ActivityCompleted, ActivityScheduled
 from holdfast.core.ids import Millis
-from holdfast.core.provider import Provider, WorkerRow
+from holdfast.core.provider import Provider
+from holdfast.core.store import WorkerRow
 from holdfast.core.work_items import ActivityCompleted as Completion
 from holdfast.properties.scenarios.conversations import (
     MINUTE,

@@ -21,12 +21,12 @@ from holdfast.core.limits import TurnLimits
 from holdfast.core.provider import (
     ExecutionMetadata,
     FetchedTurn,
-    InspectableStore,
     ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
     Version,
 )
 from holdfast.core.registry import OrchestrationHandler
+from holdfast.core.store import InspectableStore
 from holdfast.core.turn import TurnInput, TurnResult, run_turn
 from holdfast.core.turn_result import Completed, Failed
 from holdfast.core.work_items import (

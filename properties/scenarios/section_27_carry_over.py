@@ -17,7 +17,7 @@ from holdfast.core.events import (
     SessionOpened,
 )
 from holdfast.core.observe import HandlerStarted, TurnEnded
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.scenarios.conversations import (
     MINUTE,
     encoded,

@@ -9,7 +9,7 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.events import ActivityCompleted
 from holdfast.core.ids import LockToken
-from holdfast.core.provider import SessionRecord, WorkerRow
+from holdfast.core.store import SessionRecord, WorkerRow
 from holdfast.core.work_items import ActivityCompleted as CompletionMessage
 from holdfast.properties.scenarios.conversations import MINUTE, encoded, of_kind, running, start
 from holdfast.properties.scenarios.deliveries import delivered, deliveries

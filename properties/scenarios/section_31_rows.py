@@ -8,7 +8,8 @@ from typing import Final
 
 from holdfast.core.errors import ProviderError
 from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import FetchedWork, Provider, SessionRecord, WorkerRow
+from holdfast.core.provider import FetchedWork, Provider
+from holdfast.core.store import SessionRecord, WorkerRow
 from holdfast.properties.scenarios.dice import Dice
 from holdfast.properties.scenarios.turns_by_hand import (
     AT_ONCE,

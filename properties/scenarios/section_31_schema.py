@@ -7,7 +7,7 @@ from typing import Final
 from holdfast.core import events
 from holdfast.core.codec import encode_event, encode_work_item
 from holdfast.core.ids import Millis
-from holdfast.core.provider import SessionRecord, WorkerRow
+from holdfast.core.store import SessionRecord, WorkerRow
 from holdfast.core.work_items import QueueMessage
 from holdfast.properties.scenarios.turns_by_hand import (
     AT_ONCE,

@@ -10,7 +10,7 @@ from holdfast.core.client import Completed
 from holdfast.core.errors import ConfigurationError
 from holdfast.core.ids import LockToken
 from holdfast.core.options import RuntimeOptions, Timing
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.core.turn_result import Continue
 from holdfast.properties.scenarios.conversations import encoded, running, start
 from holdfast.properties.scenarios.deliveries import delivered, of_session, owner_of

@@ -14,15 +14,13 @@ from holdfast.core.provider import (
     ExecutionStatus,
     FetchedTurn,
     FetchedWork,
-    InspectableStore,
     Provider,
     ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
-    SessionRecord,
     TagFilter,
     Version,
-    WorkerRow,
 )
+from holdfast.core.store import InspectableStore, SessionRecord, WorkerRow
 from holdfast.core.work_items import ActivityExecute, Message, QueueMessage, StartOrchestration
 from holdfast.sim.bench import Bench
 

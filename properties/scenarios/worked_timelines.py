@@ -11,7 +11,8 @@ from holdfast.core.client import Completed
 from holdfast.core.errors import ProviderError
 from holdfast.core.events import OrchestrationStarted, SessionClosed
 from holdfast.core.observe import HandlerSignalled, LeaseEnded, LeaseTaken
-from holdfast.core.provider import SessionRecord, TagFilter
+from holdfast.core.provider import TagFilter
+from holdfast.core.store import SessionRecord
 from holdfast.properties.scenarios.closings import closes, concluded, requests, session_items, session_starts
 from holdfast.properties.scenarios.conversations import MINUTE, observations, of_kind, running, start
 from holdfast.properties.scenarios.conversations import encoded as as_json

@@ -21,15 +21,13 @@ from holdfast.core.provider import (
     ExecutionStatus,
     FetchedTurn,
     FetchedWork,
-    InspectableStore,
     Provider,
     ScheduledActivityIdentifier,
     SemverRange,
-    SessionRecord,
     TagFilter,
     Version,
-    WorkerRow,
 )
+from holdfast.core.store import InspectableStore, SessionRecord, WorkerRow
 from holdfast.core.work_items import ActivityExecute, Message
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.harness import CountingIds, Factory, Skipped, SteppedClock

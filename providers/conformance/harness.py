@@ -9,7 +9,8 @@ from typing import Protocol
 
 from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import Provider, Store
+from holdfast.core.provider import Provider
+from holdfast.core.store import Store
 
 _LOCK_TIMEOUT = Millis(5_000)
 _SHORT_POLL_THRESHOLD = Millis(100)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.core.management import PruneOptions
-from holdfast.core.provider import ExecutionMetadata, FetchedTurn, ScheduledSessionIdentifier, SessionRecord
+from holdfast.core.provider import ExecutionMetadata, FetchedTurn, ScheduledSessionIdentifier
+from holdfast.core.store import SessionRecord
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.core.provider import SessionRecord, TagFilter
+from holdfast.core.provider import TagFilter
+from holdfast.core.store import SessionRecord
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, NOW, Fixture
 from holdfast.providers.conformance.messages import activity, failed

@@ -11,7 +11,7 @@ from holdfast.core.codec import decode_activity, decode_stored_event, encode_eve
 from holdfast.core.errors import ProviderError
 from holdfast.core.events import kind_of
 from holdfast.core.observe import Observer
-from holdfast.core.provider import InspectableStore, SessionRecord, TableShape, WorkerRow
+from holdfast.core.store import InspectableStore, SessionRecord, TableShape, WorkerRow
 from holdfast.core.work_items import ActivityExecute
 from holdfast.providers.memory.calls import Calls
 from holdfast.providers.memory.provider import MemoryProvider

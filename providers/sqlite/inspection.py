@@ -8,7 +8,7 @@ import apsw
 
 from holdfast.core.codec import decode_activity
 from holdfast.core.errors import CodecError
-from holdfast.core.provider import SessionRecord, TableShape, WorkerRow
+from holdfast.core.store import SessionRecord, TableShape, WorkerRow
 from holdfast.core.work_items import ActivityExecute
 from holdfast.providers.sqlite.opening import TABLES, adopt
 from holdfast.providers.sqlite.statements import statements

@@ -12,7 +12,7 @@ from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.errors import ConfigurationError, ProviderError
 from holdfast.core.ids import Millis
 from holdfast.core.observe import Observer
-from holdfast.core.provider import SessionRecord, TableShape, WorkerRow
+from holdfast.core.store import SessionRecord, TableShape, WorkerRow
 from holdfast.providers.breakage import Breakage
 from holdfast.providers.sqlite import inspection, memory_image, opening
 from holdfast.providers.sqlite.calls import Calls

@@ -20,9 +20,10 @@ from holdfast.core.forwarding import ForwardingProvider
 from holdfast.core.ids import LockToken, Micros, Millis
 from holdfast.core.observe import LocalEvent, Logged
 from holdfast.core.options import RuntimeOptions
-from holdfast.core.provider import DEFAULT_ONLY, FetchedWork, Provider, SessionRecord, TagFilter
+from holdfast.core.provider import DEFAULT_ONLY, FetchedWork, Provider, TagFilter
 from holdfast.core.registry import Registry
 from holdfast.core.runtime import Runtime
+from holdfast.core.store import SessionRecord
 
 T = TypeVar("T")
 PASSES = 40

@@ -22,9 +22,8 @@ from holdfast.core.provider import (
     OrchestrationItem,
     ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
-    SessionRecord,
-    WorkerRow,
 )
+from holdfast.core.store import SessionRecord, WorkerRow
 from holdfast.core.work_items import ActivityExecute
 from holdfast.properties.suite import MonitorSuite
 from holdfast.properties.timing import WorkerTiming

@@ -9,7 +9,7 @@ from tests.properties.story import Story, Table, item, opened, scheduled, starte
 
 from holdfast.core.errors import ConfigurationError
 from holdfast.core.options import RuntimeOptions
-from holdfast.core.provider import SessionRecord
+from holdfast.core.store import SessionRecord
 from holdfast.properties.ledger.facts import Delivered
 from holdfast.properties.monitors.inv_04_plain_fetch_purity import PlainFetchPurity
 from holdfast.properties.registry import MONITORS, selected

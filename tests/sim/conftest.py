@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.provider import Store
+from holdfast.core.store import Store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.explorer import Run, run_schedule
 from holdfast.sim.faults import FaultBudget

@@ -11,7 +11,8 @@ from typing import Final
 from holdfast.core.clock import IdSource, ProviderClock
 from holdfast.core.errors import ConfigurationError
 from holdfast.core.instrumented import InstrumentedProvider
-from holdfast.core.provider import Provider, Store
+from holdfast.core.provider import Provider
+from holdfast.core.store import Store
 from holdfast.providers import conformance
 from holdfast.sim import Factory
 from holdfast.sim.ids import VirtualIds

@@ -23,7 +23,7 @@ from tests.properties.model.build import (
 from tests.properties.story import Story, Table, item, opened, scheduled, started
 
 from holdfast.core.errors import ProviderError
-from holdfast.core.provider import WorkerRow
+from holdfast.core.store import WorkerRow
 from holdfast.properties.model.follower import Follower
 from holdfast.properties.model.operations import (
     Answer,
