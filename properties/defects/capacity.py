@@ -169,7 +169,23 @@ def _runs_without_a_unit() -> Planting:
     return replaced(Change(Worker, "_give_back", run))
 
 
+class _AsksForNothingWhenFull(LeaseTable):
+    """A worker whose units are all taken waits until one is free before it fetches again."""
+
+    def may_fetch(self, now: Micros) -> bool:
+        return super().may_fetch(now) and self._unit_free()
+
+
 DEFECTS: Final = (
+    lease_table_defect(
+        "full_workers_ask_for_nothing",
+        "A worker at its limit of sessions fetches nothing until a session ends",
+        _AsksForNothingWhenFull,
+        "INV-46",
+        ("24.10",),
+        "timeline_capacity",
+        "a worker at its limit",
+    ),
     lease_table_defect(
         "answers_out_are_forgotten",
         "A fetch for owned sessions alone waits on while the answer comes that frees a unit",

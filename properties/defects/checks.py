@@ -198,7 +198,13 @@ def _session_support_is_assumed() -> Planting:
 
 
 def _checked(
-    name: str, title: str, rows: tuple[str, ...], scenario: str, planted: Any, needs: str = "nothing"
+    name: str,
+    title: str,
+    rows: tuple[str, ...],
+    scenario: str,
+    planted: Any,
+    needs: str = "nothing",
+    elsewhere: str | None = None,
 ) -> Defect:
     """A defect of these calls; the first row is meant to catch it."""
     return Defect(
@@ -210,6 +216,7 @@ def _checked(
         scenario=scenario,
         needs=needs,
         planted=planted,
+        elsewhere=elsewhere,
     )
 
 
@@ -220,6 +227,7 @@ DEFECTS: Final = (
         ("8.4", "26.3", "26.5", "32.5"),
         "max_sessions_exceeded_fails",
         lambda: _opening(spare=1),
+        elsewhere="terminal_cleanup_after_check_failure",
     ),
     _checked(
         "limit_binds_the_past",
@@ -291,6 +299,7 @@ DEFECTS: Final = (
         ("9.1", "9.2", "26.10", "26.13"),
         "session_open_replay_matches",
         _ids_tell_the_time,
+        elsewhere="worker_stalls_alone",
     ),
     _checked(
         "generated_ids_clash",

@@ -299,6 +299,7 @@ DEFECTS: Final = (
         scenario="close_deletes_delayed_and_locked_items",
         needs="nothing",
         planted=_held_items_survive,
+        elsewhere="terminal_cleanup_with_unreadable_history",
     ),
     Defect(
         name="openings_start_afresh",

@@ -30,6 +30,7 @@ class Defect:
         rows: rows of the sessions matrix that it is aimed at.
         scenario: the registered scenario that shows it best.
         needs: what must happen for it to show: nothing, a fault, two workers.
+        elsewhere: another scenario, which shows what invariants it breaks where `scenario` does not.
         planted: switches it on, and off again when left.
     """
 
@@ -41,6 +42,7 @@ class Defect:
     scenario: str
     needs: str
     planted: Callable[[], AbstractContextManager[None]]
+    elsewhere: str | None = None
 
 
 @contextmanager

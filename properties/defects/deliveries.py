@@ -298,6 +298,7 @@ DEFECTS: Final = (
         scenario="redelivery_keeps_rank",
         needs="nothing",
         planted=_given_back_means_enqueued_again,
+        elsewhere="unstoppable_handler_leaves_session_to_expire",
     ),
     Defect(
         name="turns_enqueue_sessions_first",

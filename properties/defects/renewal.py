@@ -254,6 +254,7 @@ DEFECTS: Final = (
         ("22.10",),
         "renewal_with_all_slots_busy",
         "every slot busy for longer than R",
+        elsewhere="idle_and_lock_knobs_independent",
     ),
     lease_table_defect(
         "each_delivery_confirmed",

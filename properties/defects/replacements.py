@@ -25,6 +25,7 @@ def lease_table_defect(
     rows: tuple[str, ...],
     scenario: str,
     needs: str,
+    elsewhere: str | None = None,
 ) -> Defect:
     """A defect that is nothing but such a table."""
     return Defect(
@@ -36,6 +37,7 @@ def lease_table_defect(
         scenario=scenario,
         needs=needs,
         planted=lambda: lease_table(kind),
+        elsewhere=elsewhere,
     )
 
 

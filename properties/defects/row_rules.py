@@ -5,13 +5,16 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from holdfast.core.ids import Millis
+from holdfast.core.errors import ProviderError
+from holdfast.core.ids import LockToken, Millis
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
 from holdfast.providers.memory import affinity
 from holdfast.providers.memory.affinity import Claimant
+from holdfast.providers.memory.provider import MemoryProvider
 from holdfast.providers.memory.tables import SessionRow, Tables
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
+from holdfast.providers.sqlite.provider import SqliteProvider
 
 Planting = AbstractContextManager[None]
 
@@ -94,7 +97,56 @@ def _owned_only_claims() -> Planting:
     )
 
 
+def _refused_turns_open_their_sessions() -> Planting:
+    """The sessions of a turn are opened whether or not its ack is accepted."""
+    in_memory = original(MemoryProvider, "ack_orchestration_item")
+    in_sqlite = original(SqliteProvider, "ack_orchestration_item")
+
+    async def acknowledge_in_memory(self: MemoryProvider, token: LockToken, **turn: Any) -> None:
+        try:
+            await in_memory(self, token, **turn)
+        except ProviderError:
+            for opened in turn["metadata"].opened_sessions:
+                self._calls.change(
+                    "ack_orchestration_item",
+                    lambda tables, now, each: affinity.open_session(tables, each.instance, each.session_id),
+                    opened,
+                )
+            raise
+
+    async def acknowledge_in_sqlite(self: SqliteProvider, token: LockToken, **turn: Any) -> None:
+        try:
+            await in_sqlite(self, token, **turn)
+        except ProviderError:
+            for opened in turn["metadata"].opened_sessions:
+                await self._calls.write(
+                    "ack_orchestration_item",
+                    lambda transaction, each: transaction.execute(
+                        "INSERT OR IGNORE INTO sessions (instance_id, session_id)"
+                        " VALUES (:instance, :session)",
+                        {"instance": each.instance, "session": each.session_id},
+                    ),
+                    opened,
+                )
+            raise
+
+    return replaced(
+        Change(MemoryProvider, "ack_orchestration_item", acknowledge_in_memory),
+        Change(SqliteProvider, "ack_orchestration_item", acknowledge_in_sqlite),
+    )
+
+
 DEFECTS: Final = (
+    Defect(
+        name="refused_turns_open_their_sessions",
+        title="A turn opens its sessions although its acknowledgement is refused",
+        where="provider",
+        caught_by="INV-39",
+        rows=("23.1",),
+        scenario="closing_ack_breaks_in_its_middle",
+        needs="a refused acknowledgement of a turn that opens a session",
+        planted=_refused_turns_open_their_sessions,
+    ),
     Defect(
         name="anybody_releases",
         title="A release frees a session whoever owns it",

@@ -164,7 +164,26 @@ def _shutdown_is_not_told() -> Planting:
     return replaced(Change(ActivityRunner, "stop", stop))
 
 
+def _has_no_end() -> Planting:
+    """A graceful shutdown goes on until its handlers have ended, however long they take."""
+
+    async def wind_down(self: Runtime, allowance: Micros) -> None:
+        await self._release_everything(self._clock.monotonic_us(), Micros(1000 * allowance))
+
+    return replaced(Change(Runtime, "_wind_down", wind_down))
+
+
 DEFECTS: Final = (
+    Defect(
+        name="shutdown_has_no_end",
+        title="A graceful shutdown waits for its handlers, whatever its timeout is",
+        where="worker",
+        caught_by="INV-49",
+        rows=("29.3",),
+        scenario="unstoppable_handler_leaves_session_to_expire",
+        needs="a handler that blocks",
+        planted=_has_no_end,
+    ),
     Defect(
         name="fetches_are_cut_off",
         title="Shutdown cancels fetches that may have claimed something, without a moment for their answers",

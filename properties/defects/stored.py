@@ -160,6 +160,7 @@ DEFECTS: Final = (
         scenario="null_pairing",
         needs="nothing",
         planted=_releases_keep_the_expiry,
+        elsewhere="unstoppable_handler_leaves_session_to_expire",
     ),
     Defect(
         name="wrappers_know_fewer_arguments",

@@ -87,12 +87,25 @@ class Hunt:
             provider=self.provider,
             scenario=defect.scenario,
             caught_by=seen.caught_by,
-            collateral=tuple(rule for rule in _broken(subject, self.seed, seen) if rule != seen.caught_by),
+            collateral=tuple(rule for rule in self._broken(seen) if rule != seen.caught_by),
             plain=plain,
             hunts=hunts,
             rows={row: _row_kill(row, self, provider) for row in defect.rows},
             fingerprint=self.fingerprint,
         )
+
+    def _broken(self, seen: _Seen) -> list[str]:
+        """What else it breaks when runs go on after the catch; a check stops there, so that is no catch."""
+        from holdfast.properties.defects import defects
+
+        defect = defects()[self.defect]
+        beyond = _Seen("")
+        for scenario in filter(None, (defect.scenario, defect.elsewhere)):
+            subject = subject_of(scenario, find_provider(self.provider), defect.name)
+            strategy = PlainFirst(make_strategy("random", self.seed))
+            for run in _runs(subject, strategy, _TO_THE_END, to_the_end=True):
+                beyond.look(run)
+        return [*dict.fromkeys([*seen.rules, *beyond.rules])]
 
 
 class _Seen:
@@ -131,15 +144,6 @@ def _runs(
         cut_off += run.cut_off is not None
         if cut_off == _CUT_OFF_MOST:
             return
-
-
-def _broken(subject: Subject, seed: int, seen: _Seen) -> list[str]:
-    """What else breaks when runs go on after the catch; a check stops there, so that is no catch."""
-    beyond = _Seen("")
-    strategy = PlainFirst(make_strategy("random", seed))
-    for run in _runs(subject, strategy, _TO_THE_END, to_the_end=True):
-        beyond.look(run)
-    return [*dict.fromkeys([*seen.rules, *beyond.rules])]
 
 
 def _catch(subject: Subject, strategy: Strategy, most: int, seen: _Seen) -> Catch:

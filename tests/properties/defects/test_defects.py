@@ -106,6 +106,7 @@ def test_defects_name_rows_and_rules_that_exist() -> None:
     for defect in defects().values():
         assert defect.rows and known.issuperset(defect.rows), defect
         assert defect.scenario in scenarios(), defect
+        assert defect.elsewhere is None or scenarios()[defect.elsewhere].explored, defect
         assert defect.caught_by in known or [kind.id for kind in selected([defect.caught_by])], defect
 
 
