@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from holdfast.cli import main
+from holdfast.cli import main, output
 from holdfast.sim.scenario import _SCENARIOS
 
 SCENARIOS = '''
@@ -88,7 +88,11 @@ Holdfast = Callable[..., Result]
 
 @pytest.fixture
 def holdfast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Holdfast]:
-    """Runs `holdfast ARGUMENTS` in an empty folder with `own_scenarios` and `own_stores` at hand."""
+    """Runs `holdfast ARGUMENTS` in an empty folder with `own_scenarios` and `own_stores` at hand.
+
+    No kill matrix comes with the code there: what a test verifies it has hunted itself.
+    """
+    monkeypatch.setattr(output, "SHIPPED", tmp_path / "shipped.json")
     (tmp_path / "own_scenarios.py").write_text(SCENARIOS)
     (tmp_path / "own_stores.py").write_text(STORES)
     monkeypatch.chdir(tmp_path)

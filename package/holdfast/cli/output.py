@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ from holdfast.traces.file import Trace, read_trace, write_trace
 TRACES: Final = "traces"
 EVIDENCE: Final = "evidence.json"
 KILLS: Final = "kills.json"
+SHIPPED: Final[Traversable] = files("holdfast.properties.defects").joinpath(KILLS)
+"""The kill matrix that comes with this code; `make evidence` makes it anew."""
 
 
 def prepared(folder: Path) -> Path:
@@ -46,7 +49,7 @@ def stored_kills(folder: Path, fingerprint: str) -> KillMatrix | None:
     Raises ConfigurationError for a file that is no kill matrix.
     """
     found: list[KillMatrix] = []
-    for place in (folder / KILLS, files("holdfast.properties.defects").joinpath(KILLS)):
+    for place in (folder / KILLS, SHIPPED):
         try:
             found.append(decode_kills(place.read_bytes()))
         except FileNotFoundError:
