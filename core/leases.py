@@ -131,6 +131,7 @@ class LeaseTable:
     def begin_fetch(self, now: Micros) -> Fetch:
         """Choose the mode and reserve a unit for a claiming fetch (SS-14.2, SS-14.3, SS-14.5)."""
         assert self.may_fetch(now), "a fetch is begun while an idle release is due or under way (SS-8.7)"
+        self._return_reservations()
         free = self._unit_free()
         fetch = Fetch(claim_new=free, sent=now, reserved=free)
         self._fetches[fetch] = None
@@ -307,6 +308,7 @@ class LeaseTable:
     def _end_fetch(self, fetch: Fetch) -> None:
         assert fetch in self._fetches, "a fetch ends once"
         del self._fetches[fetch]
+        self._return_reservations()
 
     def _take_reservation(self) -> bool:
         """Use the unit of a claiming fetch under way for a session that an owned-only fetch brought.
@@ -320,6 +322,12 @@ class LeaseTable:
                 fetch.reserved = False
                 return True
         return False
+
+    def _return_reservations(self) -> None:
+        """A free unit goes first to a claiming fetch under way that had to give its own up (SS-14.5)."""
+        for fetch in self._fetches:
+            if fetch.claim_new and not fetch.reserved and self._unit_free():
+                fetch.reserved = True
 
     def _extend(self, lease: Lease, *, counted: Micros, deadline_from: Micros) -> None:
         lease.extended = max(lease.extended, counted)

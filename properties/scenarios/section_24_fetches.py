@@ -64,7 +64,7 @@ async def _one_busy_one_idle(ctx: OrchestrationContext, input: str) -> str:
 @scenario(
     covers=["24.11", "SS-14.12"],
     workers=2,
-    situations=["call.refused", "call.unsent", "session.renewed_between", "session.renewed_by_item"],
+    situations=["call.refused", "session.renewed_between", "session.renewed_by_item"],
     level="fault",
     options={**MINUTE, "worker_concurrency": 2},
 )

@@ -163,7 +163,7 @@ async def _release_failed(world: World, live: bool) -> None:
 @scenario(
     covers=["24.15", "SS-14.16"],
     workers=2,
-    situations=["session.given_back", "answer.of_claim_lost", "clock.jumped_back", "worker.at_capacity"],
+    situations=["session.given_back", "worker.at_capacity"],
     level="fault",
     options=ONE,
 )

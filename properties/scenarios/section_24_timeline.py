@@ -80,8 +80,6 @@ def _row(world: World, session_id: str) -> tuple[str | None, int | None]:
         "worker.at_capacity",
         "worker.served_owned_at_capacity",
         "worker.served_plain_at_capacity",
-        "clock.jumped_forward",
-        "session.renewal_refused_stolen",
     ],
     level="multi-runtime",
     options={**MINUTE, "max_sessions_per_worker": 2, "worker_concurrency": 2, "session_idle_timeout": None},

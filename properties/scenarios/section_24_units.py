@@ -74,14 +74,7 @@ async def _end_first_session(world: World, owner: Handle, ending: str) -> int:
 @scenario(
     covers=["24.7", "SS-14.6", "SS-7.15"],
     workers=3,
-    situations=[
-        "worker.at_capacity",
-        "session.closed",
-        "session.released_idle",
-        "session.renewal_refused_stolen",
-        "session.deadline_passed",
-        "process.stalled",
-    ],
+    situations=["worker.at_capacity"],
     level="fault",
     options=ONE,
 )

@@ -467,6 +467,19 @@ def test_a_claim_that_lost_its_reservation_and_brings_another_session_has_no_uni
     assert worker.table.delivered(claiming, S2, worker.token(), seconds(2))[0] == "no_unit"
 
 
+def test_a_unit_that_comes_back_goes_first_to_a_claim_under_way_that_lost_its_own() -> None:
+    """SS-14.5, INV-27: otherwise a third session could be claimed where there is room for two."""
+    worker = Worker(limit=2)
+    claiming, other = worker.table.begin_fetch(seconds(0)), worker.table.begin_fetch(seconds(0))
+    owned_only = worker.table.begin_fetch(seconds(0))
+    worker.table.delivered(owned_only, S1, worker.token(), seconds(1))
+    robbed = claiming if not claiming.reserved else other
+    claimer = other if robbed is claiming else claiming
+    assert worker.table.delivered(claimer, S1, worker.token(), seconds(2))[0] == "joined"
+    assert robbed.reserved
+    assert not worker.table.begin_fetch(seconds(3)).claim_new
+
+
 def test_a_loss_told_by_the_provider_frees_the_unit_at_once() -> None:
     """SS-7.15, SS-14.6."""
     worker = Worker(limit=1)
