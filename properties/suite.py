@@ -186,7 +186,10 @@ class MonitorSuite:
         by_id = {monitor.id: monitor for monitor in self.monitors} if self._breaches else {}
         return [
             Failure(
-                one.rule, f"{by_id[one.rule].title}: {by_id[one.rule].told(one)}", one.position, one.time_us
+                one.rule,
+                f"{by_id[one.rule].title}: {by_id[one.rule].told(one)}",
+                one.position + 1,  # seen after the commit at that position
+                one.time_us,
             )
             for one in sorted(self._breaches, key=lambda one: one.rule in self._lasting)
         ]

@@ -65,7 +65,8 @@ class DefectLine:
 class RowCoverage:
     """One row of the matrix. `schedules` and `situations` are counts on the weakest provider.
 
-    A check without schedules counts as one. `why` says why the word is no better.
+    A check without schedules counts as one. `why` says why the word is no better. `run` is the file of a
+    healthy run of it, to step through, if one was kept.
     """
 
     id: str
@@ -81,6 +82,7 @@ class RowCoverage:
     defects: tuple[DefectLine, ...]
     checks: tuple[CheckLine, ...]
     violations: tuple[BreachLine, ...]
+    run: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +191,7 @@ class _Lines:
             defects=self._defects(row.id, row.invariants),
             checks=self._checks(row.id),
             violations=self.breaches(rules={row.id, *row.invariants}, covering=row.id),
+            run=self._bench.shown(row.id),
         )
 
     def clause(self, clause: Clause, rows: Mapping[str, Mapping[str, Judgement]]) -> ClauseCoverage:

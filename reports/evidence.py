@@ -108,6 +108,7 @@ class RunEvidence:
 
     `schedules` maps fingerprints to facts, of the runs that count; `broken` counts the runs that broke a
     rule, `breaches` keeps for each rule the one with the lowest number, `errors` likewise the first error.
+    `first_seen` has for each situation the lowest number of a run that counts and reached it.
     """
 
     scenario: str
@@ -115,6 +116,7 @@ class RunEvidence:
     run_count: int = 0
     cut_off_count: int = 0
     schedules: Mapping[str, ScheduleFacts] = field(default_factory=dict)
+    first_seen: Mapping[str, int] = field(default_factory=dict)
     broken: Mapping[str, int] = field(default_factory=dict)
     breaches: tuple[Breach, ...] = ()
     error_count: int = 0
@@ -165,6 +167,8 @@ class Evidence:
     checks: tuple[CheckResult, ...] = ()
     kills: tuple[Kill, ...] = ()
     """From the stored kill matrix, whatever code that was made with."""
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """By scenario, the file of a healthy run that asserted all of its rows with all of its situations."""
     interrupted: bool = False
 
 
@@ -230,6 +234,7 @@ class _RunTally:
             scenario=result.scenario,
             provider=result.provider,
             run_count=1,
+            first_seen=dict.fromkeys(result.situations, result.schedule) if counts else {},
             cut_off_count=int(result.cut_off is not None),
             first_cut_off=None if result.cut_off is None else (result.schedule, result.cut_off),
             error_count=int(result.error is not None),
@@ -269,6 +274,7 @@ def merged(*parts: Evidence) -> Evidence:
         runs=tuple(_ordered(runs[key]) for key in sorted(runs)),
         checks=_worst_checks(check for part in parts for check in part.checks),
         kills=_hunted(kill for part in parts for kill in part.kills),
+        shown=dict(sorted({pair for part in parts for pair in part.shown.items()})),
         interrupted=any(part.interrupted for part in parts),
     )
 
@@ -297,6 +303,7 @@ def _merged_runs(one: RunEvidence, other: RunEvidence) -> RunEvidence:
         cut_off_count=one.cut_off_count + other.cut_off_count,
         first_cut_off=_first(one.first_cut_off, other.first_cut_off),
         schedules=schedules,
+        first_seen=_lowest(one.first_seen, other.first_seen),
         broken=_summed(one.broken, other.broken),
         breaches=_first_breaches(*one.breaches, *other.breaches),
         error_count=one.error_count + other.error_count,
@@ -311,6 +318,7 @@ def _ordered(run: RunEvidence) -> RunEvidence:
     return replace(
         run,
         schedules={key: run.schedules[key] for key in sorted(run.schedules)},
+        first_seen={key: run.first_seen[key] for key in sorted(run.first_seen)},
         broken={key: run.broken[key] for key in sorted(run.broken)},
         faults={key: run.faults[key] for key in sorted(run.faults)},
     )
@@ -358,6 +366,13 @@ def _counted(groups: Iterable[tuple[str, ...]]) -> dict[str, int]:
 
 def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
+
+
+def _lowest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    lowest = dict(one)
+    for name, number in other.items():
+        lowest[name] = min(number, lowest.get(name, number))
+    return lowest
 
 
 def _first(one: tuple[int, str] | None, other: tuple[int, str] | None) -> tuple[int, str] | None:

@@ -53,6 +53,11 @@ class Bench:
         """The scenarios that say they cover this row or clause."""
         return self._scenarios.get(name, ())
 
+    def shown(self, row: str) -> str | None:
+        """The file of a healthy run of a scenario that covers this row."""
+        names = (self.evidence.shown.get(info.name) for info in self.scenarios_for(row))
+        return next((name for name in names if name is not None), None)
+
     def checks_for(self, row: str) -> Sequence[Check]:
         """The conformance checks whose data name this row."""
         return self._checks.get(row, ())
@@ -158,6 +163,7 @@ class Bench:
         if run is None:
             return "not run"
         words = [f"{len(run.schedules)} distinct of {run.run_count} runs"]
+        words += [f"{count} × {kind.replace('_', ' ')}" for kind, count in run.faults.items()]
         if run.broken:
             words.append(f"broke {', '.join(run.broken)}")
         if run.cut_off_count:

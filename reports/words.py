@@ -23,6 +23,34 @@ MEANINGS: Final[dict[Status, str]] = {
 }
 
 
+REQUIREMENTS: Final[dict[Status, str]] = {
+    "verified": (
+        "All that exercised asks for, and on top of it a kill: a defect aimed at this row was planted in "
+        "the same code, and the row, one of its invariants or one of its conformance checks failed "
+        "because of it. A kill counts only while the fingerprint of code, properties and specification is "
+        "the one it was made with."
+    ),
+    "exercised": (
+        "In at least one distinct schedule all situations that the scenario declares occurred, recognised "
+        "by monitors and not by the scenario itself, and the oracle of the row was asserted in that very "
+        "schedule and held. No run broke the row, an invariant it names, or an assertion of the scenario."
+    ),
+    "unreached": (
+        "Runs ended normally, but in none of them did all declared situations and the assertion come "
+        "together. An oracle that holds where nothing happened is no evidence."
+    ),
+    "unknown": (
+        "No run counts: each was cut off by a limit or failed outside every rule, or the provider lacks "
+        "what a check needs to see."
+    ),
+    "missing": ("There is no scenario and no conformance check for it, or none was run."),
+    "violated": (
+        "At least one run broke it. One is enough, however many others held; its trace replays the violation."
+    ),
+}
+"""What each word requires, for who wants to know exactly."""
+
+
 def weakest(statuses: Iterable[Status]) -> Status:
     """What several providers come to; `missing` without any."""
     return min(statuses, key=STATUSES.index, default="missing")

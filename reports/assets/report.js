@@ -1,43 +1,55 @@
 "use strict";
 
-// Filters: text, section, provider, status. Choosing a provider shows its words instead of the weakest ones.
+// Filters: text, words of status, and any choice whose name is a data attribute of the items. Choosing a
+// provider shows its words instead of the weakest ones.
 (() => {
-  const rows = [...document.querySelectorAll("#rows .row")];
-  const chapters = [...document.querySelectorAll(".chapter")];
   const form = document.querySelector(".filters");
-  const text = document.getElementById("text");
-  const section = document.getElementById("section");
-  const provider = document.getElementById("provider");
-  const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  if (!form) return;
+  const list = document.getElementById(form.dataset.filters);
+  const items = [...list.querySelectorAll(".item")];
+  const chapters = [...list.querySelectorAll(".chapter")];
+  const { text, provider, order } = form.elements;
+  const choices = ["section", "area"].map((name) => form.elements[name]).filter(Boolean);
+  const boxes = [...form.querySelectorAll("[name=status]")];
+  const words = new Map(items.map((item) => [item, `${item.textContent} ${item.dataset.words || ""}`.toLowerCase()]));
 
-  const statusOf = (row) => (provider && provider.value !== "" ? row.dataset["p" + provider.value] : row.dataset.s);
+  const statusOf = (item) => (provider?.value ? item.dataset["p" + provider.value] : item.dataset.status);
 
   const apply = () => {
     const wanted = text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const statuses = new Set([...form.querySelectorAll("[name=status]:checked")].map((box) => box.value));
+    const hidden = new Set(boxes.filter((box) => !box.checked).map((box) => box.value));
     let shown = 0;
-    for (const row of rows) {
-      const status = statusOf(row);
-      const pill = row.querySelector("summary .pill");
-      pill.textContent = status;
-      pill.className = "pill is-" + status;
-      const matches =
-        (!form.querySelector(`[name=status][value=${status}]`) || statuses.has(status)) &&
-        (!section.value || row.dataset.section === section.value) &&
-        wanted.every((word) => words.get(row).includes(word));
-      row.hidden = !matches;
-      shown += matches;
+    for (const item of items) {
+      const status = statusOf(item);
+      if (provider) {
+        const pill = item.querySelector(".pill");
+        pill.textContent = status;
+        pill.className = "pill is-" + status;
+      }
+      item.hidden = !(
+        !hidden.has(status) &&
+        choices.every((choice) => !choice.value || item.dataset[choice.name] === choice.value) &&
+        wanted.every((word) => words.get(item).includes(word))
+      );
+      shown += !item.hidden;
     }
     for (const chapter of chapters) {
-      const inside = [...chapter.querySelectorAll(".row")];
-      chapter.hidden = inside.length > 0 && inside.every((row) => row.hidden);
+      const inside = [...chapter.querySelectorAll(".item")];
+      chapter.hidden = inside.length > 0 && inside.every((item) => item.hidden);
     }
-    document.getElementById("shown").textContent =
-      shown === rows.length ? `${rows.length} rows` : `${shown} of ${rows.length} rows`;
+    const what = form.dataset.filters;
+    form.querySelector("output").textContent =
+      shown === items.length ? `${items.length} ${what}` : `${shown} of ${items.length} ${what}`;
+  };
+
+  const arrange = () => {
+    const sorted = order.value ? [...items].sort((one, two) => two.dataset[order.value] - one.dataset[order.value]) : items;
+    list.append(...sorted);
   };
 
   form.addEventListener("input", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
+  order?.addEventListener("change", arrange);
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input, select, textarea");
     if (event.key === "/" && !typing && !document.querySelector("dialog[open]")) {
@@ -48,21 +60,20 @@
       apply();
     }
   });
+  apply();
+})();
 
-  // A link to a row or invariant opens it, even if the filters had hidden it.
+// A link to something folded away opens it.
+(() => {
   const reveal = () => {
     const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (!target) return;
-    const group = target.closest("details");
+    const group = target && target.closest("details");
     if (group) {
-      group.hidden = false;
-      const chapter = group.closest(".chapter");
-      if (chapter) chapter.hidden = false;
       group.open = true;
       target.scrollIntoView();
     }
   };
   window.addEventListener("hashchange", reveal);
-  apply();
   reveal();
 })();
+

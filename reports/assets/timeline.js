@@ -132,6 +132,7 @@
     const top = ys[selected] + 30;
     if (top < scroll.scrollTop + 3 * LINE) scroll.scrollTop = top - 4 * LINE;
     if (top > scroll.scrollTop + scroll.clientHeight - 2 * LINE) scroll.scrollTop = top - scroll.clientHeight + 3 * LINE;
+    document.getElementById("viewer-place").textContent = `${selected + 1} of ${made.marks.length}`;
     const panel = document.getElementById("viewer-step");
     panel.replaceChildren();
     element("h3", `${mark.label}`, panel);
@@ -172,7 +173,7 @@
     element("code", made.replay, replay);
     if (made.hidden) element("span", `${made.hidden} steps that say little are left out`, replay, "fine");
     causeBox.checked = false;
-    causeBox.closest("label").hidden = !made.rule;
+    document.getElementById("viewer-broken").hidden = !made.rule;
     if (!dialog.open) dialog.showModal();
     draw();
     const violating = made.marks.findIndex((mark) => mark.violates);
@@ -185,6 +186,8 @@
     if (button) show(button.dataset.trace);
   });
   document.getElementById("viewer-close").addEventListener("click", () => dialog.close());
+  document.getElementById("viewer-previous").addEventListener("click", () => step(-1));
+  document.getElementById("viewer-next").addEventListener("click", () => step(1));
   causeBox.addEventListener("change", showCause);
   dialog.addEventListener("keydown", (event) => {
     const keys = {

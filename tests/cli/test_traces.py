@@ -30,8 +30,8 @@ def trace(holdfast: Holdfast) -> Path:
         holdfast("check", "never_crashes", *OWN, *few)
         for path in folder.rglob("*.*"):
             _RECORDED[str(path)] = path.read_bytes()
-    (folder / "traces").mkdir(parents=True, exist_ok=True)
     for name, content in _RECORDED.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(content)
     importlib.import_module("own_scenarios")
     (found,) = (folder / "traces").iterdir()
@@ -63,6 +63,18 @@ def test_a_trace_of_other_code_is_replayed_leniently_and_says_so(holdfast: Holdf
     assert "lenient" in done.output
 
 
+def test_the_step_that_is_marked_is_the_commit_that_broke_the_rule(holdfast: Holdfast) -> None:
+    few = ("--jobs", 1, "--schedules", 1, "--provider", "memory", "--defect", "claims_of_taken_sessions")
+    assert holdfast("check", "5.1", *few).exit_code == 1
+    (found,) = Path("holdfast-report/traces").glob("*INV-01*")
+    violation = read_trace(found).header.violation
+    assert violation is not None and violation.witness is not None and violation.step is not None
+    taken = str(violation.witness["item"]).rpartition("/")[2]  # "item 5: i/1/7 on s"
+    step = read_trace(found).steps[violation.step]
+    assert step.operation == "fetch_session_work_item"
+    assert f"#{taken.split()[0]} of " in step.result
+
+
 def test_a_trace_shrinks_to_a_simpler_one_of_the_same_rule(holdfast: Holdfast, trace: Path) -> None:
     done = holdfast("shrink", trace, *OWN)
     assert done.exit_code == 1, done.output
@@ -88,13 +100,29 @@ def test_show_tells_the_rule_in_the_words_of_the_specification(holdfast: Holdfas
 
 
 def test_the_report_is_written_anew_and_the_same(holdfast: Holdfast, trace: Path) -> None:
-    files = [Path("holdfast-report") / name for name in ("coverage.json", "index.html", "overview.png")]
+    folder = Path("holdfast-report")
+    files = [folder / "coverage.json", folder / "overview.png", *sorted(folder.glob("*.html"))]
     before = [path.read_bytes() for path in files]
     for path in files:
         path.unlink()
     done = holdfast("report", "holdfast-report")
     assert done.exit_code == 1
     assert [path.read_bytes() for path in files] == before
+
+
+def test_a_healthy_run_that_was_kept_replays(holdfast: Holdfast, trace: Path) -> None:
+    (shown,) = Path("holdfast-report/runs").iterdir()
+    done = holdfast("replay", shown, *OWN, "--json")
+    assert done.exit_code == 0
+    again = json.loads(done.stdout)
+    assert again["strict"] and again["violated"] is None
+
+
+def test_a_report_without_the_healthy_runs_is_written_all_the_same(holdfast: Holdfast, trace: Path) -> None:
+    (shown,) = Path("holdfast-report/runs").iterdir()
+    shown.unlink()
+    assert holdfast("report", "holdfast-report").exit_code == 1
+    assert "Step through a run" not in Path("holdfast-report/section-05.html").read_text()
 
 
 def test_a_trace_of_an_unknown_scenario_is_refused(holdfast: Holdfast, trace: Path) -> None:

@@ -92,7 +92,7 @@ def test_what_is_broken_is_told_with_rule_witness_and_place() -> None:
     story = begun("INV-04").at(7).deliver("b", Q, mode="plain", row="keep")
     assert story.suite.violated
     (failure,) = story.suite.failures
-    assert (failure.rule, failure.position, failure.time_us) == ("INV-04", 2, 7000)
+    assert (failure.rule, failure.position, failure.time_us) == ("INV-04", 3, 7000), "after three commits"
     assert failure.message == (
         "Plain fetch purity: session=i/s, item=item 1: i/1/3 on s, delivered_to=b/1, now=7"
     )

@@ -15,8 +15,9 @@ from holdfast.campaign.selection import all_scenarios
 from holdfast.campaign.single import Subject, monitors, result_of, run_once
 from holdfast.core.errors import ConfigurationError
 from holdfast.reports.evidence import EVERY_PROVIDER, ScheduleResult
-from holdfast.sim import Run, Strategy, make_strategy, run_twice
+from holdfast.sim import Run, Scenario, Strategy, make_strategy, run_twice
 from holdfast.sim.strategies import BLOCK, PlainFirst
+from holdfast.traces.choice import Tape
 from holdfast.traces.file import Trace
 
 
@@ -41,10 +42,11 @@ class Block:
 
 @dataclass(slots=True, kw_only=True)
 class BlockResult:
-    """What came of a block; `traces` holds the first violation of each rule."""
+    """What came of a block; `traces` holds the first violation of each rule, `telling` the first such run."""
 
     results: list[ScheduleResult] = field(default_factory=list)
     traces: dict[tuple[str, int], Trace] = field(default_factory=dict)
+    telling: tuple[int, Tape] | None = None
     nondeterminism: str | None = None
 
 
@@ -93,6 +95,8 @@ def run_block(block: Block) -> BlockResult:
         run = run_once(subject, strategy)
         made.results.append(result_of(run, where, schedule))
         _keep_traces(made, subject, run, block, schedule)
+        if made.telling is None and _is_telling(subject.scenario, made.results[-1]):
+            made.telling = schedule, run.tape.trimmed()
         if not subject.scenario.explored:
             break
         if schedule == 1:
@@ -103,11 +107,47 @@ def run_block(block: Block) -> BlockResult:
 def _keep_traces(made: BlockResult, subject: Subject, run: Run, block: Block, schedule: int) -> None:
     if not subject.scenario.explored:
         return
-    origin = Origin(seed=block.seed, strategy=block.strategy, schedule=schedule, defect=block.defect)
+    origin = _origin(block, schedule)
     kept = {rule for rule, _ in made.traces}
     for rule in dict.fromkeys(failure.rule for failure in run.failures):
         if rule not in kept:
             made.traces[rule, schedule] = record(subject, run.tape, origin, rule)
+
+
+def is_row(name: str) -> bool:
+    """Whether what a scenario covers is a row of the matrix, not a clause."""
+    return name[0].isdigit()
+
+
+def _is_telling(scenario: Scenario, result: ScheduleResult) -> bool:
+    """Whether a run shows all that the scenario is for: every row asserted where all situations occurred."""
+    return (
+        scenario.explored
+        and not result.breaches
+        and result.cut_off is None
+        and result.error is None
+        and set(result.asserted).issuperset(name for name in scenario.covers if is_row(name))
+        and set(result.situations).issuperset(scenario.situations)
+    )
+
+
+def _origin(block: Block, schedule: int) -> Origin:
+    return Origin(seed=block.seed, strategy=block.strategy, schedule=schedule, defect=block.defect)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retelling:
+    """One run of a block once more, to keep everything about it."""
+
+    block: Block
+    schedule: int
+    tape: Tape
+
+    def run(self) -> Trace:
+        """The trace of it."""
+        block = self.block
+        subject = subject_of(block.scenario, find_provider(block.provider), block.defect, block.module)
+        return record(subject, self.tape, _origin(block, self.schedule), None)
 
 
 def _check_determinism(subject: Subject, run: Run) -> str | None:

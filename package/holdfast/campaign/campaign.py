@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from holdfast.campaign.blocks import Block, BlockResult
+from holdfast.campaign.blocks import Block, BlockResult, Retelling, is_row
 from holdfast.campaign.fingerprint import evidence_fingerprint
 from holdfast.campaign.pool import Done, run_jobs
 from holdfast.campaign.providers import NamedProvider
@@ -22,7 +22,7 @@ from holdfast.reports.evidence import (
 )
 from holdfast.sim import Scenario
 from holdfast.sim.strategies import BLOCK
-from holdfast.traces.file import Trace, trace_file_name
+from holdfast.traces.file import SUFFIX, Trace, trace_file_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +62,14 @@ class Order:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a campaign found. `broken` are blocks that could not be run, `nondeterminism` runs that differ."""
+    """What a campaign found. `broken` are blocks that could not be run, `nondeterminism` runs that differ.
+
+    `traces` are of broken rules, `shown` of healthy runs, both by the names of their files.
+    """
 
     evidence: Evidence
     traces: dict[str, Trace] = field(default_factory=dict)
+    shown: dict[str, Trace] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     nondeterminism: list[str] = field(default_factory=list)
 
@@ -86,6 +90,8 @@ class Campaign:
         self._met: dict[tuple[str, str], set[str]] = {}
         self._situations = {one.name: frozenset(one.situations) for one in order.selection.scenarios}
         self._traces: dict[tuple[str, str, str], tuple[int, Trace]] = {}
+        self._telling: dict[str, Retelling] = {}
+        self._shown: dict[str, Trace] = {}
         self._results: list[ScheduleResult] = []
         self._broken: list[str] = []
         self._nondeterminism: list[str] = []
@@ -107,6 +113,7 @@ class Campaign:
             wave = self._next_wave(wave)
             planned += len(wave)
         self._finished = True
+        self._retell(progress)
 
     def _run_checks(self, progress: Progress) -> None:
         checks = self._order.selection.checks
@@ -120,6 +127,15 @@ class Campaign:
                 )
                 if not progress(f"{id} on {provider.name}", count, total):
                     return
+
+    def _retell(self, progress: Progress) -> None:
+        """Record one healthy run of each scenario, to be shown."""
+        wave = [self._telling[name] for name in sorted(self._telling)]
+        for count, one in enumerate(run_jobs(wave, self._order.jobs, Trace), start=1):
+            if one.result is not None:
+                self._shown[one.job.block.scenario] = one.result
+            if not progress(f"recording {one.job.block.scenario}", count, len(wave)):
+                return
 
     # --- waves of blocks ----------------------------------------------------------------------------------
 
@@ -136,7 +152,7 @@ class Campaign:
         """At most so many schedules; one block for what is evidence for no row, unless a number was named."""
         if self._order.schedules is not None:
             return self._order.schedules
-        return self._order.profile.most if any(map(_is_row, scenario.covers)) else BLOCK
+        return self._order.profile.most if any(map(is_row, scenario.covers)) else BLOCK
 
     def _places(self, scenario: Scenario) -> Iterable[NamedProvider]:
         """A unit check runs once, everything else on every provider."""
@@ -183,7 +199,7 @@ class Campaign:
     def _unmet(self, scenario: Scenario, key: tuple[str, str]) -> bool:
         """Whether a row of the scenario has not been asserted where all its situations had occurred."""
         met = self._met.get(key, set())
-        return any(_is_row(name) and name not in met for name in scenario.covers)
+        return any(is_row(name) and name not in met for name in scenario.covers)
 
     # --- results ------------------------------------------------------------------------------------------
 
@@ -207,6 +223,11 @@ class Campaign:
             known = self._traces.get((*key, rule))
             if known is None or schedule < known[0]:
                 self._traces[(*key, rule)] = schedule, trace
+        if result.telling is not None and block.provider == self._order.providers[0].name:
+            schedule, tape = result.telling
+            known_run = self._telling.get(block.scenario)
+            if known_run is None or schedule < known_run.schedule:
+                self._telling[block.scenario] = Retelling(block=block, schedule=schedule, tape=tape)
         self._results += result.results
 
     def outcome(self) -> Outcome:
@@ -220,13 +241,14 @@ class Campaign:
         for result in self._results:
             self._tally.add(_named(result, named))
         self._results = []
-        evidence = replace(self._tally.evidence(), interrupted=not self._finished)
-        return Outcome(evidence, traces, sorted(self._broken), sorted(self._nondeterminism))
-
-
-def _is_row(name: str) -> bool:
-    """Whether what a scenario covers is a row of the matrix, not a clause."""
-    return name[0].isdigit()
+        shown = {name: f"{name}{SUFFIX}" for name in sorted(self._shown)}
+        return Outcome(
+            evidence=replace(self._tally.evidence(), shown=shown, interrupted=not self._finished),
+            traces=traces,
+            shown={shown[name]: self._shown[name] for name in shown},
+            broken=sorted(self._broken),
+            nondeterminism=sorted(self._nondeterminism),
+        )
 
 
 def _named(result: ScheduleResult, names: dict[tuple[str, str, str, int], str]) -> ScheduleResult:

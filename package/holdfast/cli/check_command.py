@@ -81,7 +81,7 @@ def command(
     if not as_json:
         click.echo(_first_line(order, profile))
     outcome, interrupted = _run(Campaign(order), max_time)
-    made = write_results(out, outcome.evidence, outcome.traces)
+    made = write_results(out, outcome.evidence, broken=outcome.traces, shown=outcome.shown)
     if as_json:
         click.echo(encode_coverage(made).decode(), nl=False)
     _conclude(console(stderr=as_json), made, outcome, out, quiet=as_json)

@@ -1,11 +1,11 @@
-"""The result folder of a check: coverage.json, index.html, a picture, traces, and the evidence behind."""
+"""The result folder of a check: coverage.json, the pages, a picture, traces, and the evidence behind."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -15,9 +15,12 @@ from holdfast.core.errors import ConfigurationError
 from holdfast.reports.coverage import Coverage, coverage, encode_coverage
 from holdfast.reports.evidence import Evidence, decode_evidence, encode_evidence
 from holdfast.reports.kills import KillMatrix, decode_kills, encode_kills
-from holdfast.traces.file import Trace, read_trace, write_trace
+from holdfast.traces.file import Trace, encode_trace, read_trace, write_trace
 
 TRACES: Final = "traces"
+"""The folder of traces of broken rules."""
+RUNS: Final = "runs"
+"""The folder of traces of healthy runs, one for each scenario; each check writes its own over them."""
 EVIDENCE: Final = "evidence.json"
 KILLS: Final = "kills.json"
 SHIPPED: Final[Traversable] = files("holdfast.properties.defects").joinpath(KILLS)
@@ -59,31 +62,50 @@ def stored_kills(folder: Path, fingerprint: str) -> KillMatrix | None:
     return next((each for each in found if each.fingerprint == fingerprint), next(iter(found), None))
 
 
-def write_results(folder: Path, evidence: Evidence, traces: Mapping[str, Trace]) -> Coverage:
+def write_results(
+    folder: Path, evidence: Evidence, *, broken: Mapping[str, Trace], shown: Mapping[str, Trace]
+) -> Coverage:
     """Write everything; each file is whole or not there."""
-    for name, trace in traces.items():
+    for name, trace in broken.items():
         write_trace(folder / TRACES / name, trace)
+    (folder / RUNS).mkdir(exist_ok=True)
+    for name, trace in shown.items():
+        write_file(folder / RUNS / name, encode_trace(trace))
     write_file(folder / EVIDENCE, encode_evidence(evidence))
-    return write_report(folder, evidence, traces)
+    return write_report(folder, evidence, broken=broken, shown=shown)
 
 
-def write_report(folder: Path, evidence: Evidence, traces: Mapping[str, Trace]) -> Coverage:
-    """coverage.json, index.html and the picture, from the evidence and the stored kill matrix."""
-    from holdfast.reports.html import html
+def write_report(
+    folder: Path, evidence: Evidence, *, broken: Mapping[str, Trace], shown: Mapping[str, Trace]
+) -> Coverage:
+    """coverage.json, the pages and the picture, from the evidence and the stored kill matrix."""
+    from holdfast.reports.pages import Traces, pages
     from holdfast.reports.picture import write_picture
 
     matrix = stored_kills(folder, evidence.fingerprint)
     evidence = replace(evidence, kills=matrix.kills if matrix is not None else ())
     made = coverage(evidence)
     write_file(folder / "coverage.json", encode_coverage(made))
-    page = html(made, traces=traces, trace_folder=str(folder / TRACES))
-    write_file(folder / "index.html", page.encode())
+    traces = Traces(
+        broken=broken, shown=shown, broken_folder=str(folder / TRACES), shown_folder=str(folder / RUNS)
+    )
+    for name, page in pages(made, evidence, traces=traces).items():
+        write_file(folder / name, page.encode())
     write_picture(folder / "overview.png", made)
     return made
 
 
-def read_results(folder: Path) -> tuple[Evidence, dict[str, Trace]]:
-    """The evidence of an earlier check and its traces. Raises ConfigurationError if there is none."""
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What an earlier check left: its evidence, the traces of broken rules, and of healthy runs."""
+
+    evidence: Evidence
+    broken: Mapping[str, Trace]
+    shown: Mapping[str, Trace]
+
+
+def read_results(folder: Path) -> Results:
+    """The results of an earlier check. Raises ConfigurationError if there are none."""
     path = folder / EVIDENCE
     try:
         evidence = decode_evidence(path.read_bytes())
@@ -93,8 +115,16 @@ def read_results(folder: Path) -> tuple[Evidence, dict[str, Trace]]:
         ) from None
     except ValueError as error:
         raise ConfigurationError(f"{path}: {error}; run the check again") from None
-    names = sorted({one.trace for run in evidence.runs for one in run.breaches if one.trace})
-    return evidence, {name: read_trace(folder / TRACES / name) for name in names}
+    broken = sorted({one.trace for run in evidence.runs for one in run.breaches if one.trace})
+    return Results(
+        evidence,
+        broken={name: read_trace(folder / TRACES / name) for name in broken},
+        shown={
+            name: read_trace(folder / RUNS / name)
+            for name in sorted(evidence.shown.values())
+            if (folder / RUNS / name).exists()  # to look at, no evidence: the pages go without
+        },
+    )
 
 
 def write_file(path: Path, content: bytes) -> None:

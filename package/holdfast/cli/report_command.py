@@ -29,8 +29,8 @@ def command(folder: Path, ratchet: Path | None, update: bool, as_json: bool) -> 
     """
     if update and ratchet is None:
         raise ConfigurationError("--update records in the file of --ratchet; give that too")
-    evidence, traces = read_results(folder)
-    made = write_report(folder, evidence, traces)
+    found = read_results(folder)
+    made = write_report(folder, found.evidence, broken=found.broken, shown=found.shown)
     if as_json:
         click.echo(encode_coverage(made).decode(), nl=False)
     else:

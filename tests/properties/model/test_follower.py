@@ -239,7 +239,7 @@ def test_a_refusal_shows_the_accepted_prefix_the_rule_and_both_rows() -> None:
     story = begun().deliver("a", WORK, row=("a", D + 5))
     (failure,) = story.suite.failures
     assert failure.rule == "MODEL"
-    assert failure.position == 2
+    assert failure.position == 3, "after the two that were accepted and the one that was not"
     first, *table = failure.message.splitlines()
     assert first == (
         "The reference model: 2 commits accepted, the last 1 a/1 ack_orchestration_item at 0 ms; "
