@@ -5,8 +5,9 @@ Monitors, the reference model and the conformance suite read through the hooks; 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
+from holdfast.core.errors import ConfigurationError
 from holdfast.core.ids import LockToken
 from holdfast.core.observe import Observer
 from holdfast.core.provider import Provider
@@ -116,3 +117,14 @@ class InspectableStore(Store, Protocol):
         that makes fewer succeeds. What a change is the store decides: a statement, a written record.
         """
         ...
+
+
+class HookMissing(ConfigurationError):
+    """A store of others lacks an inspection hook: of what needs it nothing can be said."""
+
+
+def inspectable(store: Store, hook: str) -> InspectableStore:
+    """The store, if it has this inspection hook (PV-33.2). Raises HookMissing if not."""
+    if not hasattr(store, hook):
+        raise HookMissing(f"this provider's store has no inspection hook {hook!r} (PV-33.2)")
+    return cast(InspectableStore, store)

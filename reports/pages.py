@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from holdfast.reports.coverage import ClauseCoverage, Coverage, RowCoverage, Spec
-from holdfast.reports.evidence import Evidence
+from holdfast.reports.evidence import EVERY_PROVIDER, Evidence
 from holdfast.reports.gaps import TEXTS, gaps
 from holdfast.reports.html import Renderer
 from holdfast.reports.hunted import CATCHES, HuntedDefect, by_defect
@@ -49,7 +49,7 @@ def pages(
     renderer = Renderer(
         {
             "made": made,
-            "providers": made_on(made),
+            "providers": [name for name in made.summary.providers if name != EVERY_PROVIDER],
             "legend": [(status, made.summary.rows[status]) for status in reversed(STATUSES)],
             "page_of": {row.id: section_page(row.section) for row in spec.rows},
             "spec_rows": {row.id: row for row in spec.rows},
@@ -91,11 +91,6 @@ def pages(
 def section_page(section: int) -> str:
     """The file of a section's page."""
     return f"section-{section:02}.html"
-
-
-def made_on(made: Coverage) -> list[str]:
-    """The providers that were checked."""
-    return [name for name in made.summary.providers if name != "*"]
 
 
 def _section_pages(

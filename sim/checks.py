@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from holdfast.core.errors import ConfigurationError
+from holdfast.core.store import HookMissing
 from holdfast.sim.bench import Bench, Factory
 from holdfast.sim.explorer import MakeWatchers, Reporting, Run, StoreView, no_watchers
 from holdfast.sim.loop import Loop
@@ -85,6 +86,8 @@ def _judged(scenario: Scenario, body: Callable[[], Awaitable[object]]) -> Run:
     except AssertionError as error:
         message = str(error) or "an assertion without a message failed"
         run.failures = [Failure(row, message, 0, 0) for row in scenario.covers]
+    except HookMissing as error:
+        run.cut_off = str(error)
     except Exception as error:
         run.error = f"the check raised {error!r}"
     else:

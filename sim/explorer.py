@@ -13,7 +13,7 @@ from typing import Final, Protocol, runtime_checkable
 from holdfast.core.clock import ProviderClock
 from holdfast.core.errors import ConfigurationError, ProviderError
 from holdfast.core.options import RuntimeOptions
-from holdfast.core.store import Store
+from holdfast.core.store import HookMissing, Store
 from holdfast.sim import guards
 from holdfast.sim.bench import Factory
 from holdfast.sim.chronicle import Chronicle
@@ -314,7 +314,9 @@ class _Running:
         raised = self._raised
         if raised is None or isinstance(raised, OracleFailed):
             return
-        if isinstance(raised, AssertionError):
+        if isinstance(raised, HookMissing):
+            run.cut_off = str(raised)
+        elif isinstance(raised, AssertionError):
             message = str(raised) or "an assertion outside every oracle failed"
             run.failures.append(Failure("scenario", message, len(run.commits), run.virtual_us))
         elif run.error is None:

@@ -15,14 +15,13 @@ from functools import lru_cache, partial
 from typing import Any, Literal, cast
 
 from holdfast.core.client import Client, OrchestrationStatus
-from holdfast.core.errors import ConfigurationError
 from holdfast.core.events import StoredEvent
 from holdfast.core.ids import Millis
 from holdfast.core.options import RuntimeOptions
 from holdfast.core.provider import TERMINAL_STATUSES, Provider
 from holdfast.core.registry import Registry
 from holdfast.core.runtime import Runtime
-from holdfast.core.store import InspectableStore, SessionRecord, Store, WorkerRow
+from holdfast.core.store import SessionRecord, Store, WorkerRow, inspectable
 from holdfast.sim.handle import Handle
 from holdfast.sim.misfortune import NETWORK
 from holdfast.sim.process import Process
@@ -240,7 +239,7 @@ class World:
 
     def sessions(self) -> list[SessionRecord]:
         """All session rows, by the store's hook. Raises ConfigurationError if it has none."""
-        return self._inspectable("session_records").session_records()
+        return inspectable(self._store, "session_records").session_records()
 
     def session(self, instance: str, session_id: str) -> SessionRecord | None:
         """One session row."""
@@ -251,12 +250,7 @@ class World:
 
     def worker_rows(self) -> list[WorkerRow]:
         """All rows of the worker queue, by the store's hook. Raises ConfigurationError if it has none."""
-        return self._inspectable("worker_rows").worker_rows()
-
-    def _inspectable(self, hook: str) -> InspectableStore:
-        if not hasattr(self._store, hook):
-            raise ConfigurationError(f"this provider's store has no inspection hook {hook!r} (PV-33.2)")
-        return cast(InspectableStore, self._store)
+        return inspectable(self._store, "worker_rows").worker_rows()
 
     async def history(self, instance: str, execution_id: int | None = None) -> list[StoredEvent]:
         """The history of the latest execution, or of one; no step."""
@@ -302,12 +296,12 @@ class World:
 
     def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
         """Let the next calls of an operation fail in their middle, by the store's hook."""
-        store = self._inspectable("break_calls")
+        store = inspectable(self._store, "break_calls")
         store.break_calls(operation, change=change, times=times, retryable=retryable)
 
     def corrupt_history(self, instance: str) -> None:
         """Make the stored events of an instance undecodable, by the store's hook."""
-        self._inspectable("corrupt_instance_history").corrupt_instance_history(instance)
+        inspectable(self._store, "corrupt_instance_history").corrupt_instance_history(instance)
 
     @contextmanager
     def oracle(self, *rows: str) -> Iterator[None]:

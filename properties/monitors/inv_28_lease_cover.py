@@ -7,12 +7,15 @@ has lost it and signalled that attempt, or gives the item back under SS-14.16.
 from __future__ import annotations
 
 from holdfast.core.observe import HandlerStarted, LeaseEnded
-from holdfast.properties.monitors.monitor import Monitor, on
+from holdfast.properties.ledger.facts import Done
+from holdfast.properties.monitors.monitor import Monitor, on, session
 from holdfast.traces.record import Local
 
 
 class LeaseCover(Monitor):
-    """INV-28. Judged where it matters: when a handler starts, and when a lease ends under a running one."""
+    """INV-28. Judged where it matters: when a handler starts, when a lease ends under a running one, and when
+    an item is finished for which none ever started: a poisoned one, or one of an unknown activity.
+    """
 
     id = "INV-28"
     title = "Lease cover"
@@ -42,3 +45,13 @@ class LeaseCover(Monitor):
         for attempt in worker.attempts.values():
             if attempt.key == key and attempt.running:
                 self.violate(attempt=attempt.name(), session="/".join(key), lease_ended=event.cause)
+
+    @on(Done)
+    def finished(self, fact: Done) -> None:
+        """An item that no handler ran for was finished by who has, or had, a lease."""
+        attempt = fact.attempt
+        if attempt is None or attempt.key is None or attempt.started_us is not None or not attempt.known:
+            return
+        worker = attempt.worker
+        if attempt.key not in worker.leases and attempt.key not in worker.ended_leases:
+            self.violate(attempt=attempt.name(), session=session(attempt.key))

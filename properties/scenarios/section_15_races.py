@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from itertools import product
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
@@ -26,7 +26,7 @@ from holdfast.core.provider import (
     ScheduledSessionIdentifier,
     Version,
 )
-from holdfast.core.store import InspectableStore
+from holdfast.core.store import inspectable
 from holdfast.core.work_items import ActivityExecute, StartOrchestration
 from holdfast.properties.scenarios.conversations import (
     MINUTE,
@@ -104,7 +104,7 @@ async def _claim(provider: Provider, worker: str, turns_to_wait: int, poll: Mill
 @scenario(covers=["15.1", "SS-4.4", "SS-12.5"], workers=2, level="provider")
 async def two_workers_race_to_claim_same_session(bench: Bench) -> None:
     """Simultaneous claims have one winner."""
-    store = cast(InspectableStore, bench.store)
+    store = inspectable(bench.store, "session_records")
     contenders = {"A": bench.provider, "B": bench.open()}
     meetings = [
         (order, waits, behind)

@@ -10,7 +10,7 @@ from holdfast.core.errors import ProviderError
 from holdfast.core.events import ActivityScheduled, SessionOpened
 from holdfast.core.ids import Millis
 from holdfast.core.provider import FetchedWork, Provider
-from holdfast.core.store import SessionRecord, WorkerRow
+from holdfast.core.store import SessionRecord, WorkerRow, inspectable
 from holdfast.core.work_items import StartOrchestration
 from holdfast.properties.scenarios import turns_by_hand as hand
 from holdfast.properties.scenarios.turns_by_hand import (
@@ -93,10 +93,12 @@ async def session_claim_race_single_winner(bench: Bench) -> None:
         await begin(bench.provider, instance, opened=named(f"{instance}/s"), work=[item(2, "s", instance)])
         broken, change = number % 4, 1 + number // 8
         if broken:
-            hand.inspected(bench).break_calls("fetch_session_work_item", change=change, times=broken)
+            inspectable(bench.store, "break_calls").break_calls(
+                "fetch_session_work_item", change=change, times=broken
+            )
         order = ("A", "B") if number % 2 else ("B", "A")
         answers = await asyncio.gather(*(_patiently(partial(fetch, by[name], name)) for name in order))
-        hand.inspected(bench).break_calls("fetch_session_work_item", times=0)
+        inspectable(bench.store, "break_calls").break_calls("fetch_session_work_item", times=0)
         got = {name: work for name, work in zip(order, answers, strict=True) if work is not None}
         assert len(got) == 1, f"round {number}: {sorted(got)} have it"
         ((winner, work),) = got.items()

@@ -11,7 +11,7 @@ from holdfast.core import events
 from holdfast.core.errors import ProviderError
 from holdfast.core.ids import Millis
 from holdfast.core.provider import FetchedTurn, Provider, ScheduledActivityIdentifier
-from holdfast.core.store import SessionRecord
+from holdfast.core.store import SessionRecord, inspectable
 from holdfast.core.work_items import QueueMessage, StartOrchestration
 from holdfast.properties.scenarios import turns_by_hand as hand
 from holdfast.properties.scenarios.turns_by_hand import (
@@ -103,7 +103,9 @@ async def cancelled_sessions_atomic_with_ack(bench: Bench) -> None:
     while broke:
         change += 1
         for retryable in (True, False):
-            hand.inspected(bench).break_calls("ack_orchestration_item", change=change, retryable=retryable)
+            inspectable(bench.store, "break_calls").break_calls(
+                "ack_orchestration_item", change=change, retryable=retryable
+            )
             try:
                 await _close(bench, turn)
             except ProviderError as error:

@@ -26,7 +26,7 @@ from holdfast.core.provider import (
     Version,
 )
 from holdfast.core.registry import OrchestrationHandler
-from holdfast.core.store import InspectableStore
+from holdfast.core.store import inspectable
 from holdfast.core.turn import TurnInput, TurnResult, run_turn
 from holdfast.core.turn_result import Completed, Failed
 from holdfast.core.work_items import (
@@ -100,7 +100,7 @@ class _Turns:
 
     def __init__(self, bench: Bench) -> None:
         self._provider = bench.provider
-        self.store = cast(InspectableStore, bench.store)
+        self.store = inspectable(bench.store, "worker_rows")
 
     async def next(self, message: Message) -> FetchedTurn:
         """The batch with this message."""

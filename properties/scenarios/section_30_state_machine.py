@@ -22,11 +22,12 @@ from holdfast.core.provider import (
     ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
 )
+from holdfast.core.store import inspectable
 from holdfast.core.work_items import ActivityExecute, QueueMessage, StartOrchestration
 from holdfast.properties.model.follower import Follower
 from holdfast.properties.model.reading import read
 from holdfast.properties.model.refusal import Refusal, side_by_side
-from holdfast.properties.scenarios.turns_by_hand import event, inspected
+from holdfast.properties.scenarios.turns_by_hand import event
 from holdfast.sim.bench import Bench
 from holdfast.sim.scenario import scenario
 from holdfast.traces.record import Outcome
@@ -262,7 +263,7 @@ class Trial:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.follower = Follower()
-        self.store = inspected(bench)
+        self.store = inspectable(bench.store, "break_calls")
 
     async def make(self, wish: Wish, outcome: Outcome = "answered") -> Made:
         """Make a call, by a provider object of its own now and then; its answer may go unheard."""
@@ -309,7 +310,11 @@ def told(follower: Follower, made: Made, refusal: Refusal) -> str:
 
 def move_clock(bench: Bench, numbers: Numbers) -> None:
     """To the expiry of a row or one millisecond before it; on by a little or a lot; or back."""
-    records = [row for row in inspected(bench).session_records() if row.locked_until is not None]
+    records = [
+        row
+        for row in inspectable(bench.store, "session_records").session_records()
+        if row.locked_until is not None
+    ]
     if records and numbers.below(2):
         until = numbers.of(records).locked_until
         bench.clock.advance(until - numbers.below(2) - bench.clock.now_ms())

@@ -7,7 +7,7 @@ from typing import Final
 from holdfast.core import events
 from holdfast.core.codec import encode_event, encode_work_item
 from holdfast.core.ids import Millis
-from holdfast.core.store import SessionRecord, WorkerRow
+from holdfast.core.store import SessionRecord, WorkerRow, inspectable
 from holdfast.core.work_items import QueueMessage
 from holdfast.properties.scenarios.turns_by_hand import (
     AT_ONCE,
@@ -17,7 +17,6 @@ from holdfast.properties.scenarios.turns_by_hand import (
     event,
     fetched,
     ids,
-    inspected,
     item,
     items,
     named,
@@ -40,7 +39,7 @@ SESSION_COLUMNS: Final = {
 @scenario(covers=["31.1", "SS-10.1", "SS-10.3", "SS-10.5", "SS-10.6", "SS-10.8"], workers=0, level="provider")
 async def schema_shape(bench: Bench) -> None:
     """Tables, columns, key and indexes are as described."""
-    shapes = inspected(bench).table_shapes()
+    shapes = inspectable(bench.store, "table_shapes").table_shapes()
     sessions, queue = shapes["sessions"], shapes["worker_queue"]
     assert sessions.key == ("instance_id", "session_id"), sessions
     assert sessions.columns == SESSION_COLUMNS, f"no duration, no flag, nothing else: {sessions.columns}"
@@ -64,16 +63,16 @@ async def schema_shape(bench: Bench) -> None:
 async def no_state_stored(bench: Bench) -> None:
     """Nothing but identity, owner and expiry is stored."""
     provider = bench.provider
-    assert inspected(bench).table_shapes()["sessions"].columns == SESSION_COLUMNS
+    assert inspectable(bench.store, "table_shapes").table_shapes()["sessions"].columns == SESSION_COLUMNS
     await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s")])
     first = await fetched(provider, "A")
-    counts, history = inspected(bench).raw_counts(), await provider.read("i")
+    counts, history = inspectable(bench.store, "raw_counts").raw_counts(), await provider.read("i")
     queued = [row for row in items(bench) if row.item == item(3, "s")]
     bench.clock.advance(D)
     await provider.ack_work_item((await fetched(bench.open(), "B")).token)
     assert first.item == item(2, "s")
     assert records(bench) == [SessionRecord("i", "s", "B", bench.clock.now_ms() + D)], records(bench)
-    after = inspected(bench).raw_counts()
+    after = inspectable(bench.store, "raw_counts").raw_counts()
     assert after == {**counts, "worker_queue": counts["worker_queue"] - 1}, (counts, after)
     assert await provider.read("i") == history, "a take-over wrote history"
     assert items(bench) == queued, "a take-over touched another item"
@@ -90,7 +89,7 @@ async def upgrade_in_place(bench: Bench) -> None:
     assert running is not None and b"session_id" not in encode_work_item(running.item), running
     histories = [await bench.provider.read(instance) for instance in ("i", "j")]
     seqs = [row.seq for row in items(bench)]
-    inspected(bench).age()
+    inspectable(bench.store, "age").age()
 
     provider = bench.open()
     assert [await provider.read(instance) for instance in ("i", "j")] == histories
@@ -151,13 +150,13 @@ async def event_type_names(bench: Bench) -> None:
     await begin(provider)
     await step(provider, "i", *delta, opened=named("s"), closed=named("s"))
     await provider.append_with_execution("i", 1, [event(events.SessionOpened, 5, session_id="u")])
-    assert inspected(bench).event_types("i") == [
+    assert inspectable(bench.store, "event_types").event_types("i") == [
         "OrchestrationStarted",
         "SessionOpened",
         "ActivityScheduled",
         "SessionClosed",
         "SessionOpened",
-    ], inspected(bench).event_types("i")
+    ], inspectable(bench.store, "event_types").event_types("i")
     assert (await provider.read("i"))[1:4] == delta, "they are read as they were written"
     await provider.enqueue_for_orchestrator(QueueMessage(instance="i", name="go", data=""))
     turn = await turn_of(provider, lock=Millis(1_000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from holdfast.core.errors import ProviderError
 from holdfast.core.events import Event, OrchestrationStarted, QueueEvent
@@ -20,7 +20,7 @@ from holdfast.core.provider import (
     TagFilter,
     Version,
 )
-from holdfast.core.store import InspectableStore, SessionRecord, WorkerRow
+from holdfast.core.store import SessionRecord, WorkerRow, inspectable
 from holdfast.core.work_items import ActivityExecute, Message, QueueMessage, StartOrchestration
 from holdfast.sim.bench import Bench
 
@@ -169,15 +169,12 @@ async def is_refused(call: Any) -> ProviderError:
     raise AssertionError("the call succeeded, expected a permanent ProviderError")
 
 
-def inspected(bench: Bench) -> InspectableStore:
-    """The store with its inspection hooks."""
-    return cast(InspectableStore, bench.store)
-
-
 def records(bench: Bench, instance: str | None = None) -> list[SessionRecord]:
     """The session rows, of all instances or of one."""
     return [
-        row for row in inspected(bench).session_records() if instance is None or row.instance_id == instance
+        row
+        for row in inspectable(bench.store, "session_records").session_records()
+        if instance is None or row.instance_id == instance
     ]
 
 
@@ -188,7 +185,7 @@ def row_of(bench: Bench, session: str, instance: str = "i") -> SessionRecord | N
 
 def items(bench: Bench) -> list[WorkerRow]:
     """All rows of the worker queue, by rank."""
-    return inspected(bench).worker_rows()
+    return inspectable(bench.store, "worker_rows").worker_rows()
 
 
 def ids(bench: Bench) -> list[tuple[str, int]]:
@@ -198,7 +195,7 @@ def ids(bench: Bench) -> list[tuple[str, int]]:
 
 async def everything(bench: Bench, *instances: str) -> tuple[object, ...]:
     """All that hooks and reads can see of a store and of these instances, all of them begun."""
-    store, provider = inspected(bench), bench.provider
+    store, provider = inspectable(bench.store, "raw_counts"), bench.provider
     management = provider.as_management()
     assert management is not None
     seen: list[object] = [store.raw_counts(), store.session_records()]

@@ -8,7 +8,7 @@ one, `try_turn` returns what comes. The same for `work` (the plain fetch) and `c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from holdfast.core.errors import ProviderError
 from holdfast.core.events import StoredEvent
@@ -27,7 +27,7 @@ from holdfast.core.provider import (
     TagFilter,
     Version,
 )
-from holdfast.core.store import InspectableStore, SessionRecord, WorkerRow
+from holdfast.core.store import HookMissing, InspectableStore, SessionRecord, WorkerRow, inspectable
 from holdfast.core.work_items import ActivityExecute, Message
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.harness import CountingIds, Factory, Skipped, SteppedClock
@@ -281,9 +281,10 @@ class Fixture:
 
     def hook(self, name: str) -> InspectableStore:
         """The store, if it has this inspection hook (PV-33.2). Raises Skipped if not."""
-        if not hasattr(self.store, name):
-            raise Skipped(f"the store has no hook {name}")
-        return cast(InspectableStore, self.store)
+        try:
+            return inspectable(self.store, name)
+        except HookMissing as error:
+            raise Skipped(str(error)) from None
 
     def sessions(self) -> list[SessionRecord]:
         """All session records."""

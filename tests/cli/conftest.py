@@ -59,7 +59,7 @@ async def never_crashes(world: World) -> None:
         assert not any(fault.kind == "crash" for fault in world.faults), "a worker crashed"
 '''
 
-STORES = """
+STORES = '''
 import multiprocessing
 import os
 
@@ -68,6 +68,17 @@ from holdfast.providers.memory import memory_store
 
 def mine(clock, ids):
     return memory_store(clock, ids, long_polling=False)
+
+
+class Bare:
+    """A store without any inspection hook."""
+
+    def __init__(self, store):
+        self.open, self.close = store.open, store.close
+
+
+def bare(clock, ids):
+    return Bare(mine(clock, ids))
 
 
 def broken(clock, ids):
@@ -81,7 +92,7 @@ def dies(clock, ids):
 
 
 number = 7
-"""
+'''
 
 Holdfast = Callable[..., Result]
 

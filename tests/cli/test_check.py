@@ -53,6 +53,18 @@ def test_a_provider_of_somebody_else_is_checked_like_ours(holdfast: Holdfast) ->
     assert all(row["status"] == "exercised" for row in coverage["rows"] if row["id"] in ("14.1", "14.2"))
 
 
+def test_of_what_needs_a_hook_that_a_store_lacks_nothing_is_said(holdfast: Holdfast) -> None:
+    """Unknown with the reason; no failure of the harness (PV-33.2)."""
+    few = ("--schedules", 3, "--jobs", 1, "--provider", "own_stores:bare")
+    done = holdfast("check", "31.1", "15.7", "15.2", *few)
+    assert done.exit_code == 0, done.output
+    rows = {row["id"]: row for row in json.loads(Path("holdfast-report/coverage.json").read_text())["rows"]}
+    assert rows["31.1"]["status"] == rows["15.7"]["status"] == "unknown"
+    assert "no inspection hook 'table_shapes'" in rows["31.1"]["why"]
+    assert "no inspection hook 'session_records'" in rows["15.7"]["why"]
+    assert rows["15.2"]["status"] == "exercised", "it looks at no row"
+
+
 def test_a_worker_process_that_dies_is_a_finding_and_no_hang(holdfast: Holdfast) -> None:
     done = holdfast("check", "1.1", "--provider", "own_stores:dies", "--jobs", 2, "--schedules", 60)
     assert done.exit_code == 3
