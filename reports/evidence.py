@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-import msgspec
-
 from holdfast.reports.kills import Kill
 
 EVERY_PROVIDER: Final = "*"
@@ -277,19 +275,6 @@ def merged(*parts: Evidence) -> Evidence:
         shown=dict(sorted({pair for part in parts for pair in part.shown.items()})),
         interrupted=any(part.interrupted for part in parts),
     )
-
-
-def encode_evidence(evidence: Evidence) -> bytes:
-    """Its JSON, equal for equal evidence."""
-    return msgspec.json.encode(evidence, order="sorted")
-
-
-def decode_evidence(content: bytes) -> Evidence:
-    """Evidence from its JSON. Raises ValueError if it is not."""
-    try:
-        return msgspec.json.decode(content, type=Evidence)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"this is no evidence of a campaign: {error}") from None
 
 
 def _merged_runs(one: RunEvidence, other: RunEvidence) -> RunEvidence:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from holdfast.reports.timeline import Timeline, duration
 
@@ -33,6 +33,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.filters.update(prose=prose, amount=amount)
 
     def page(self, template: str, *, timelines: Mapping[str, Timeline] | None = None, **given: Any) -> str:
         """A page. `timelines` are those that it can open, by the names its buttons use."""
@@ -48,6 +49,20 @@ class Renderer:
             script=Markup(script),
             policy=_policy(self._style, script),
         )
+
+
+def prose(text: str) -> Markup:
+    """A sentence of the specification, with what stands between backticks as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one of them has no partner
+        return escape(text)
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
+
+
+def amount(number: int) -> str:
+    """A number to be read: its thousands are set apart by a narrow space that does not break."""
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def _data(timelines: Mapping[str, Timeline]) -> Markup:

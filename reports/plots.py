@@ -170,6 +170,6 @@ def _decades(most: int) -> list[int]:
 
 
 def _round_ticks(most: int) -> tuple[int, ...]:
-    """Five round numbers from nothing to no less than the most."""
-    step = next(size * 10**power for power in range(12) for size in (1, 2, 5) if 4 * size * 10**power >= most)
-    return tuple(step * count for count in range(5))
+    """Four to six round numbers from nothing to no less than the most."""
+    step = next(size * 10**power for power in range(12) for size in (1, 2, 5) if 5 * size * 10**power >= most)
+    return tuple(range(0, step * max(ceil(most / step), 1) + 1, step))

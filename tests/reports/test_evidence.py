@@ -12,10 +12,9 @@ from holdfast.reports.evidence import (
     Evidence,
     ScheduleResult,
     Tally,
-    decode_evidence,
-    encode_evidence,
     merged,
 )
+from holdfast.reports.evidence_file import decode_evidence, encode_evidence
 
 names = st.lists(st.sampled_from("abc"), max_size=3).map(tuple)
 breaches = st.builds(

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from holdfast.reports.coverage import Coverage, Spec, coverage
 from holdfast.reports.evidence import Breach, CheckResult, Evidence, ScenarioInfo, ScheduleResult, Tally
+from holdfast.reports.html import prose
 from holdfast.reports.kills import Catch, Kill, RowKill
 from holdfast.reports.pages import Traces, pages
 from holdfast.reports.picture import write_picture
@@ -301,6 +302,11 @@ def test_kills_of_other_code_are_called_so(spec: Spec) -> None:
     evidence = replace(seen(), kills=tuple(replace(kill, fingerprint="old") for kill in KILLS))
     text = pages(coverage(evidence, spec), evidence, spec=spec)["kills.html"]
     assert "3 of these hunts were made with other code" in text
+
+
+def test_what_stands_between_backticks_is_code_and_no_markup() -> None:
+    assert prose("a `<b>` c") == "a <code>&lt;b&gt;</code> c"
+    assert prose("a lone ` stays") == "a lone ` stays"
 
 
 def test_equal_evidence_gives_the_same_pages_and_the_same_picture(spec: Spec, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from typing import Final
 
 from holdfast.core.errors import ConfigurationError
 from holdfast.reports.coverage import Coverage, coverage, encode_coverage
-from holdfast.reports.evidence import Evidence, decode_evidence, encode_evidence
+from holdfast.reports.evidence import Evidence
+from holdfast.reports.evidence_file import decode_evidence, encode_evidence
 from holdfast.reports.kills import KillMatrix, decode_kills, encode_kills
 from holdfast.traces.file import Trace, encode_trace, read_trace, write_trace
 
