@@ -9,7 +9,7 @@ from typing import Final
 
 from holdfast.campaign.blocks import Block, BlockResult, Retelling, is_row
 from holdfast.campaign.fingerprint import evidence_fingerprint
-from holdfast.campaign.pool import Done, run_jobs
+from holdfast.campaign.pool import Done, Pool
 from holdfast.campaign.providers import NamedProvider
 from holdfast.campaign.selection import Selection, describe
 from holdfast.providers.conformance import CHECKS, run_check
@@ -40,7 +40,7 @@ class Profile:
 
 
 PROFILES: Final = {
-    "quick": Profile(first=20, wanted=18, most=200, sample="a sample of 20 schedules each, to be quick"),
+    "quick": Profile(first=14, wanted=12, most=200, sample="a sample of 14 schedules each, to be quick"),
     "full": Profile(first=200, wanted=200, most=400, sample="200 distinct schedules each"),
 }
 
@@ -101,19 +101,25 @@ class Campaign:
         """Conformance checks first, then blocks in waves until every scenario has had its share."""
         if self._order.defect is None:
             self._run_checks(progress)
+        with Pool(self._order.jobs) as pool:
+            self._finished = self._explore(pool, progress)
+            if self._finished:
+                self._retell(pool, progress)
+
+    def _explore(self, pool: Pool, progress: Progress) -> bool:
+        """Waves of blocks; whether all were run."""
         done = 0
         wave = self._first_wave()
         planned = len(wave)
         while wave:
-            for one in run_jobs(wave, self._order.jobs, BlockResult):
+            for one in pool.run(wave, BlockResult):
                 self._take(one)
                 done += 1
                 if not progress(f"{one.job.scenario} on {one.job.provider}", done, planned):
-                    return
+                    return False
             wave = self._next_wave(wave)
             planned += len(wave)
-        self._finished = True
-        self._retell(progress)
+        return True
 
     def _run_checks(self, progress: Progress) -> None:
         checks = self._order.selection.checks
@@ -128,10 +134,10 @@ class Campaign:
                 if not progress(f"{id} on {provider.name}", count, total):
                     return
 
-    def _retell(self, progress: Progress) -> None:
+    def _retell(self, pool: Pool, progress: Progress) -> None:
         """Record one healthy run of each scenario, to be shown."""
         wave = [self._telling[name] for name in sorted(self._telling)]
-        for count, one in enumerate(run_jobs(wave, self._order.jobs, Trace), start=1):
+        for count, one in enumerate(pool.run(wave, Trace), start=1):
             if one.result is not None:
                 self._shown[one.job.block.scenario] = one.result
             if not progress(f"recording {one.job.block.scenario}", count, len(wave)):

@@ -38,23 +38,36 @@ class Done(Generic[Work, Result]):
     broke: str | None = None
 
 
-def run_jobs(jobs: Sequence[Work], processes: int, result: type[Result]) -> Iterator[Done[Work, Result]]:
-    """Do them, in worker processes if there is to be more than one; results come in any order.
+class Pool:
+    """Worker processes for jobs, kept from one lot to the next; with one, jobs are run in this process.
 
-    Args:
-        jobs: all of them of one type.
-        processes: how many at most.
-        result: the type of what comes of a job.
+    A context manager: leaving it ends all workers, whatever they are at.
     """
-    if processes <= 1:
-        for job in jobs:
-            yield _run_here(job)
-        return
-    pool = _Pool(min(processes, max(len(jobs), 1)))
-    try:
-        yield from pool.run(jobs)
-    finally:
-        pool.stop()
+
+    def __init__(self, processes: int) -> None:
+        self._workers = _Workers(processes) if processes > 1 else None
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._workers is not None:
+            self._workers.stop()
+
+    def run(self, jobs: Sequence[Work], result: type[Result]) -> Iterator[Done[Work, Result]]:
+        """Do them; results come in any order.
+
+        Args:
+            jobs: all of them of one type.
+            result: the type of what comes of a job.
+        """
+        return map(_run_here, jobs) if self._workers is None else self._workers.run(jobs)
+
+
+def run_jobs(jobs: Sequence[Work], processes: int, result: type[Result]) -> Iterator[Done[Work, Result]]:
+    """Do one lot of jobs with so many worker processes; see `Pool.run`."""
+    with Pool(min(processes, len(jobs))) as pool:
+        yield from pool.run(jobs, result)
 
 
 def _run_here(job: Any) -> Done[Any, Any]:
@@ -86,7 +99,9 @@ class _Worker:
         self.pipe.close()
 
 
-class _Pool:
+class _Workers:
+    """The processes of a pool."""
+
     def __init__(self, processes: int) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._workers = [_Worker(self._context) for _ in range(processes)]
