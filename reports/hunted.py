@@ -24,7 +24,6 @@ class Hunts:
     """The hunts with one strategy: spread of schedules to the catch, None if a seed did not see it."""
 
     strategy: str
-    seeds: int
     spread: tuple[int, float, int] | None
     drawn: Range | None
 
@@ -38,7 +37,7 @@ class OnProvider:
     caught_by: str | None
     collateral: tuple[str, ...]
     hunts: tuple[Hunts, ...]
-    seconds: float
+    seconds: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +100,10 @@ def _on_provider(kill: Kill, most: int) -> OnProvider:
         hunts=tuple(
             Hunts(
                 strategy=strategy,
-                seeds=len(catches),
                 spread=spreads.get(strategy),
                 drawn=log_range(spreads[strategy], most) if strategy in spreads else None,
             )
-            for strategy, catches in sorted(kill.hunts.items())
+            for strategy in sorted(kill.hunts)
         ),
         seconds=kill.seconds(),
     )

@@ -84,10 +84,10 @@ class Kill:
         seen = [count for count in counts if count is not None]
         return (min(seen), median(seen), max(seen)) if seen and len(seen) == len(counts) else None
 
-    def seconds(self) -> float:
-        """Median seconds of its hunts."""
+    def seconds(self) -> tuple[float, float, float] | None:
+        """Fewest, median and most real seconds of its hunts with any strategy; None without hunts."""
         spent = [catch.seconds for catches in self.hunts.values() for catch in catches]
-        return median(spent) if spent else 0.0
+        return (min(spent), median(spent), max(spent)) if spent else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

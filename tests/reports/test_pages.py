@@ -294,7 +294,8 @@ def test_the_page_of_defects_has_survivors_first_and_the_spread_of_each(spec: Sp
     text = site(spec)["kills.html"]
     assert text.index("nobody_sees") < text.index("lapses_late")
     assert "1 of 2 planted defects caught" in text
-    assert "40 (40 to 40)" in text and "not in every seed" in text
+    assert "<small>40</small>" in text and "not in every seed" in text
+    assert "0.6 s (0.5 to 0.7)" in text
     assert "other code" not in text
 
 

@@ -126,7 +126,7 @@ def _table(kills: Sequence[Kill], amount: HuntProfile) -> Table:
             kill.caught_by or "escaped",
             f"{failed} of {len(kill.rows)}",
             *(_spread(kill, strategy) for strategy in amount.strategies),
-            f"{kill.seconds():.2g}",
+            _seconds(kill),
             style=None if kill.as_meant and not kill.held() else "bold red",
         )
     return table
@@ -142,6 +142,15 @@ def _spread(kill: Kill, strategy: str) -> str:
         return f"missed by {missed} of {len(kill.hunts[strategy])} seeds"
     fewest, median, most = counts
     return f"{median:g}" if fewest == most else f"{median:g} ({fewest}-{most})"
+
+
+def _seconds(kill: Kill) -> str:
+    """Median seconds to the catch over all strategies and seeds, and the fewest and the most."""
+    spread = kill.seconds()
+    if spread is None:
+        return "0"
+    fewest, median, most = (f"{value:.1g}" for value in spread)
+    return median if fewest == most else f"{median} ({fewest}-{most})"
 
 
 def _summed_up(kills: Sequence[Kill]) -> str:
