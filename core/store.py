@@ -123,8 +123,14 @@ class HookMissing(ConfigurationError):
     """A store of others lacks an inspection hook: of what needs it nothing can be said."""
 
 
-def inspectable(store: Store, hook: str) -> InspectableStore:
-    """The store, if it has this inspection hook (PV-33.2). Raises HookMissing if not."""
-    if not hasattr(store, hook):
-        raise HookMissing(f"this provider's store has no inspection hook {hook!r} (PV-33.2)")
+def inspectable(store: Store, *hooks: str) -> InspectableStore:
+    """The store, if it has these inspection hooks (PV-33.2). Raises HookMissing for the first it lacks."""
+    for hook in hooks:
+        if not hasattr(store, hook):
+            raise HookMissing(no_hook(hook))
     return cast(InspectableStore, store)
+
+
+def no_hook(hook: str) -> str:
+    """How people read that a store lacks an inspection hook."""
+    return f"this provider's store has no inspection hook {hook!r} (PV-33.2)"

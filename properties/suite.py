@@ -163,6 +163,11 @@ class MonitorSuite:
         return self._recogniser.seen
 
     @property
+    def blind(self) -> str | None:
+        """Why not all situations that are looked for can be recognised on this store; None if they can."""
+        return self._recogniser.blind
+
+    @property
     def verdicts(self) -> list[Verdict]:
         """What each rule says of the run, in the order of the specification."""
         return [self._verdict(monitor) for monitor in self.monitors]

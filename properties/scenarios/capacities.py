@@ -41,9 +41,9 @@ class RowWatch:
     """
 
     def __init__(self, world: World, worker: Handle) -> None:
-        self.most = 0
         self._world = world
         self._worker = worker
+        self.most = self.count()
 
     def __call__(self, commit: Commit) -> bool:
         self.most = max(self.most, self.count())

@@ -100,7 +100,7 @@ class _Turns:
 
     def __init__(self, bench: Bench) -> None:
         self._provider = bench.provider
-        self.store = inspectable(bench.store, "worker_rows")
+        self.store = inspectable(bench.store, "session_records", "worker_rows")
 
     async def next(self, message: Message) -> FetchedTurn:
         """The batch with this message."""

@@ -263,7 +263,7 @@ class Trial:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.follower = Follower()
-        self.store = inspectable(bench.store, "break_calls")
+        self.store = inspectable(bench.store, "session_records", "worker_rows", "break_calls")
 
     async def make(self, wish: Wish, outcome: Outcome = "answered") -> Made:
         """Make a call, by a provider object of its own now and then; its answer may go unheard."""

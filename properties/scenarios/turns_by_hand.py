@@ -195,7 +195,8 @@ def ids(bench: Bench) -> list[tuple[str, int]]:
 
 async def everything(bench: Bench, *instances: str) -> tuple[object, ...]:
     """All that hooks and reads can see of a store and of these instances, all of them begun."""
-    store, provider = inspectable(bench.store, "raw_counts"), bench.provider
+    store = inspectable(bench.store, "raw_counts", "session_records", "worker_rows", "max_attempt_count")
+    provider = bench.provider
     management = provider.as_management()
     assert management is not None
     seen: list[object] = [store.raw_counts(), store.session_records()]

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from holdfast.core.errors import ConfigurationError
+from holdfast.core.store import no_hook
 from holdfast.properties.ledger.facts import Delivered, Fact
 from holdfast.properties.ledger.ledger import Ledger
 from holdfast.properties.situations.scene import Scene, Situation
@@ -44,7 +45,7 @@ class Recogniser:
     """`seen` maps a situation to the position of the commit at which it was first there.
 
     What has been seen is not looked for again. A recogniser that raises has not recognised anything; what it
-    raised stands in `failed`.
+    raised stands in `failed`, and in `blind` why it cannot recognise all that it is asked for.
     """
 
     def __init__(self, ledger: Ledger, names: Iterable[str] | None = None) -> None:
@@ -52,6 +53,11 @@ class Recogniser:
         self.failed: dict[str, str] = {}
         self._scene = Scene(ledger)
         self._sought = dict(_BY_KIND) if names is None else _by_kind(named(names))
+        self.blind: str | None = None
+        if "session_records" in ledger.rows.missing and any(
+            situation.needs_rows for lines in self._sought.values() for _, situation in lines
+        ):
+            self.blind = no_hook("session_records")
 
     def fact(self, fact: Fact) -> None:
         """A commit meant this."""

@@ -39,8 +39,12 @@ class Scene:
 
 
 class Situation(NamedTuple):
-    """A line of the table: what it means, what it listens to, and when it is there."""
+    """A line of the table: what it means, what it listens to, when it is there, and whether that needs rows.
+
+    Without the inspection hook for session rows nobody can tell whether one that needs them was there.
+    """
 
     means: str
     kinds: tuple[type, ...]
     there: Callable[[Scene, Any], bool]
+    needs_rows: bool = False

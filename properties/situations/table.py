@@ -89,6 +89,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
         "a session was live and somebody's when its instance continued as new",
         (Acked,),
         turns.owned_across_continue,
+        needs_rows=True,
     ),
     "session.used_after_carry": Situation(
         "an item of a later execution was delivered on a session that an earlier one had used",
@@ -104,55 +105,77 @@ SITUATIONS: Final[dict[str, Situation]] = {
         lambda scene, fact: is_refusal(fact),
     ),
     # --- claims and deliveries ---
-    "session.claimed": Situation("a fetch made a session the worker's", (Delivered,), deliveries.claimed),
+    "session.claimed": Situation(
+        "a fetch made a session the worker's", (Delivered,), deliveries.claimed, needs_rows=True
+    ),
     "session.served_again": Situation(
         "a further item of a live session went to its owner",
         (Delivered,),
         lambda scene, fact: fact.item.key is not None and scene.is_extension(fact),
+        needs_rows=True,
     ),
     "session.used_across_turns": Situation(
         "an item that a later turn scheduled went to the owner of the session",
         (Delivered,),
         deliveries.used_across_turns,
+        needs_rows=True,
     ),
     "session.migrated": Situation(
-        "a claim replaced a different, expired owner", (Delivered,), deliveries.migrated
+        "a claim replaced a different, expired owner", (Delivered,), deliveries.migrated, needs_rows=True
     ),
     "session.taken_over_after_crash": Situation(
-        "a claim replaced an owner that had crashed", (Delivered,), deliveries.taken_over_after_crash
+        "a claim replaced an owner that had crashed",
+        (Delivered,),
+        deliveries.taken_over_after_crash,
+        needs_rows=True,
     ),
     "session.several_taken_over": Situation(
         "several sessions of one crashed owner were claimed by others",
         (Delivered,),
         deliveries.several_taken_over,
+        needs_rows=True,
     ),
     "session.reclaimed_by_owner": Situation(
-        "a worker claimed a session that had expired in its own name", (Delivered,), deliveries.reclaimed
+        "a worker claimed a session that had expired in its own name",
+        (Delivered,),
+        deliveries.reclaimed,
+        needs_rows=True,
     ),
     "session.claimed_after_release": Situation(
         "a session that one worker had released was claimed by another",
         (Delivered,),
         deliveries.claimed_after_release,
+        needs_rows=True,
     ),
     "session.claim_raced": Situation(
-        "fetches of two workers competed for one free session", _FETCH, deliveries.claim_raced
+        "fetches of two workers competed for one free session",
+        _FETCH,
+        deliveries.claim_raced,
+        needs_rows=True,
     ),
     "session.passed_over": Situation(
-        "a fetch passed over an item because its session was another worker's", _FETCH, deliveries.passed_over
+        "a fetch passed over an item because its session was another worker's",
+        _FETCH,
+        deliveries.passed_over,
+        needs_rows=True,
     ),
     "session.shared_by_slots": Situation(
         "two slots of one worker ran items of one session at once", (Delivered,), deliveries.shared_by_slots
     ),
     "session.same_id_in_two_instances": Situation(
-        "sessions of one id in two instances had different owners", (Delivered,), deliveries.same_id_twice
+        "sessions of one id in two instances had different owners",
+        (Delivered,),
+        deliveries.same_id_twice,
+        needs_rows=True,
     ),
     "two_sessions.two_owners": Situation(
-        "two sessions were live with different owners", (Delivered,), deliveries.two_owners
+        "two sessions were live with different owners", (Delivered,), deliveries.two_owners, needs_rows=True
     ),
     "plain.delivered_elsewhere": Situation(
         "an item without session went to another worker than the owner of its instance's session",
         (Delivered,),
         deliveries.plain_elsewhere,
+        needs_rows=True,
     ),
     "plain.passed_session_item": Situation(
         "a plain fetch passed over a session item that was free", _FETCH, deliveries.plain_passes_session_item
@@ -161,6 +184,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
         "a session expired and was claimed while its live owner ran an item of it",
         (Delivered,),
         deliveries.expired_under_live_owner,
+        needs_rows=True,
     ),
     # --- items ---
     "item.redelivered": Situation(
@@ -199,13 +223,19 @@ SITUATIONS: Final[dict[str, Situation]] = {
         "the renewal of an item renewed its session", (ItemRenewed,), workers.session_of_item_renewed
     ),
     "session.renewed_late": Situation(
-        "a renewal made an expired session live again", (Renewed, ItemRenewed), workers.renewed_late
+        "a renewal made an expired session live again",
+        (Renewed, ItemRenewed),
+        workers.renewed_late,
+        needs_rows=True,
     ),
     "session.renewal_refused": Situation(
         "a stand-alone renewal was refused", (Renewed,), lambda scene, fact: not fact.ok
     ),
     "session.renewal_refused_stolen": Situation(
-        "a stand-alone renewal was refused because the session was another's", (Renewed,), workers.stolen
+        "a stand-alone renewal was refused because the session was another's",
+        (Renewed,),
+        workers.stolen,
+        needs_rows=True,
     ),
     "session.renewal_failed": Situation(
         "a worker learnt that a stand-alone renewal had failed",
@@ -224,15 +254,19 @@ SITUATIONS: Final[dict[str, Situation]] = {
         "a session was given back because no unit was free", (LeaseEnded,), workers.lease_ended("given_back")
     ),
     "session.released_idle": Situation(
-        "an owner released a session for idleness", (Released,), workers.released("idle")
+        "an owner released a session for idleness", (Released,), workers.released("idle"), needs_rows=True
     ),
     "session.released_shutdown": Situation(
-        "an owner released a session in its shutdown", (Released,), workers.released("shutdown")
+        "an owner released a session in its shutdown",
+        (Released,),
+        workers.released("shutdown"),
+        needs_rows=True,
     ),
     "session.release_missed": Situation(
         "a release found a session that was not the caller's",
         (Released,),
         lambda scene, fact: fact.ok and not fact.hit,
+        needs_rows=True,
     ),
     "lease.dropped_after_end": Situation(
         "a lease was lost because its instance had ended", (LeaseEnded,), workers.lease_ended_after_end
@@ -254,6 +288,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
         "a worker at its limit passed over an item of a free session",
         _FETCH,
         deliveries.unclaimed_passed_over,
+        needs_rows=True,
     ),
     # --- handlers ---
     "handler.signalled_lost": Situation(
@@ -302,11 +337,13 @@ SITUATIONS: Final[dict[str, Situation]] = {
         "the owner of a session crashed with an item of it in flight",
         (Fault,),
         workers.crashed(with_item=True),
+        needs_rows=True,
     ),
     "owner.crashed_idle": Situation(
         "the owner of a session crashed with no item of it in flight",
         (Fault,),
         workers.crashed(with_item=False),
+        needs_rows=True,
     ),
     "process.stalled": Situation("a process stood still", (Fault,), workers.struck("stall")),
     "clock.jumped_forward": Situation(

@@ -121,12 +121,14 @@ def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:
     held: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     situations: tuple[str, ...] = ()
+    blind: str | None = None
     for watcher in run.watchers:
         if isinstance(watcher, MonitorSuite):
             verdicts = watcher.verdicts
             held = tuple(verdict.rule for verdict in verdicts if isinstance(verdict, Holds))
             unknown = tuple(verdict.rule for verdict in verdicts if isinstance(verdict, Unknown))
             situations = tuple(watcher.situations)
+            blind = watcher.blind
     faults: dict[str, int] = {}
     for fault in run.faults:
         faults[fault.kind] = faults.get(fault.kind, 0) + 1
@@ -143,6 +145,6 @@ def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:
         faults=faults,
         steps=run.steps,
         virtual_us=run.virtual_us,
-        cut_off=run.cut_off,
+        cut_off=run.cut_off or blind,
         error=run.error,
     )
