@@ -51,7 +51,11 @@ class CheckLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefectLine:
-    """A planted defect aimed at a row. `counts` is whether its kill is evidence for the row."""
+    """A planted defect aimed at a row or seen to break an invariant.
+
+    `counts` is whether its kill is evidence; `schedules` is how many that took, 0 for a rule that broke
+    beside the one that caught it.
+    """
 
     name: str
     title: str
@@ -300,7 +304,7 @@ class _Lines:
                 provider=kill.provider,
                 caught_by=made.rule if made is not None else None,
                 schedules=made.schedules if made is not None else 0,
-                counts=self._bench.kills(kill, row, invariants),
+                counts=self._bench.kills(kill, row, invariants) and kill.provider in self._providers,
             )
             for kill in self._bench.evidence.kills
             if row in kill.rows
@@ -314,10 +318,9 @@ class _Lines:
                 title=kill.title,
                 provider=kill.provider,
                 caught_by=rule,
-                schedules=min(
-                    (one.schedules for one in kill.rows.values() if one and one.rule == rule), default=0
-                ),
-                counts=kill.fingerprint == self._bench.evidence.fingerprint,
+                schedules=kill.soonest() if rule == kill.caught_by else 0,
+                counts=kill.fingerprint == self._bench.evidence.fingerprint
+                and kill.provider in self._providers,
             )
             for kill in self._bench.evidence.kills
             if rule in kill.broken()

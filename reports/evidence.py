@@ -168,6 +168,10 @@ class Evidence:
     shown: Mapping[str, str] = field(default_factory=dict)
     """By scenario, the file of a healthy run that asserted all of its rows with all of its situations."""
     interrupted: bool = False
+    defect: str | None = None
+    """The defect that was planted for this campaign: it says nothing of the product as it is."""
+    module: str | None = None
+    """The module of others that registers scenarios of this campaign."""
 
 
 class Tally:
@@ -274,6 +278,8 @@ def merged(*parts: Evidence) -> Evidence:
         kills=_hunted(kill for part in parts for kill in part.kills),
         shown=dict(sorted({pair for part in parts for pair in part.shown.items()})),
         interrupted=any(part.interrupted for part in parts),
+        defect=parts[0].defect,
+        module=parts[0].module,
     )
 
 

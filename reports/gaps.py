@@ -19,7 +19,7 @@ class Gaps:
         rows: those that are not verified, by word, the weakest word first.
         invariants: those that are not verified.
         clauses: those without evidence, by the text they stand in.
-        checks: conformance checks that did not hold: skipped, or failed where they only should hold.
+        checks: conformance checks that did not hold: failed or skipped.
         unknown: runs that are evidence for nothing.
         escaped: defects that were not caught as meant, or that a row aimed at held under.
         stale: how many kills were made with other code, and so count for nothing.

@@ -17,6 +17,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from holdfast.reports.kills import told_seconds
 from holdfast.reports.timeline import Timeline, duration
 
 
@@ -33,7 +34,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(prose=prose, amount=amount)
+        self._environment.filters.update(prose=prose, amount=amount, seconds=told_seconds)
 
     def page(self, template: str, *, timelines: Mapping[str, Timeline] | None = None, **given: Any) -> str:
         """A page. `timelines` are those that it can open, by the names its buttons use."""

@@ -44,7 +44,8 @@ class OnProvider:
 class HuntedDefect:
     """A defect: what it changes and needs, where it was hunted, the rows aimed at, those that held, results.
 
-    `slowest` is the highest median of schedules to the catch over providers and strategies.
+    `slowest` is the highest median of schedules to the catch over providers and strategies; what a seed
+    missed comes above all that was caught, and what survived above that.
     """
 
     name: str
@@ -86,7 +87,7 @@ def _line(group: list[Kill], most: int) -> HuntedDefect:
         rows=tuple(first.rows),
         held=tuple(sorted({row for kill in group for row in kill.held()})),
         providers=providers,
-        slowest=max((each[1] for kill in group for each in _spreads(kill).values()), default=0),
+        slowest=max(kill.hardest(most + 1) for kill in group),
     )
 
 

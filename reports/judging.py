@@ -145,8 +145,12 @@ class Bench:
         kills = [kill for kill in self.evidence.kills if kill.provider == provider]
         if any(self.kills(kill, row, invariants) for kill in kills):
             return ""
-        if not kills:
+        if self.evidence.defect is not None:
+            return f"{self.evidence.defect} was planted for this check, which so verifies nothing"
+        if not self.evidence.kills:
             return "no planted defect has been hunted: `holdfast defects` stores what catches them"
+        if not kills:
+            return "no planted defect was hunted on this provider"
         if all(kill.fingerprint != self.evidence.fingerprint for kill in kills):
             return "the stored kill matrix was made with other code: run `holdfast defects` again"
         aimed = [kill.defect for kill in kills if row in kill.rows]

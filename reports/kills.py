@@ -84,10 +84,32 @@ class Kill:
         seen = [count for count in counts if count is not None]
         return (min(seen), median(seen), max(seen)) if seen and len(seen) == len(counts) else None
 
+    def soonest(self) -> int:
+        """Fewest schedules to the catch; one for what is the same in every schedule, and is hunted once."""
+        counts = [catch.schedules for catches in self.hunts.values() for catch in catches]
+        return min((count for count in counts if count is not None), default=1)
+
+    def hardest(self, missed: int) -> float:
+        """The highest median of schedules to the catch of its strategies; a miss counts as so many."""
+        if self.caught_by is None:
+            return missed + 1
+        return max(
+            (
+                median(missed if catch.schedules is None else catch.schedules for catch in catches)
+                for catches in self.hunts.values()
+            ),
+            default=1,
+        )
+
     def seconds(self) -> tuple[float, float, float] | None:
         """Fewest, median and most real seconds of its hunts with any strategy; None without hunts."""
         spent = [catch.seconds for catches in self.hunts.values() for catch in catches]
         return (min(spent), median(spent), max(spent)) if spent else None
+
+
+def told_seconds(seconds: float) -> str:
+    """Seconds to be read: two digits, or whole ones."""
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,8 +40,9 @@ def pages(
 ) -> dict[str, str]:
     """All pages by the names of their files; `index.html` is the first to read."""
     spec, traces = spec or Spec(), traces or Traces()
+    module = made.summary.module
     broken = {
-        name: _timeline(trace, replay_line(name, traces.broken_folder))
+        name: _timeline(name, trace, traces.broken_folder, module)
         for name, trace in sorted(traces.broken.items())
     }
     hunted = by_defect(evidence.kills)
@@ -50,13 +51,13 @@ def pages(
         {
             "made": made,
             "providers": [name for name in made.summary.providers if name != EVERY_PROVIDER],
+            "words_seen": _words_seen(made),
             "legend": [(status, made.summary.rows[status]) for status in reversed(STATUSES)],
             "page_of": {row.id: section_page(row.section) for row in spec.rows},
             "spec_rows": {row.id: row for row in spec.rows},
             "clauses": {clause.id: clause for clause in spec.clauses},
             "invariants": {line.id: line for line in made.invariants},
-            "replay_line": replay_line,
-            "folder": traces.broken_folder,
+            "replay": lambda line: replay_line(line.trace, traces.broken_folder, line.provider, module),
             "section_page": section_page,
             "gap_count": missing.count(),
             "defect_count": len(hunted),
@@ -81,6 +82,8 @@ def pages(
             words=CATCHES,
             counts=_counts(hunted),
             areas=sorted({line.area for line in hunted}),
+            hunted_on=sorted({kill.provider for kill in evidence.kills}),
+            strategies=sorted({strategy for kill in evidence.kills for strategy in kill.hunts}),
             catches=catches_plot(evidence.kills),
             stale=missing.stale,
         ),
@@ -103,7 +106,7 @@ def _section_pages(
         rows = [row for row in made.rows if row.section == section.id]
         found[section_page(section.id)] = renderer.page(
             "section.html.j2",
-            timelines=_timelines_of(rows, broken, traces),
+            timelines=_timelines_of(rows, broken, traces, made.summary.module),
             section=section,
             rows=rows,
             before=before,
@@ -113,7 +116,7 @@ def _section_pages(
 
 
 def _timelines_of(
-    rows: Iterable[RowCoverage], broken: Mapping[str, Timeline], traces: Traces
+    rows: Iterable[RowCoverage], broken: Mapping[str, Timeline], traces: Traces, module: str | None
 ) -> dict[str, Timeline]:
     """The violations of these rows, and a healthy run of each."""
     names = {line.trace: None for row in rows for line in row.violations if line.trace in broken}
@@ -121,18 +124,26 @@ def _timelines_of(
     return {
         **{name: broken[name] for name in names if name is not None},
         **{
-            name: _timeline(traces.shown[name], replay_line(name, traces.shown_folder))
+            name: _timeline(name, traces.shown[name], traces.shown_folder, module)
             for name in shown
             if name is not None
         },
     }
 
 
-def _timeline(trace: Trace, replay: str) -> Timeline:
+def _timeline(name: str, trace: Trace, folder: str, module: str | None) -> Timeline:
+    replay = replay_line(name, folder, trace.header.provider, module)
     violation = trace.header.violation
     at = violation.step if violation is not None else None
     cause = causal_past(trace.steps, at) if at is not None and trace.steps else None
     return timeline(trace, cause=cause, replay=replay)
+
+
+def _words_seen(made: Coverage) -> list[Status]:
+    """The words of rows on any provider, best first: what a filter can be asked for."""
+    seen = {row.status for row in made.rows}
+    seen |= {judged.status for row in made.rows for judged in row.providers.values()}
+    return [status for status in reversed(STATUSES) if status in seen]
 
 
 def _chapters(lines: Iterable[ClauseCoverage]) -> list[tuple[str, list[ClauseCoverage], dict[Status, int]]]:

@@ -60,7 +60,7 @@ def situations_plot(runs: Iterable[RunEvidence]) -> Plot | None:
     schedules = 1
     for run in runs:
         found.setdefault(run.provider, []).extend(number + 1 for number in run.first_seen.values())
-        schedules = max(schedules, run.run_count)
+        schedules = max(schedules, run.run_count, *(number + 1 for number in run.first_seen.values()))
     counted = {name: sorted(numbers) for name, numbers in sorted(found.items()) if numbers}
     if not counted:
         return None
@@ -95,12 +95,12 @@ def catches_plot(kills: Iterable[Kill]) -> Plot | None:
         for name, numbers in caught.items()
     }
     return _plot(
-        "Hunts that have caught their defect, per cent",
+        "Hunts whose defect was caught as meant, per cent",
         "schedules",
         shares,
         x_most=max((numbers[-1] for numbers in caught.values() if numbers), default=1),
         y_ticks=(0, 25, 50, 75, 100),
-        ends={name: f"{points[-1][1]:.1f} %" if points else "0 %" for name, points in shares.items()},
+        ends={name: f"{len(numbers)} of {len(hunts[name])}" for name, numbers in caught.items()},
     )
 
 

@@ -47,10 +47,12 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The campaign as a whole."""
+    """The campaign as a whole. `defect` was planted for it, `module` registers scenarios of others."""
 
     verdict: str
     interrupted: bool
+    defect: str | None
+    module: str | None
     code: str
     spec: str
     providers: Mapping[str, Totals]
@@ -86,6 +88,8 @@ def summarized(
             unknown=sum(total.unknown for total in totals.values()),
         ),
         interrupted=evidence.interrupted,
+        defect=evidence.defect,
+        module=evidence.module,
         code=evidence.fingerprint,
         spec=spec,
         providers=totals,

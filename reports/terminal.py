@@ -6,6 +6,7 @@ copy that runs it again. Colour and width are the console's.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -40,7 +41,8 @@ def print_summary(console: Console, made: Coverage, *, trace_folder: str = "") -
     for line in made.summary.violations:
         console.print(_violation(line))
         if line.trace is not None:
-            console.print(Text(f"  {replay_line(line.trace, trace_folder)}"), soft_wrap=True)
+            replay = replay_line(line.trace, trace_folder, line.provider, made.summary.module)
+            console.print(Text(f"  {replay}"), soft_wrap=True)
         console.print()
     console.print(_sections(made, console.width))
     console.print()
@@ -48,11 +50,14 @@ def print_summary(console: Console, made: Coverage, *, trace_folder: str = "") -
         console.print(text)
 
 
-def replay_line(trace: str, folder: str = "") -> str:
-    """The line to copy that runs a trace again."""
-    path = f"{folder.rstrip('/')}/{trace}" if folder else trace
-    quoted = f"'{path}'" if " " in path else path
-    return f"replay: holdfast replay {quoted}"
+def replay_line(trace: str, folder: str = "", provider: str = "", module: str | None = None) -> str:
+    """The line to copy that runs a trace again; a trace causes no import, so modules of others are named."""
+    words = ["holdfast", "replay", f"{folder.rstrip('/')}/{trace}" if folder else trace]
+    if ":" in provider:
+        words += ["--provider", provider]
+    if module is not None:
+        words += ["--scenario", module]
+    return f"replay: {shlex.join(words)}"
 
 
 def _violation(line: BreachLine) -> RenderableType:
@@ -124,6 +129,8 @@ def _totals(summary: Summary) -> list[Text]:
         lines.append(
             Text(f"... and {len(summary.unknown) - _UNKNOWN_SHOWN_MAX} more unknown", style="yellow")
         )
+    if summary.defect is not None:
+        lines.append(Text(f"with the planted defect {summary.defect}", style="yellow"))
     if summary.interrupted:
         lines.append(Text("interrupted: this is what was found until then", style="yellow"))
     broken = bool(summary.violations)

@@ -110,10 +110,12 @@
       if (group) select(Number(group.dataset.line));
     });
     const list = element("ol", undefined, grid, "lines");
+    list.setAttribute("role", "presentation");
     items = made.marks.map((mark, index) => {
       const item = element("li", undefined, list, `is-${mark.kind}${mark.violates ? " is-violating" : ""}`);
       item.style.top = `${ys[index] - LINE / 2}px`;
       item.setAttribute("role", "option");
+      item.id = `line-${index}`;
       element("b", mark.label, item);
       if (mark.detail) element("span", ` ${mark.detail}`, item);
       item.addEventListener("click", () => select(index));
@@ -128,6 +130,7 @@
     const mark = made.marks[selected];
     if (!mark) return;
     items.forEach((item, line) => item.setAttribute("aria-selected", line === selected));
+    scroll.setAttribute("aria-activedescendant", `line-${selected}`);
     cursor.setAttribute("y", ys[selected] - LINE / 2);
     const top = ys[selected] + 30;
     if (top < scroll.scrollTop + 3 * LINE) scroll.scrollTop = top - 4 * LINE;

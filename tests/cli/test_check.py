@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from holdfast.campaign.campaign import Campaign, Order
+from holdfast.campaign.providers import find_provider
+from holdfast.campaign.selection import select
+
 Holdfast = Callable[..., Result]
 OWN = ("--scenario", "own_scenarios", "--jobs", 1)
 
@@ -132,3 +136,21 @@ def test_the_ratchet_fails_when_a_row_has_lost_evidence_and_is_updated_on_reques
     assert less.exit_code == 1
     assert "lost evidence: 5.1 was exercised on memory and is missing" in less.output
     assert holdfast("report", "--update").exit_code == 2
+
+
+def test_a_campaign_that_is_stopped_at_its_conformance_checks_is_interrupted() -> None:
+    order = Order(selection=select(("PVC-381", "PVC-391")), providers=(find_provider("memory"),))
+    campaign = Campaign(order)
+    campaign.run(lambda what, done, total: False)
+    evidence = campaign.outcome().evidence
+    assert evidence.interrupted
+    assert len(evidence.checks) == 1
+
+
+def test_a_ratchet_is_not_set_by_a_check_with_a_planted_defect(holdfast: Holdfast) -> None:
+    few = ("--jobs", 1, "--schedules", 1, "--provider", "memory")
+    holdfast("check", "1.1", *few, "--defect", "claims_of_taken_sessions")
+    done = holdfast("report", "--ratchet", "state.json", "--update")
+    assert done.exit_code == 2
+    assert "planted defect claims_of_taken_sessions" in done.stderr
+    assert not Path("state.json").exists()

@@ -122,7 +122,7 @@ def kill(rule: str | None = "INV-03", row: str = "5.1", **members: Any) -> Kill:
         ([a_run(), kill(fingerprint="older code")], "exercised", "made with other code"),
         ([a_run(), kill(None)], "exercised", "it held under claim_without_winning"),
         ([a_run(), kill(row="5.2")], "exercised", "no planted defect is aimed at it"),
-        ([a_run(), kill(provider="sqlite")], "exercised", "no planted defect has been hunted"),
+        ([a_run(), kill(provider="sqlite")], "exercised", "no planted defect was hunted on this provider"),
         ([a_run(situations=()), kill()], "unreached", "session.taken_over"),
     ],
 )

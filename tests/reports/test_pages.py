@@ -17,6 +17,7 @@ from rich.console import Console
 from holdfast.reports.coverage import Coverage, Spec, coverage
 from holdfast.reports.evidence import Breach, CheckResult, Evidence, ScenarioInfo, ScheduleResult, Tally
 from holdfast.reports.html import prose
+from holdfast.reports.hunted import by_defect
 from holdfast.reports.kills import Catch, Kill, RowKill
 from holdfast.reports.pages import Traces, pages
 from holdfast.reports.picture import write_picture
@@ -170,8 +171,17 @@ def test_text_from_outside_is_no_markup_in_the_terminal(spec: Spec) -> None:
     assert "[red]loud[/red]" in summary(covered(spec, message="[red]loud[/red]"))
 
 
-def test_a_path_with_spaces_is_quoted() -> None:
-    assert replay_line("a.jsonl", "my report/") == "replay: holdfast replay 'my report/a.jsonl'"
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (replay_line("a.jsonl", "my report/"), "'my report/a.jsonl'"),
+        (replay_line("a.jsonl", "it's"), """'it'"'"'s/a.jsonl'"""),
+        (replay_line("a.jsonl", "r", "memory"), "r/a.jsonl"),
+        (replay_line("a.jsonl", "r", "mine:make", "own"), "r/a.jsonl --provider mine:make --scenario own"),
+    ],
+)
+def test_a_line_to_copy_names_all_that_a_replay_needs(line: str, words: str) -> None:
+    assert line == f"replay: holdfast replay {words}"
 
 
 class Page(HTMLParser):
@@ -300,7 +310,8 @@ def test_the_page_of_defects_has_survivors_first_and_the_spread_of_each(spec: Sp
 
 
 def test_kills_of_other_code_are_called_so(spec: Spec) -> None:
-    evidence = replace(seen(), kills=tuple(replace(kill, fingerprint="old") for kill in KILLS))
+    gone: dict[str, RowKill | None] = {"99.9": None}  # a row that the specification no longer has
+    evidence = replace(seen(), kills=tuple(replace(kill, fingerprint="old", rows=gone) for kill in KILLS))
     text = pages(coverage(evidence, spec), evidence, spec=spec)["kills.html"]
     assert "3 of these hunts were made with other code" in text
 
@@ -308,6 +319,31 @@ def test_kills_of_other_code_are_called_so(spec: Spec) -> None:
 def test_what_stands_between_backticks_is_code_and_no_markup() -> None:
     assert prose("a `<b>` c") == "a <code>&lt;b&gt;</code> c"
     assert prose("a lone ` stays") == "a lone ` stays"
+
+
+def test_a_check_with_a_planted_defect_says_so_and_verifies_nothing(spec: Spec) -> None:
+    evidence = replace(seen(), defect="lapses_late", kills=())
+    made = coverage(evidence, spec)
+    assert "A defect was planted for this check" in pages(made, evidence, spec=spec)["index.html"]
+    row = next(row for row in made.rows if row.id == "5.1")
+    assert (row.status, row.why) == (
+        "exercised",
+        "lapses_late was planted for this check, which so verifies nothing",
+    )
+
+
+def test_the_hardest_to_catch_are_those_that_were_missed(spec: Spec) -> None:
+    lines = {line.name: line.slowest for line in by_defect(KILLS)}
+    assert lines["nobody_sees"] > 40 == lines["lapses_late"]
+
+
+def test_an_invariant_that_broke_beside_the_one_that_caught_a_defect_names_no_schedules(spec: Spec) -> None:
+    kills = (replace(KILLS[0], caught_by="INV-03"), replace(KILLS[1], collateral=("INV-03",)))
+    evidence = replace(seen(), kills=kills)
+    text = pages(coverage(evidence, spec), evidence, spec=spec)["invariants.html"]
+    assert "caught by INV-03 after 3 schedules" in text
+    assert "broke INV-03 too" in text
+    assert "after 0" not in text
 
 
 def test_equal_evidence_gives_the_same_pages_and_the_same_picture(spec: Spec, tmp_path: Path) -> None:

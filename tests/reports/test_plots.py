@@ -44,6 +44,12 @@ def test_a_curve_of_situations_ends_at_their_number_and_rises_where_they_were_fi
     assert [tick.text for tick in plot.x_ticks] == ["1", "2", "5", "10", "20", "50", "100"]
 
 
+def test_a_curve_stays_in_its_frame_when_only_a_late_block_was_run() -> None:
+    plot = situations_plot([RunEvidence(scenario="s", provider="memory", run_count=50, first_seen={"a": 90})])
+    assert plot is not None
+    assert f"H{plot.right}V" in plot.curves[0].path
+
+
 def test_a_curve_of_catches_counts_hunts_that_saw_nothing() -> None:
     kill = Kill(
         defect="d",
@@ -55,7 +61,7 @@ def test_a_curve_of_catches_counts_hunts_that_saw_nothing() -> None:
     )
     plot = catches_plot([kill])
     assert plot is not None
-    assert [(curve.name, curve.end) for curve in plot.curves] == [("pct:3", "100.0 %"), ("random", "50.0 %")]
+    assert [(curve.name, curve.end) for curve in plot.curves] == [("pct:3", "1 of 1"), ("random", "1 of 2")]
 
 
 def test_there_is_no_plot_of_nothing() -> None:

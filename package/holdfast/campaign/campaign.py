@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -87,6 +87,7 @@ class Campaign:
         self._tally = Tally(evidence_fingerprint(), names)
         self._tally.know(*(describe(each) for each in order.selection.scenarios))
         self._distinct: dict[tuple[str, str], set[str]] = {}
+        self._counting: set[tuple[str, str]] = set()
         self._met: dict[tuple[str, str], set[str]] = {}
         self._situations = {one.name: frozenset(one.situations) for one in order.selection.scenarios}
         self._traces: dict[tuple[str, str, str], tuple[int, Trace]] = {}
@@ -99,8 +100,8 @@ class Campaign:
 
     def run(self, progress: Progress) -> None:
         """Conformance checks first, then blocks in waves until every scenario has had its share."""
-        if self._order.defect is None:
-            self._run_checks(progress)
+        if self._order.defect is None and not self._run_checks(progress):
+            return
         with Pool(self._order.jobs) as pool:
             self._finished = self._explore(pool, progress)
             if self._finished:
@@ -121,7 +122,8 @@ class Campaign:
             planned += len(wave)
         return True
 
-    def _run_checks(self, progress: Progress) -> None:
+    def _run_checks(self, progress: Progress) -> bool:
+        """Conformance checks; whether all were run."""
         checks = self._order.selection.checks
         total = len(checks) * len(self._order.providers)
         for provider in self._order.providers:
@@ -132,15 +134,19 @@ class Campaign:
                     CheckResult(id=id, provider=provider.name, outcome=made.outcome, reason=made.detail)
                 )
                 if not progress(f"{id} on {provider.name}", count, total):
-                    return
+                    return False
+        return True
 
     def _retell(self, pool: Pool, progress: Progress) -> None:
-        """Record one healthy run of each scenario, to be shown."""
-        wave = [self._telling[name] for name in sorted(self._telling)]
+        """Record healthy runs to be shown, one for each row."""
+        wave = [self._telling[name] for name in _one_for_each_row(self._order.selection, self._telling)]
         for count, one in enumerate(pool.run(wave, Trace), start=1):
+            scenario = one.job.block.scenario
             if one.result is not None:
-                self._shown[one.job.block.scenario] = one.result
-            if not progress(f"recording {one.job.block.scenario}", count, len(wave)):
+                self._shown[scenario] = one.result
+            else:
+                self._broken.append(f"{scenario}, recorded once more: {one.broke}")
+            if not progress(f"recording {scenario}", count, len(wave)):
                 return
 
     # --- waves of blocks ----------------------------------------------------------------------------------
@@ -184,7 +190,7 @@ class Campaign:
         ]
 
     def _next_wave(self, last: list[Block]) -> list[Block]:
-        """One block more for each scenario that has shown too few distinct schedules."""
+        """One block more for each scenario that has shown too few distinct schedules, if any run counts."""
         order = self._order
         if order.schedules is not None:
             return []
@@ -198,7 +204,8 @@ class Campaign:
                 key = scenario.name, provider.name
                 reached = furthest.get(key, order.profile.most)
                 few = len(self._distinct.get(key, ())) < order.profile.wanted or self._unmet(scenario, key)
-                if scenario.explored and few and reached < self._most(scenario):
+                futile = key not in self._counting
+                if scenario.explored and few and not futile and reached < self._most(scenario):
                     wave += self._blocks(scenario, provider, reached, BLOCK)
         return wave
 
@@ -223,6 +230,8 @@ class Campaign:
         seen = self._distinct.setdefault(key, set())
         for one in result.results:
             seen.add(one.fingerprint)
+            if one.cut_off is None and one.error is None:
+                self._counting.add(key)
             if self._situations[block.scenario].issubset(one.situations):
                 self._met.setdefault(key, set()).update(one.asserted)
         for (rule, schedule), trace in result.traces.items():
@@ -249,12 +258,28 @@ class Campaign:
         self._results = []
         shown = {name: f"{name}{SUFFIX}" for name in sorted(self._shown)}
         return Outcome(
-            evidence=replace(self._tally.evidence(), shown=shown, interrupted=not self._finished),
+            evidence=replace(
+                self._tally.evidence(),
+                shown=shown,
+                interrupted=not self._finished,
+                defect=self._order.defect,
+                module=self._order.module,
+            ),
             traces=traces,
             shown={shown[name]: self._shown[name] for name in shown},
             broken=sorted(self._broken),
             nondeterminism=sorted(self._nondeterminism),
         )
+
+
+def _one_for_each_row(selection: Selection, telling: Mapping[str, Retelling]) -> list[str]:
+    """For each row the first scenario by name that has a telling run."""
+    chosen: dict[str, str] = {}
+    for scenario in sorted(selection.scenarios, key=lambda each: each.name):
+        if scenario.name in telling:
+            for row in filter(is_row, scenario.covers):
+                chosen.setdefault(row, scenario.name)
+    return sorted(set(chosen.values()))
 
 
 def _named(result: ScheduleResult, names: dict[tuple[str, str, str, int], str]) -> ScheduleResult:

@@ -66,7 +66,7 @@ class Pool:
 
 def run_jobs(jobs: Sequence[Work], processes: int, result: type[Result]) -> Iterator[Done[Work, Result]]:
     """Do one lot of jobs with so many worker processes; see `Pool.run`."""
-    with Pool(min(processes, len(jobs))) as pool:
+    with Pool(processes) as pool:
         yield from pool.run(jobs, result)
 
 
@@ -100,18 +100,21 @@ class _Worker:
 
 
 class _Workers:
-    """The processes of a pool."""
+    """The processes of a pool; no more are started than there were jobs at once."""
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, most: int) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._workers = [_Worker(self._context) for _ in range(processes)]
+        self._most = most
+        self._workers: list[_Worker] = []
 
     def run(self, jobs: Sequence[Any]) -> Iterator[Done[Any, Any]]:
         """Deal jobs out one by one; replace workers that break."""
+        while len(self._workers) < min(self._most, len(jobs)):
+            self._workers.append(_Worker(self._context))
         waiting = deque(jobs)
-        for worker in self._workers:
+        for worker in list(self._workers):
             if waiting:
-                worker.give(waiting.popleft())
+                self._give(worker, waiting.popleft())
         while any(worker.job is not None for worker in self._workers):
             for worker in self._ready():
                 job = worker.job
@@ -121,8 +124,15 @@ class _Workers:
                 if done.broke is not None and not worker.process.is_alive():
                     worker = self._replace(worker)
                 if waiting:
-                    worker.give(waiting.popleft())
+                    self._give(worker, waiting.popleft())
                 yield done
+
+    def _give(self, worker: _Worker, job: Any) -> None:
+        """Hand it a job; one that has died while it was idle is replaced."""
+        try:
+            worker.give(job)
+        except OSError:
+            self._replace(worker).give(job)
 
     def _ready(self) -> list[_Worker]:
         """Workers with an answer, dead workers, and those past their deadline."""

@@ -19,7 +19,7 @@ from holdfast.cli.ending import Exit
 from holdfast.cli.output import prepared, stored_kills, write_kills
 from holdfast.cli.terminal import console, progress
 from holdfast.core.errors import ConfigurationError
-from holdfast.reports.kills import Kill, KillMatrix, encode_kills, survivors_first
+from holdfast.reports.kills import Kill, KillMatrix, encode_kills, survivors_first, told_seconds
 from holdfast.sim import make_strategy
 
 _HUNTED_ON: Final = ("memory", "sqlite")
@@ -149,7 +149,7 @@ def _seconds(kill: Kill) -> str:
     spread = kill.seconds()
     if spread is None:
         return "0"
-    fewest, median, most = (f"{value:.1g}" for value in spread)
+    fewest, median, most = map(told_seconds, spread)
     return median if fewest == most else f"{median} ({fewest}-{most})"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -16,7 +17,7 @@ from holdfast.reports.coverage import Coverage, coverage, encode_coverage
 from holdfast.reports.evidence import Evidence
 from holdfast.reports.evidence_file import decode_evidence, encode_evidence
 from holdfast.reports.kills import KillMatrix, decode_kills, encode_kills
-from holdfast.traces.file import Trace, encode_trace, read_trace, write_trace
+from holdfast.traces.file import Trace, TraceFileError, encode_trace, read_trace, write_trace
 
 TRACES: Final = "traces"
 """The folder of traces of broken rules."""
@@ -84,7 +85,8 @@ def write_report(
     from holdfast.reports.picture import write_picture
 
     matrix = stored_kills(folder, evidence.fingerprint)
-    evidence = replace(evidence, kills=matrix.kills if matrix is not None else ())
+    if matrix is not None and evidence.defect is None:  # with a defect planted nothing is verified
+        evidence = replace(evidence, kills=matrix.kills)
     made = coverage(evidence)
     write_file(folder / "coverage.json", encode_coverage(made))
     traces = Traces(
@@ -120,12 +122,15 @@ def read_results(folder: Path) -> Results:
     return Results(
         evidence,
         broken={name: read_trace(folder / TRACES / name) for name in broken},
-        shown={
-            name: read_trace(folder / RUNS / name)
-            for name in sorted(evidence.shown.values())
-            if (folder / RUNS / name).exists()  # to look at, no evidence: the pages go without
-        },
+        shown=dict(_readable(folder / RUNS, sorted(evidence.shown.values()))),
     )
+
+
+def _readable(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Trace]]:
+    """Runs to look at are no evidence: the pages go without one that is gone or cannot be read."""
+    for name in names:
+        with suppress(TraceFileError):
+            yield name, read_trace(folder / name)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -30,6 +30,11 @@ def command(folder: Path, ratchet: Path | None, update: bool, as_json: bool) -> 
     if update and ratchet is None:
         raise ConfigurationError("--update records in the file of --ratchet; give that too")
     found = read_results(folder)
+    if ratchet is not None and found.evidence.defect is not None:
+        raise ConfigurationError(
+            f"{folder} is of a check with the planted defect {found.evidence.defect};"
+            " --ratchet is for the product as it is"
+        )
     made = write_report(folder, found.evidence, broken=found.broken, shown=found.shown)
     if as_json:
         click.echo(encode_coverage(made).decode(), nl=False)
