@@ -53,5 +53,7 @@ class LeaseCover(Monitor):
         if attempt is None or attempt.key is None or attempt.started_us is not None or not attempt.known:
             return
         worker = attempt.worker
+        if worker.units is None:
+            return  # who calls the store by hand tells of no leases
         if attempt.key not in worker.leases and attempt.key not in worker.ended_leases:
             self.violate(attempt=attempt.name(), session=session(attempt.key))

@@ -424,12 +424,14 @@ def test_inv_28_a_handler_starts_without_a_lease() -> None:
 
 
 def test_inv_28_an_item_without_handler_is_finished_without_a_lease() -> None:
-    breaks(begun("INV-28").deliver("a", Q2).done("a", Q2), "INV-28", session="i/s")
+    story = begun("INV-28").deliver("a", Q2).tell(CapacityChanged("a", 0, 0, 0, 2))
+    breaks(story.done("a", Q2), "INV-28", session="i/s")
 
 
 def test_inv_28_an_item_without_handler_may_outlive_its_lease() -> None:
     story = begun("INV-28").deliver("a", Q2).tell(LeaseTaken("a", "i", "s"))
-    keeps(story.tell(LeaseEnded("a", "i", "s", "lost", 0)).done("a", Q2))
+    story.tell(CapacityChanged("a", 1, 0, 0, 2)).tell(LeaseEnded("a", "i", "s", "lost", 0))
+    keeps(story.done("a", Q2))
 
 
 def test_inv_28_a_lease_ends_under_a_running_handler() -> None:
