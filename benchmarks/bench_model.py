@@ -15,7 +15,7 @@ from bench_schedules import reference
 
 from holdfast.campaign.providers import find_provider
 from holdfast.campaign.single import monitors_for
-from holdfast.properties.registry import MONITORS
+from holdfast.properties.judging.registry import MONITORS
 from holdfast.sim import RandomWalk, run_schedule
 
 GOAL = 0.25

@@ -1,25 +1,28 @@
 """The durable runtime: what durable execution is.
 
-Orchestrations replayed from history, activities, timers, events, children, continue-as-new and explicit
-activity sessions; the provider contract (`holdfast.core.provider`); the ports for clock, ids and observation.
+    contract/      what a store must do, and the types that cross to it
+    program/       what authors hand in: code by name, limits, retry policies
+    engine/        run_turn, a pure function            hosting/   settings, tasks, pace, logs
+    client/        start, talk to, watch
+    dispatching/   the shell around the engine          working/   the shell around activities
+    runtime.py     one process, put together
 
 May import nothing of ours. It knows no store, reads no clock and draws no randomness: all three are handed
 in, and so the same code runs in production and in the simulator. The public names below are resolved on first
-use, so that importing one module does not pull in the shells.
+use. `provider`, `store` and `errors` are faces of the contract.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.core.activity_context import ActivityContext
     from holdfast.core.client import Client
-    from holdfast.core.context import OrchestrationContext
-    from holdfast.core.errors import ActivityError, SessionIdError
-    from holdfast.core.futures import Durable, DurableFuture
-    from holdfast.core.options import RuntimeOptions
-    from holdfast.core.registry import Exact, Latest, Registry
-    from holdfast.core.retry import (
+    from holdfast.core.contract.errors import ActivityError, SessionIdError
+    from holdfast.core.engine.context import OrchestrationContext
+    from holdfast.core.engine.futures import Durable, DurableFuture
+    from holdfast.core.hosting.options import RuntimeOptions
+    from holdfast.core.program.registry import Exact, Latest, Registry
+    from holdfast.core.program.retry import (
         ExponentialBackoff,
         FixedBackoff,
         LinearBackoff,
@@ -27,25 +30,26 @@ if TYPE_CHECKING:
         RetryPolicy,
     )
     from holdfast.core.runtime import Runtime
+    from holdfast.core.working.activity_context import ActivityContext
 
 _HOMES = {
-    "ActivityContext": "holdfast.core.activity_context",
-    "ActivityError": "holdfast.core.errors",
+    "ActivityContext": "holdfast.core.working.activity_context",
+    "ActivityError": "holdfast.core.contract.errors",
     "Client": "holdfast.core.client",
-    "Durable": "holdfast.core.futures",
-    "DurableFuture": "holdfast.core.futures",
-    "Exact": "holdfast.core.registry",
-    "ExponentialBackoff": "holdfast.core.retry",
-    "FixedBackoff": "holdfast.core.retry",
-    "Latest": "holdfast.core.registry",
-    "LinearBackoff": "holdfast.core.retry",
-    "NoBackoff": "holdfast.core.retry",
-    "OrchestrationContext": "holdfast.core.context",
-    "Registry": "holdfast.core.registry",
-    "RetryPolicy": "holdfast.core.retry",
+    "Durable": "holdfast.core.engine.futures",
+    "DurableFuture": "holdfast.core.engine.futures",
+    "Exact": "holdfast.core.program.registry",
+    "ExponentialBackoff": "holdfast.core.program.retry",
+    "FixedBackoff": "holdfast.core.program.retry",
+    "Latest": "holdfast.core.program.registry",
+    "LinearBackoff": "holdfast.core.program.retry",
+    "NoBackoff": "holdfast.core.program.retry",
+    "OrchestrationContext": "holdfast.core.engine.context",
+    "Registry": "holdfast.core.program.registry",
+    "RetryPolicy": "holdfast.core.program.retry",
     "Runtime": "holdfast.core.runtime",
-    "RuntimeOptions": "holdfast.core.options",
-    "SessionIdError": "holdfast.core.errors",
+    "RuntimeOptions": "holdfast.core.hosting.options",
+    "SessionIdError": "holdfast.core.contract.errors",
 }
 
 __all__ = [

@@ -7,27 +7,27 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from holdfast.core.activity_run import ActivityRunner, lookup_in
-from holdfast.core.begin import DispatchPolicy
 from holdfast.core.client import Client
-from holdfast.core.clock import Clock, IdSource
-from holdfast.core.crew import Crew
-from holdfast.core.dispatcher import Dispatcher
-from holdfast.core.errors import ConfigurationError
-from holdfast.core.forwarding import FencedProvider
-from holdfast.core.handler import Handlers
-from holdfast.core.ids import Micros
-from holdfast.core.item_renewal import ItemRenewals
-from holdfast.core.lease import LeaseView
-from holdfast.core.lease_keeper import LeaseKeeper
-from holdfast.core.limits import TurnLimits
-from holdfast.core.observe import Observer, ShutdownBegan, ShutdownReturned
-from holdfast.core.options import RuntimeOptions, Timing, in_micros, to_millis
-from holdfast.core.provider import DispatcherCapabilityFilter, Provider
-from holdfast.core.registry import Registry
-from holdfast.core.structured_log import Log
-from holdfast.core.system_activities import system_activities
-from holdfast.core.worker import Worker
+from holdfast.core.contract.clock import Clock, IdSource
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.contract.ids import Micros
+from holdfast.core.contract.observe import Observer, ShutdownBegan, ShutdownReturned
+from holdfast.core.contract.provider import DispatcherCapabilityFilter, Provider
+from holdfast.core.dispatching.batch_decision import DispatchPolicy
+from holdfast.core.dispatching.dispatcher import Dispatcher
+from holdfast.core.hosting.crew import Crew
+from holdfast.core.hosting.forwarding import FencedProvider
+from holdfast.core.hosting.log import Log
+from holdfast.core.hosting.options import RuntimeOptions, Timing, in_micros, to_millis
+from holdfast.core.program.limits import TurnLimits
+from holdfast.core.program.registry import Registry
+from holdfast.core.working.activity_run import ActivityRunner, lookup_in
+from holdfast.core.working.handler import Handlers
+from holdfast.core.working.item_renewal import ItemRenewals
+from holdfast.core.working.lease_keeper import LeaseKeeper
+from holdfast.core.working.lease_records import LeaseView
+from holdfast.core.working.system_activities import system_activities
+from holdfast.core.working.worker import Worker
 
 DUROXIDE_VERSION: Final = "0.1.32"
 """The replay behaviour this engine implements, stamped into its events (RT-14.14)."""

@@ -1,6 +1,10 @@
-"""What must hold: invariants, the reference model, the spec as data, the matrix as scenarios, defects.
+"""What must hold: rules and their judging, the spec as data, the matrix as scenarios, planted defects.
 
-May import `holdfast.core`'s public names, `holdfast.traces` and the toolkit of `holdfast.sim`. Tighter:
-`properties.model` only core's ids and events. Wider: `properties.defects` anything in core and providers, and
-only the front door imports it.
+    spec/       the specification as data; imports nothing of ours
+    judging/    ledger, invariants, reference model, situations, and the suite that runs them over a run
+    matrix/     the scenarios, by section of the matrix, made of the nouns in its `parts`
+    defects/    small wrong changes that the above must catch; may import anything in core and providers
+
+May import `holdfast.core`, `holdfast.traces` and `holdfast.sim`. Tighter: `judging.model` only core's
+ids and events. `judging` knows no scenario, `matrix` no defect; only the front door imports the defects.
 """

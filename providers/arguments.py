@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.events import StoredEvent
-from holdfast.core.ids import INT63_MAX, Millis
-from holdfast.core.provider import ScheduledActivityIdentifier
-from holdfast.core.work_items import (
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.ids import INT63_MAX, Millis
+from holdfast.core.contract.provider import ScheduledActivityIdentifier
+from holdfast.core.contract.work_items import (
     MESSAGE_KINDS,
     ActivityCompleted,
     ActivityExecute,

@@ -1,24 +1,21 @@
 """The world: virtual clock and loop, processes, faults, strategies, the explorer, the toolkit of scenarios.
 
-May import `holdfast.core` and `holdfast.traces`. Never a concrete provider, `holdfast.properties` or
-`holdfast.reports`: those are handed in. In reading order:
+    loop/         asyncio, virtual: one process's event loop, its time, what it refuses
+    stage/        the processes, what each may do next, the faults, and the choice of one step
+    strategies/   who chooses; one file each
+    toolkit/      what authors of scenarios and checks see
+    exploring/    running one schedule, many, one twice
 
-    virtual_time clock ids      time and names                 tasks loop refusals    asyncio, virtual
-    process gate steps          what a process is and sends    parking                waiting fetches
-    draws strategies/           who decides                    faults misfortune      what goes wrong
-    stage engine driving blocking    steps, and the choice of one      chronicle      what happened
-    scenario world handle bench recorded   what authors of scenarios see   guards suspects    ways out
-    explorer checks determinism      running them
+May import `holdfast.core` and `holdfast.traces`. Never a concrete provider, `holdfast.properties` or
+`holdfast.reports`: those are handed in. Each room above may import those before it; a strategy sees only the
+Strategy protocol and the fault table of the stage.
 """
 
-from holdfast.sim.bench import Bench, Factory
-from holdfast.sim.checks import run_check
-from holdfast.sim.determinism import Difference, run_twice
-from holdfast.sim.explorer import Limits, Run, StoreView, explore, run_schedule
-from holdfast.sim.faults import FAULT_TABLE, FaultBudget, held_back_us
-from holdfast.sim.handle import Handle
-from holdfast.sim.process import Process
-from holdfast.sim.scenario import Scenario, scenario, scenarios
+from holdfast.sim.exploring.checks import run_check
+from holdfast.sim.exploring.determinism import Difference, run_twice
+from holdfast.sim.exploring.explorer import Limits, Run, StoreView, explore, run_schedule
+from holdfast.sim.stage.faults import FAULT_TABLE, FaultBudget, held_back_us
+from holdfast.sim.stage.process import Process
 from holdfast.sim.strategies import (
     Deviations,
     Fifo,
@@ -28,7 +25,10 @@ from holdfast.sim.strategies import (
     Strategy,
     make_strategy,
 )
-from holdfast.sim.world import World
+from holdfast.sim.toolkit.bench import Bench, Factory
+from holdfast.sim.toolkit.handle import Handle
+from holdfast.sim.toolkit.scenario import Scenario, scenario, scenarios
+from holdfast.sim.toolkit.world import World
 
 __all__ = [
     "FAULT_TABLE",

@@ -12,7 +12,7 @@ GeneratorExit
 └── Fenced                   a crashed process touched its loop or its provider
 """
 
-from holdfast.core.errors import HoldfastError
+from holdfast.core.contract.errors import HoldfastError
 
 
 class SimulationError(HoldfastError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.properties import registry
+from holdfast.properties.judging import registry
 from holdfast.sim.strategies import STRATEGIES
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from holdfast.core.errors import ConfigurationError
-from holdfast.core.registry import Registry
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.program.registry import Registry
 from holdfast.testing import FaultBudget, SimulatedTest, World, simulated
 
 REQUEST = cast(pytest.FixtureRequest, SimpleNamespace(node=SimpleNamespace(nodeid="tests/t.py::test_it")))

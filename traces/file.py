@@ -22,7 +22,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import msgspec
 import xxhash
 
-from holdfast.core.errors import HoldfastError
+from holdfast.core.contract.errors import HoldfastError
 from holdfast.traces.choice import STREAMS, Stream, Tape
 from holdfast.traces.steps import Count, StepRecord
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.observe import LocalEvent
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.observe import LocalEvent
 
 Outcome = Literal["answered", "lost", "refused", "unsent"]
 """The four outcomes of a provider call: done and answered; done and the answer lost; refused by the store

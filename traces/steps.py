@@ -15,9 +15,15 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from holdfast.core import events, work_items
-from holdfast.core.observe import Logged
-from holdfast.core.provider import DEFAULT_ONLY, ExecutionMetadata, FetchedTurn, FetchedWork, TagFilter
+from holdfast.core.contract import events, work_items
+from holdfast.core.contract.observe import Logged
+from holdfast.core.contract.provider import (
+    DEFAULT_ONLY,
+    ExecutionMetadata,
+    FetchedTurn,
+    FetchedWork,
+    TagFilter,
+)
 from holdfast.traces.record import Booted, Commit, Fault, Local, Outcome, RunEnd
 
 StepKind = Literal["commit", "local", "fault", "boot"]

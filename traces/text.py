@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.traces.choice import STREAMS, Tape
 
 VERSION: Final = "1"

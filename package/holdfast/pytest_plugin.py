@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse a damaged tape before any test runs."""
     if not os.environ.get(VARIABLE):
         return
-    from holdfast.core.errors import ConfigurationError
+    from holdfast.core.contract.errors import ConfigurationError
 
     try:
         tape_given()

@@ -10,7 +10,7 @@ import secrets
 import time
 import uuid
 
-from holdfast.core.ids import LockToken, Micros, Millis
+from holdfast.core.contract.ids import LockToken, Micros, Millis
 
 
 class SystemClock:

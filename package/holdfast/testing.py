@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from holdfast.campaign.providers import NamedProvider, find_provider
 from holdfast.campaign.single import Subject, run_once
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.pytest_plugin import VARIABLE, tape_given
 from holdfast.sim import FaultBudget, Run, Scenario, World
 from holdfast.sim.strategies import Deviations, PlainFirst, ReplayTape, Strategy, make_strategy

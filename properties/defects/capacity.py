@@ -5,14 +5,24 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Final
 
-from holdfast.core.attempt import Attempt
-from holdfast.core.ids import LockToken, Micros
-from holdfast.core.lease import Answer, Calls, Delivery, EndCause, Ended, Fetch, Kept, Lease, Units
-from holdfast.core.lease_keeper import LeaseKeeper
-from holdfast.core.leases import LeaseTable
-from holdfast.core.provider import FetchedWork, ScheduledSessionIdentifier
+from holdfast.core.contract.ids import LockToken, Micros
+from holdfast.core.contract.provider import FetchedWork, ScheduledSessionIdentifier
 from holdfast.core.runtime import Runtime
-from holdfast.core.worker import Worker
+from holdfast.core.working.attempt import Attempt
+from holdfast.core.working.lease_keeper import LeaseKeeper
+from holdfast.core.working.lease_records import (
+    Answer,
+    Calls,
+    Delivery,
+    EndCause,
+    Ended,
+    Fetch,
+    Kept,
+    Lease,
+    Units,
+)
+from holdfast.core.working.lease_table import LeaseTable
+from holdfast.core.working.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.properties.defects.replacements import lease_table_defect
 

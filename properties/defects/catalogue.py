@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.properties.defects.defect import Defect
 
 

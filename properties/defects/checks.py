@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from holdfast.core import driver, limit_checks
-from holdfast.core.actions import CallActivity, CloseSession, OpenSession
-from holdfast.core.context import OrchestrationContext
-from holdfast.core.driver import Driver
-from holdfast.core.errors import SessionIdError
-from holdfast.core.sessions import OpenSessions, check_session_id
-from holdfast.core.turn_state import TurnState
+from holdfast.core.contract.errors import SessionIdError
+from holdfast.core.dispatching import limit_checks
+from holdfast.core.engine import driver
+from holdfast.core.engine.actions import CallActivity, CloseSession, OpenSession
+from holdfast.core.engine.context import OrchestrationContext
+from holdfast.core.engine.driver import Driver
+from holdfast.core.engine.open_sessions import OpenSessions, check_session_id
+from holdfast.core.engine.turn_state import TurnState
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 Planting = AbstractContextManager[None]

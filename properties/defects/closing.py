@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import TERMINAL_STATUSES, ExecutionMetadata
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from holdfast.core import codec
-from holdfast.core.events import ActivityScheduled, SessionClosed, SessionOpened
-from holdfast.core.work_items import ActivityExecute
+from holdfast.core.contract import codec
+from holdfast.core.contract.events import ActivityScheduled, SessionClosed, SessionOpened
+from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 Planting = AbstractContextManager[None]

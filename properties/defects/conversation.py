@@ -11,22 +11,22 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from holdfast.core import codec, turn
-from holdfast.core import handler as handlers
-from holdfast.core.actions import CallActivity
-from holdfast.core.clock import Clock
-from holdfast.core.context import OrchestrationContext
-from holdfast.core.dispatcher import Dispatcher
-from holdfast.core.dropping import Drops
-from holdfast.core.ids import LockToken, Micros
-from holdfast.core.intake import Intake
-from holdfast.core.lease import Lease
-from holdfast.core.lease_keeper import LeaseKeeper
-from holdfast.core.leases import LeaseTable
-from holdfast.core.operations import Operation
-from holdfast.core.provider import FetchedTurn, FetchedWork
-from holdfast.core.work_items import ActivityCompleted, ActivityFailed, Message
-from holdfast.core.worker import Worker
+from holdfast.core.contract import codec
+from holdfast.core.contract.clock import Clock
+from holdfast.core.contract.ids import LockToken, Micros
+from holdfast.core.contract.provider import FetchedTurn, FetchedWork
+from holdfast.core.contract.work_items import ActivityCompleted, ActivityFailed, Message
+from holdfast.core.dispatching.dispatcher import Dispatcher
+from holdfast.core.engine import turn
+from holdfast.core.engine.actions import CallActivity, Operation
+from holdfast.core.engine.context import OrchestrationContext
+from holdfast.core.engine.dropped_futures import Drops
+from holdfast.core.engine.intake import Intake
+from holdfast.core.working import handler as handlers
+from holdfast.core.working.lease_keeper import LeaseKeeper
+from holdfast.core.working.lease_records import Lease
+from holdfast.core.working.lease_table import LeaseTable
+from holdfast.core.working.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.properties.defects.replacements import lease_table, scheduled_on
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Final
 
-from holdfast.core.activity_run import ActivityRunner
-from holdfast.core.attempt import Attempt
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.observe import Observer
-from holdfast.core.provider import FetchedWork, TagFilter
-from holdfast.core.work_items import ActivityCompleted, ActivityExecute, ActivityFailed, Message
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.observe import Observer
+from holdfast.core.contract.provider import FetchedWork, TagFilter
+from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute, ActivityFailed, Message
+from holdfast.core.working.activity_run import ActivityRunner
+from holdfast.core.working.attempt import Attempt
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from holdfast.core import dispatcher
-from holdfast.core.settlement import _Settlement
-from holdfast.core.turn_commit import TurnCommit
-from holdfast.core.work_items import ContinueAsNew
+from holdfast.core.contract.work_items import ContinueAsNew
+from holdfast.core.dispatching import dispatcher
+from holdfast.core.dispatching.settlement import _Settlement
+from holdfast.core.dispatching.turn_commit import TurnCommit
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 Planting = AbstractContextManager[None]

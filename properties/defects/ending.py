@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from holdfast.core import begin, events, settlement, turn
-from holdfast.core.begin import Beginning
-from holdfast.core.event_writer import EventWriter
-from holdfast.core.failures import application
-from holdfast.core.sessions import SessionChanges, SessionScan
+from holdfast.core.contract import events
+from holdfast.core.contract.failures import application
+from holdfast.core.dispatching import batch_decision as begin
+from holdfast.core.dispatching import settlement
+from holdfast.core.dispatching.batch_decision import Beginning
+from holdfast.core.engine import turn
+from holdfast.core.engine.event_writer import EventWriter
+from holdfast.core.engine.open_sessions import SessionChanges, SessionScan
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 Planting = AbstractContextManager[None]

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from holdfast.core import turn
-from holdfast.core.actions import CallActivity
-from holdfast.core.context import OrchestrationContext
-from holdfast.core.events import Event, OrchestrationStarted
-from holdfast.core.intake import Intake
-from holdfast.core.sessions import SessionScan
+from holdfast.core.contract.events import Event, OrchestrationStarted
+from holdfast.core.engine import turn
+from holdfast.core.engine.actions import CallActivity
+from holdfast.core.engine.context import OrchestrationContext
+from holdfast.core.engine.intake import Intake
+from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.properties.defects.defect import Change, Defect, replaced
 
 Planting = AbstractContextManager[None]

@@ -7,17 +7,17 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.core.activity_run import ActivityRunner
-from holdfast.core.attempt import Attempt
-from holdfast.core.errors import ProviderError
-from holdfast.core.handler import Handler
-from holdfast.core.ids import LockToken, Micros, Millis
-from holdfast.core.lease import Decisions, Delivery, Fetch, Kept, Lease
-from holdfast.core.lease_keeper import LeaseKeeper
-from holdfast.core.leases import LeaseTable
-from holdfast.core.observe import StopOutcome
-from holdfast.core.provider import ScheduledSessionIdentifier
-from holdfast.core.worker import Worker
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Micros, Millis
+from holdfast.core.contract.observe import StopOutcome
+from holdfast.core.contract.provider import ScheduledSessionIdentifier
+from holdfast.core.working.activity_run import ActivityRunner
+from holdfast.core.working.attempt import Attempt
+from holdfast.core.working.handler import Handler
+from holdfast.core.working.lease_keeper import LeaseKeeper
+from holdfast.core.working.lease_records import Decisions, Delivery, Fetch, Kept, Lease
+from holdfast.core.working.lease_table import LeaseTable
+from holdfast.core.working.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.properties.defects.replacements import lease_table
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from holdfast.core import options as option_module
-from holdfast.core import payload
-from holdfast.core.context import OrchestrationContext
-from holdfast.core.ids import Millis
-from holdfast.core.options import RuntimeOptions, Timing
+from holdfast.core.contract.ids import Millis
+from holdfast.core.engine.context import OrchestrationContext
+from holdfast.core.hosting import options as option_module
+from holdfast.core.hosting.options import RuntimeOptions, Timing
+from holdfast.core.program import payload
 from holdfast.core.runtime import Runtime
-from holdfast.core.worker import Worker
+from holdfast.core.working.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 Planting = AbstractContextManager[None]

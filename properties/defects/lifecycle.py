@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from holdfast.core import sessions as core_sessions
-from holdfast.core.activity_context import ActivityContext
-from holdfast.core.context import OrchestrationContext
-from holdfast.core.provider import Provider
-from holdfast.core.sessions import OpenSessions, SessionScan
+from holdfast.core.contract.provider import Provider
+from holdfast.core.engine import open_sessions as core_sessions
+from holdfast.core.engine.context import OrchestrationContext
+from holdfast.core.engine.open_sessions import OpenSessions, SessionScan
+from holdfast.core.working.activity_context import ActivityContext
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.properties.defects.replacements import scheduled_on
 

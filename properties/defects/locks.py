@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Final
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import session_not_owned
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import session_not_owned
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work

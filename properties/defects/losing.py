@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from holdfast.core.activity_run import ActivityRunner
-from holdfast.core.attempt import Attempt
-from holdfast.core.clock import IdSource
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken, Micros
-from holdfast.core.item_renewal import ItemRenewalTask
-from holdfast.core.lease import Answer, EndCause, Ended, Kept, Lease, Renewal
-from holdfast.core.lease_keeper import LeaseKeeper
-from holdfast.core.leases import LeaseTable
+from holdfast.core.contract.clock import IdSource
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.runtime import Runtime
+from holdfast.core.working.activity_run import ActivityRunner
+from holdfast.core.working.attempt import Attempt
+from holdfast.core.working.item_renewal import ItemRenewalTask
+from holdfast.core.working.lease_keeper import LeaseKeeper
+from holdfast.core.working.lease_records import Answer, EndCause, Ended, Kept, Lease, Renewal
+from holdfast.core.working.lease_table import LeaseTable
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.properties.defects.replacements import lease_table
 

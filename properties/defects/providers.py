@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any, Final
 
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.observe import Observer
-from holdfast.core.provider import TERMINAL_STATUSES
-from holdfast.core.work_items import ActivityExecute
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.observe import Observer
+from holdfast.core.contract.provider import TERMINAL_STATUSES
+from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from holdfast.core.activity_run import ActivityRunner
-from holdfast.core.attempt import Attempt
-from holdfast.core.handler import Handler
-from holdfast.core.ids import LockToken, Micros, Millis
-from holdfast.core.lease import Delivery, Fetch, Lease
-from holdfast.core.leases import LeaseTable
-from holdfast.core.observe import StopOutcome
-from holdfast.core.provider import ScheduledSessionIdentifier
-from holdfast.core.worker import Worker
+from holdfast.core.contract.ids import LockToken, Micros, Millis
+from holdfast.core.contract.observe import StopOutcome
+from holdfast.core.contract.provider import ScheduledSessionIdentifier
+from holdfast.core.working.activity_run import ActivityRunner
+from holdfast.core.working.attempt import Attempt
+from holdfast.core.working.handler import Handler
+from holdfast.core.working.lease_records import Delivery, Fetch, Lease
+from holdfast.core.working.lease_table import LeaseTable
+from holdfast.core.working.worker import Worker
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
 from holdfast.properties.defects.replacements import lease_table
 from holdfast.providers.memory import work as memory_work

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Final
 
-from holdfast.core.ids import LockToken, Micros, Millis
-from holdfast.core.lease import Answer, Delivery, Ended, Fetch, ItemRenewal, Lease, Renewal
-from holdfast.core.leases import LeaseTable
-from holdfast.core.provider import ScheduledSessionIdentifier, session_not_owned
+from holdfast.core.contract.ids import LockToken, Micros, Millis
+from holdfast.core.contract.provider import ScheduledSessionIdentifier, session_not_owned
+from holdfast.core.working.lease_records import Answer, Delivery, Ended, Fetch, ItemRenewal, Lease, Renewal
+from holdfast.core.working.lease_table import LeaseTable
 from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
 from holdfast.properties.defects.replacements import lease_table_defect
 from holdfast.providers.memory import affinity as memory_affinity

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from holdfast.core import lease_keeper
-from holdfast.core.context import OrchestrationContext
-from holdfast.core.leases import LeaseTable
+from holdfast.core.engine.context import OrchestrationContext
+from holdfast.core.working import lease_keeper
+from holdfast.core.working.lease_table import LeaseTable
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 

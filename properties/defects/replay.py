@@ -7,10 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.core import matching, replay, turn
-from holdfast.core.actions import Action, CallActivity, CloseSession, OpenSession
-from holdfast.core.context import OrchestrationContext
-from holdfast.core.events import (
+from holdfast.core.contract.events import (
     ActivityCancelRequested,
     ActivityScheduled,
     Event,
@@ -18,12 +15,13 @@ from holdfast.core.events import (
     SessionClosed,
     SessionOpened,
 )
-from holdfast.core.operations import Operation
-from holdfast.core.replay import Replay
-from holdfast.core.sessions import OpenSessions
-from holdfast.core.turn_input import TurnInput
-from holdfast.core.turn_result import Completed, Continue, Outcome
-from holdfast.core.turn_state import TurnState
+from holdfast.core.engine import matching, replay, turn
+from holdfast.core.engine.actions import Action, CallActivity, CloseSession, OpenSession, Operation
+from holdfast.core.engine.context import OrchestrationContext
+from holdfast.core.engine.open_sessions import OpenSessions
+from holdfast.core.engine.replay import Replay
+from holdfast.core.engine.turn_state import TurnState
+from holdfast.core.engine.turn_values import Completed, Continue, Outcome, TurnInput
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 
 Planting = AbstractContextManager[None]

@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
-from holdfast.core import lease_keeper, settlement
-from holdfast.core.ids import Millis
-from holdfast.core.metrics import SESSION_RENEWALS, Metrics
-from holdfast.core.observe import LocalEvent, Logged, Observer, RenewalAnswered
-from holdfast.core.settlement import _Settlement
-from holdfast.core.structured_log import Log
-from holdfast.core.turn_result import TurnResult
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.observe import LocalEvent, Logged, Observer, RenewalAnswered
+from holdfast.core.dispatching import settlement
+from holdfast.core.dispatching.settlement import _Settlement
+from holdfast.core.engine.turn_values import TurnResult
+from holdfast.core.hosting.log import Log
+from holdfast.core.hosting.metrics import SESSION_RENEWALS, Metrics
+from holdfast.core.working import lease_keeper
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory.affinity import Claimant

@@ -8,17 +8,17 @@ from datetime import timedelta
 from typing import Final
 
 from holdfast.core import runtime
-from holdfast.core.activity_run import ActivityRunner
-from holdfast.core.attempt import Attempt
-from holdfast.core.crew import Crew
-from holdfast.core.errors import ProviderError
-from holdfast.core.forwarding import FencedProvider
-from holdfast.core.ids import Micros
-from holdfast.core.lease import Decisions, Kept
-from holdfast.core.lease_keeper import LeaseKeeper
-from holdfast.core.leases import LeaseTable
-from holdfast.core.provider import ScheduledSessionIdentifier
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Micros
+from holdfast.core.contract.provider import ScheduledSessionIdentifier
+from holdfast.core.hosting.crew import Crew
+from holdfast.core.hosting.forwarding import FencedProvider
 from holdfast.core.runtime import Runtime
+from holdfast.core.working.activity_run import ActivityRunner
+from holdfast.core.working.attempt import Attempt
+from holdfast.core.working.lease_keeper import LeaseKeeper
+from holdfast.core.working.lease_records import Decisions, Kept
+from holdfast.core.working.lease_table import LeaseTable
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.properties.defects.replacements import lease_table
 

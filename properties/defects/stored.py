@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import apsw
 
-from holdfast.core import events
-from holdfast.core.forwarding import ForwardingProvider
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import FetchedWork, ScheduledSessionIdentifier
+from holdfast.core.contract import events
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import FetchedWork, ScheduledSessionIdentifier
+from holdfast.core.hosting.forwarding import ForwardingProvider
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity

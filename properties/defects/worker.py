@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Final
 
-from holdfast.core.activity_run import ActivityRunner
-from holdfast.core.attempt import Attempt
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken, Micros
-from holdfast.core.lease import Answer, Decisions, Delivery, Ended, Fetch, Lease, Renewal
-from holdfast.core.lease_keeper import LeaseKeeper
-from holdfast.core.leases import LeaseTable
-from holdfast.core.provider import ScheduledSessionIdentifier
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Micros
+from holdfast.core.contract.provider import ScheduledSessionIdentifier
+from holdfast.core.working.activity_run import ActivityRunner
+from holdfast.core.working.attempt import Attempt
+from holdfast.core.working.lease_keeper import LeaseKeeper
+from holdfast.core.working.lease_records import Answer, Decisions, Delivery, Ended, Fetch, Lease, Renewal
+from holdfast.core.working.lease_table import LeaseTable
 from holdfast.properties.defects.defect import Change, Defect, original, replaced
 from holdfast.properties.defects.replacements import lease_table
 

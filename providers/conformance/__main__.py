@@ -13,7 +13,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.providers.conformance.harness import Factory
 from holdfast.providers.conformance.runner import CheckResult, run_suite
 

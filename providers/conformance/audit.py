@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.core.provider import TERMINAL_STATUSES
+from holdfast.core.contract.provider import TERMINAL_STATUSES
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture
 

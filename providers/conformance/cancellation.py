@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.provider import ExecutionStatus, FetchedWork
+from holdfast.core.contract.provider import ExecutionStatus, FetchedWork
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import activity, completed, external, named, started

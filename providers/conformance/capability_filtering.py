@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.core.provider import DispatcherCapabilityFilter, SemverRange, Version
+from holdfast.core.contract.provider import DispatcherCapabilityFilter, SemverRange, Version
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture, versions
 from holdfast.providers.conformance.messages import external, failure, note, started

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.core.management import PruneOptions
+from holdfast.core.contract.management import PruneOptions
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import note, status

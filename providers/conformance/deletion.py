@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.management import Management
-from holdfast.core.provider import FetchedTurn
+from holdfast.core.contract.management import Management
+from holdfast.core.contract.provider import FetchedTurn
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture, refused_by
 from holdfast.providers.conformance.messages import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.management import InstanceFilter
-from holdfast.core.provider import ExecutionMetadata
+from holdfast.core.contract.management import InstanceFilter
+from holdfast.core.contract.provider import ExecutionMetadata
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture, refused_by
 from holdfast.providers.conformance.messages import activity, external, kv_set, start, started

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
-from holdfast.core.errors import ProviderError
+from holdfast.core.contract.errors import ProviderError
 from holdfast.providers.conformance.harness import Broken
 
 T = TypeVar("T")

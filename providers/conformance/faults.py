@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.provider import Provider
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.provider import Provider
 
 FETCHES = ("fetch_orchestration_item", "fetch_work_item", "fetch_session_work_item")
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.events import StoredEvent
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.management import Management
-from holdfast.core.provider import (
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.management import Management
+from holdfast.core.contract.provider import (
     DEFAULT_ONLY,
     DispatcherCapabilityFilter,
     ExecutionMetadata,
@@ -27,8 +27,8 @@ from holdfast.core.provider import (
     TagFilter,
     Version,
 )
-from holdfast.core.store import HookMissing, InspectableStore, SessionRecord, WorkerRow, inspectable
-from holdfast.core.work_items import ActivityExecute, Message
+from holdfast.core.contract.store import HookMissing, InspectableStore, SessionRecord, WorkerRow, inspectable
+from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.harness import CountingIds, Factory, Skipped, SteppedClock
 from holdfast.providers.conformance.messages import FLOW, VERSION, external, session, start, started

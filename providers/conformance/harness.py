@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import Provider
-from holdfast.core.store import Store
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import Provider
+from holdfast.core.contract.store import Store
 
 _LOCK_TIMEOUT = Millis(5_000)
 _SHORT_POLL_THRESHOLD = Millis(100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.provider import FetchedTurn
+from holdfast.core.contract.provider import FetchedTurn
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture, forged, versions
 from holdfast.providers.conformance.messages import cancel, completed, external, note, queued, start, started

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.management import PruneOptions
-from holdfast.core.provider import FetchedTurn, KvEntry
+from holdfast.core.contract.management import PruneOptions
+from holdfast.core.contract.provider import FetchedTurn, KvEntry
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import external, kv_clear, kv_clear_all, kv_set

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.errors import ProviderError
+from holdfast.core.contract.errors import ProviderError
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import activity, external, note, start, started

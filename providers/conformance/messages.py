@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from holdfast.core import events, work_items
-from holdfast.core.codec import decode_event, decode_message
-from holdfast.core.events import Event
-from holdfast.core.provider import ScheduledActivityIdentifier, ScheduledSessionIdentifier
-from holdfast.core.work_items import (
+from holdfast.core.contract import events, work_items
+from holdfast.core.contract.codec import decode_event, decode_message
+from holdfast.core.contract.events import Event
+from holdfast.core.contract.provider import ScheduledActivityIdentifier, ScheduledSessionIdentifier
+from holdfast.core.contract.work_items import (
     ActivityExecute,
     CancelInstance,
     ContinueAsNew,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from holdfast.core.codec import decode_message, decode_work_item, encode_work_item, opaque_event
-from holdfast.core.provider import ExecutionMetadata
-from holdfast.core.work_items import ActivityExecute, StartOrchestration
+from holdfast.core.contract.codec import decode_message, decode_work_item, encode_work_item, opaque_event
+from holdfast.core.contract.provider import ExecutionMetadata
+from holdfast.core.contract.work_items import ActivityExecute, StartOrchestration
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import (

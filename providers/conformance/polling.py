@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.provider import FetchedWork
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.provider import FetchedWork
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.harness import Broken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.management import InstanceFilter, PruneOptions
+from holdfast.core.contract.management import InstanceFilter, PruneOptions
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture, refused_by
 from holdfast.providers.conformance.messages import external, started

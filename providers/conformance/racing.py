@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from holdfast.core.errors import ProviderError
+from holdfast.core.contract.errors import ProviderError
 
 T = TypeVar("T")
 RETRIES_MAX = 10

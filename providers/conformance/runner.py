@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.providers.conformance.audit import audit
 from holdfast.providers.conformance.catalogue import CHECKS
 from holdfast.providers.conformance.fixture import Fixture

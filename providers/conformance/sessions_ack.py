@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.core.management import PruneOptions
-from holdfast.core.provider import ExecutionMetadata, FetchedTurn, ScheduledSessionIdentifier
-from holdfast.core.store import SessionRecord
+from holdfast.core.contract.management import PruneOptions
+from holdfast.core.contract.provider import ExecutionMetadata, FetchedTurn, ScheduledSessionIdentifier
+from holdfast.core.contract.store import SessionRecord
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.core.ids import Millis
-from holdfast.core.provider import FetchedWork
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.provider import FetchedWork
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.audit import audit
 from holdfast.providers.conformance.fixture import LEASE, Fixture

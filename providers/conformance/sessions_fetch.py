@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.core.provider import TagFilter
-from holdfast.core.store import SessionRecord
+from holdfast.core.contract.provider import TagFilter
+from holdfast.core.contract.store import SessionRecord
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, NOW, Fixture
 from holdfast.providers.conformance.messages import activity, failed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.provider import FetchedWork
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.provider import FetchedWork
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, Fixture, refused_by
 from holdfast.providers.conformance.messages import activity, external

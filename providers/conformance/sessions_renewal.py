@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.core.store import SessionRecord
+from holdfast.core.contract.store import SessionRecord
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import activity

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.core.ids import Millis
-from holdfast.core.provider import Provider
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.provider import Provider
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, NOW, Fixture
 from holdfast.providers.conformance.harness import Skipped

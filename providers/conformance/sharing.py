@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from holdfast.core.ids import Millis
-from holdfast.core.provider import FetchedTurn, TagFilter
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.provider import FetchedTurn, TagFilter
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, Fixture, refused_by
 from holdfast.providers.conformance.harness import Skipped

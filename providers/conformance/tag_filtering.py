@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.core.errors import ConfigurationError
-from holdfast.core.provider import TagFilter
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.contract.provider import TagFilter
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import activity

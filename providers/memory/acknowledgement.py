@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.core.codec import encode_event, encode_work_item
-from holdfast.core.errors import CodecError, ProviderError
-from holdfast.core.events import CustomStatusUpdated, StoredEvent
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import TERMINAL_STATUSES, ExecutionMetadata, ScheduledActivityIdentifier
-from holdfast.core.work_items import ActivityExecute, Message, TimerFired, WorkItem, addressee
+from holdfast.core.contract.codec import encode_event, encode_work_item
+from holdfast.core.contract.errors import CodecError, ProviderError
+from holdfast.core.contract.events import CustomStatusUpdated, StoredEvent
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata, ScheduledActivityIdentifier
+from holdfast.core.contract.work_items import ActivityExecute, Message, TimerFired, WorkItem, addressee
 from holdfast.providers.memory import affinity, key_values
 from holdfast.providers.memory.tables import ExecutionRecord, InstanceRecord, Tables
 from holdfast.providers.memory.turns import held_lock

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from holdfast.core.ids import Millis
-from holdfast.core.observe import Logged, Observer
-from holdfast.core.provider import session_not_owned
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.observe import Logged, Observer
+from holdfast.core.contract.provider import session_not_owned
 from holdfast.providers.arguments import deadline
 from holdfast.providers.memory.tables import SessionRow, Tables
 

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import Millis
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
 from holdfast.providers.breakage import MESSAGE, Breakage
 from holdfast.providers.memory.tables import Tables
 from holdfast.providers.memory.waiting import Waiters

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import Millis
-from holdfast.core.management import DeleteInstanceResult, InstanceFilter, PruneOptions, PruneResult
-from holdfast.core.work_items import StartOrchestration
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.management import DeleteInstanceResult, InstanceFilter, PruneOptions, PruneResult
+from holdfast.core.contract.work_items import StartOrchestration
 from holdfast.providers import arguments
 from holdfast.providers.memory.reading import not_found, record_of
 from holdfast.providers.memory.tables import Tables

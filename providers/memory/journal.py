@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from holdfast.core.errors import ProviderError
+from holdfast.core.contract.errors import ProviderError
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.core.events import KeyValueCleared, KeyValuesCleared, KeyValueSet, StoredEvent
-from holdfast.core.provider import KvEntry
+from holdfast.core.contract.events import KeyValueCleared, KeyValuesCleared, KeyValueSet, StoredEvent
+from holdfast.core.contract.provider import KvEntry
 from holdfast.providers.memory.tables import Tables
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from holdfast.core.events import StoredEvent
-from holdfast.core.management import (
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.management import (
     DeleteInstanceResult,
     ExecutionInfo,
     InstanceFilter,

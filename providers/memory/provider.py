@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.events import StoredEvent
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.observe import Observer
-from holdfast.core.provider import (
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.observe import Observer
+from holdfast.core.contract.provider import (
     DEFAULT_ONLY,
     CustomStatus,
     DispatcherCapabilityFilter,
@@ -20,7 +20,7 @@ from holdfast.core.provider import (
     ScheduledActivityIdentifier,
     TagFilter,
 )
-from holdfast.core.work_items import ActivityCompleted, ActivityExecute, ActivityFailed, Message
+from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute, ActivityFailed, Message
 from holdfast.providers import arguments
 from holdfast.providers.memory import acknowledgement, affinity, key_values, reading, turns, work
 from holdfast.providers.memory.acknowledgement import Conclusions

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.events import StoredEvent
-from holdfast.core.ids import Millis
-from holdfast.core.management import ExecutionInfo, InstanceInfo, QueueDepths, SystemMetrics
-from holdfast.core.provider import CustomStatus
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.management import ExecutionInfo, InstanceInfo, QueueDepths, SystemMetrics
+from holdfast.core.contract.provider import CustomStatus
 from holdfast.providers.memory.tables import InstanceRecord, Tables
 
 

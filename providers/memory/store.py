@@ -6,13 +6,13 @@ from typing import Literal, get_args
 
 import msgspec
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.codec import decode_activity, decode_stored_event, encode_event, encode_work_item
-from holdfast.core.errors import ProviderError
-from holdfast.core.events import kind_of
-from holdfast.core.observe import Observer
-from holdfast.core.store import InspectableStore, SessionRecord, TableShape, WorkerRow
-from holdfast.core.work_items import ActivityExecute
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.codec import decode_activity, decode_stored_event, encode_event, encode_work_item
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import kind_of
+from holdfast.core.contract.observe import Observer
+from holdfast.core.contract.store import InspectableStore, SessionRecord, TableShape, WorkerRow
+from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.memory.calls import Calls
 from holdfast.providers.memory.provider import MemoryProvider
 from holdfast.providers.memory.tables import DAMAGED, SessionRow, WorkRow

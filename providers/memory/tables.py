@@ -14,10 +14,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from holdfast.core.events import StoredEvent
-from holdfast.core.ids import LockToken
-from holdfast.core.provider import KvEntry, ScheduledActivityIdentifier, Version
-from holdfast.core.work_items import ActivityExecute, Message
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.ids import LockToken
+from holdfast.core.contract.provider import KvEntry, ScheduledActivityIdentifier, Version
+from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.providers.memory.journal import Journal
 
 _K = TypeVar("_K")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.events import OrchestrationStarted, StoredEvent
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.observe import Logged, Observer
-from holdfast.core.provider import (
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import OrchestrationStarted, StoredEvent
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.observe import Logged, Observer
+from holdfast.core.contract.provider import (
     DispatcherCapabilityFilter,
     FetchedTurn,
     KvEntry,
     OrchestrationItem,
 )
-from holdfast.core.work_items import ContinueAsNew, Message, QueueMessage, StartOrchestration, addressee
+from holdfast.core.contract.work_items import (
+    ContinueAsNew,
+    Message,
+    QueueMessage,
+    StartOrchestration,
+    addressee,
+)
 from holdfast.providers.arguments import deadline
 from holdfast.providers.memory.tables import InstanceLock, MessageRow, Tables
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from holdfast.core.ids import INT63_MAX, Millis
+from holdfast.core.contract.ids import INT63_MAX, Millis
 from holdfast.providers.memory.tables import Tables
 
 LONGEST_MS: Final = 1_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.observe import Logged, Observer
-from holdfast.core.provider import FetchedWork, TagFilter, session_not_owned
-from holdfast.core.work_items import ActivityCompleted, ActivityExecute, ActivityFailed
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.observe import Logged, Observer
+from holdfast.core.contract.provider import FetchedWork, TagFilter, session_not_owned
+from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute, ActivityFailed
 from holdfast.providers.arguments import deadline
 from holdfast.providers.memory import affinity
 from holdfast.providers.memory.affinity import Claimant

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import apsw
 
-from holdfast.core.codec import encode_event
-from holdfast.core.events import (
+from holdfast.core.contract.codec import encode_event
+from holdfast.core.contract.events import (
     CustomStatusUpdated,
     KeyValueCleared,
     KeyValuesCleared,
@@ -16,14 +16,14 @@ from holdfast.core.events import (
     StoredEvent,
     kind_of,
 )
-from holdfast.core.ids import LockToken
-from holdfast.core.provider import (
+from holdfast.core.contract.ids import LockToken
+from holdfast.core.contract.provider import (
     TERMINAL_STATUSES,
     ExecutionMetadata,
     ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
 )
-from holdfast.core.work_items import ActivityExecute, Message, TimerFired, addressee
+from holdfast.core.contract.work_items import ActivityExecute, Message, TimerFired, addressee
 from holdfast.providers.sqlite import work
 from holdfast.providers.sqlite.database import Transaction, Values
 from holdfast.providers.sqlite.statements import statements

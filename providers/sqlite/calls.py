@@ -13,10 +13,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.observe import Logged, Observer
-from holdfast.core.provider import FetchedTurn, FetchedWork
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.observe import Logged, Observer
+from holdfast.core.contract.provider import FetchedTurn, FetchedWork
 from holdfast.providers.sqlite.database import Database, Transaction
 
 _P = ParamSpec("_P")

@@ -11,10 +11,10 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import apsw
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import Millis
-from holdfast.core.observe import Logged
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.observe import Logged
 from holdfast.providers.breakage import MESSAGE, Breakage
 from holdfast.providers.sqlite.one_thread import OneThread
 from holdfast.providers.sqlite.storage_errors import CONTENTION, STORAGE_FAILURES, provider_error

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from holdfast.core.codec import decode_message
-from holdfast.core.errors import CodecError, ProviderError
-from holdfast.core.management import DeleteInstanceResult, InstanceFilter, PruneOptions, PruneResult
-from holdfast.core.work_items import StartOrchestration
+from holdfast.core.contract.codec import decode_message
+from holdfast.core.contract.errors import CodecError, ProviderError
+from holdfast.core.contract.management import DeleteInstanceResult, InstanceFilter, PruneOptions, PruneResult
+from holdfast.core.contract.work_items import StartOrchestration
 from holdfast.providers import arguments
 from holdfast.providers.sqlite.database import Transaction
 from holdfast.providers.sqlite.statements import statements

@@ -6,10 +6,10 @@ from typing import Any, Final, Literal, cast
 
 import apsw
 
-from holdfast.core.codec import decode_activity
-from holdfast.core.errors import CodecError
-from holdfast.core.store import SessionRecord, TableShape, WorkerRow
-from holdfast.core.work_items import ActivityExecute
+from holdfast.core.contract.codec import decode_activity
+from holdfast.core.contract.errors import CodecError
+from holdfast.core.contract.store import SessionRecord, TableShape, WorkerRow
+from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.sqlite.opening import TABLES, adopt
 from holdfast.providers.sqlite.statements import statements
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import apsw
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.events import StoredEvent
-from holdfast.core.management import (
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.management import (
     DeleteInstanceResult,
     ExecutionInfo,
     InstanceFilter,

@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 import apsw
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import Millis
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
 from holdfast.providers.sqlite.statements import script
 from holdfast.providers.sqlite.storage_errors import CONTENTION
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from holdfast.core.events import StoredEvent
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import (
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import (
     DEFAULT_ONLY,
     CustomStatus,
     DispatcherCapabilityFilter,
@@ -18,7 +18,7 @@ from holdfast.core.provider import (
     ScheduledActivityIdentifier,
     TagFilter,
 )
-from holdfast.core.work_items import ActivityExecute, Message
+from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.providers import arguments
 from holdfast.providers.sqlite import acknowledgement, reads, turns, work
 from holdfast.providers.sqlite.acknowledgement import Conclusions

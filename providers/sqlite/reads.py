@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import apsw
 
-from holdfast.core.codec import decode_stored_event
-from holdfast.core.events import StoredEvent
-from holdfast.core.provider import CustomStatus
+from holdfast.core.contract.codec import decode_stored_event
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.provider import CustomStatus
 from holdfast.providers.sqlite.statements import statements
 
 SQL = statements("reads")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 
-from holdfast.core.errors import CodecError, ProviderError
+from holdfast.core.contract.errors import CodecError, ProviderError
 
 PERMANENT: tuple[type[Exception], ...] = (
     apsw.ConstraintError,

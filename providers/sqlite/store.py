@@ -8,11 +8,11 @@ from typing import Concatenate, Final, ParamSpec, TypeVar, get_args
 
 import apsw
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.errors import ConfigurationError, ProviderError
-from holdfast.core.ids import Millis
-from holdfast.core.observe import Observer
-from holdfast.core.store import SessionRecord, TableShape, WorkerRow
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.errors import ConfigurationError, ProviderError
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.observe import Observer
+from holdfast.core.contract.store import SessionRecord, TableShape, WorkerRow
 from holdfast.providers.breakage import Breakage
 from holdfast.providers.sqlite import inspection, memory_image, opening
 from holdfast.providers.sqlite.calls import Calls

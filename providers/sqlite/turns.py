@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from holdfast.core.codec import decode_message, decode_stored_event, encode_work_item
-from holdfast.core.errors import CodecError, ProviderError
-from holdfast.core.events import OrchestrationStarted, StoredEvent
-from holdfast.core.ids import INT63_MAX, LockToken, Millis
-from holdfast.core.provider import (
+from holdfast.core.contract.codec import decode_message, decode_stored_event, encode_work_item
+from holdfast.core.contract.errors import CodecError, ProviderError
+from holdfast.core.contract.events import OrchestrationStarted, StoredEvent
+from holdfast.core.contract.ids import INT63_MAX, LockToken, Millis
+from holdfast.core.contract.provider import (
     DispatcherCapabilityFilter,
     FetchedTurn,
     KvEntry,
     OrchestrationItem,
 )
-from holdfast.core.work_items import ContinueAsNew, Message, QueueMessage, StartOrchestration, addressee
+from holdfast.core.contract.work_items import (
+    ContinueAsNew,
+    Message,
+    QueueMessage,
+    StartOrchestration,
+    addressee,
+)
 from holdfast.providers.arguments import deadline
 from holdfast.providers.sqlite.database import Row, Transaction, Values
 from holdfast.providers.sqlite.statements import statements

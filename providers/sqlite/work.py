@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from holdfast.core.codec import decode_activity, encode_work_item
-from holdfast.core.errors import CodecError, ProviderError
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import TAGS_MAX, FetchedWork, TagFilter, session_not_owned
-from holdfast.core.work_items import ActivityExecute, Message
+from holdfast.core.contract.codec import decode_activity, encode_work_item
+from holdfast.core.contract.errors import CodecError, ProviderError
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import TAGS_MAX, FetchedWork, TagFilter, session_not_owned
+from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.providers.arguments import deadline
 from holdfast.providers.sqlite.database import Transaction, Values
 from holdfast.providers.sqlite.statements import statements

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.sim.stage.strategy import Strategy
 from holdfast.sim.strategies.deviations import Deviations
 from holdfast.sim.strategies.fifo import Fifo
 from holdfast.sim.strategies.pct import Pct
@@ -18,7 +19,6 @@ from holdfast.sim.strategies.plain_first import PlainFirst
 from holdfast.sim.strategies.random_walk import RandomWalk
 from holdfast.sim.strategies.replay import ReplayTape
 from holdfast.sim.strategies.sparse import BLOCK
-from holdfast.sim.strategies.strategy import Strategy
 
 __all__ = [
     "BLOCK",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.sim.strategies.strategy import Strategy
+from holdfast.sim.stage.strategy import Strategy
 from holdfast.traces.choice import Stream, Tape
 
 

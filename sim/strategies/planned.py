@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.core.options import RuntimeOptions, Timing
-from holdfast.sim.faults import FAULT_TABLE, FaultBudget, delays_of
+from holdfast.core.hosting.options import RuntimeOptions, Timing
+from holdfast.sim.stage.faults import FAULT_TABLE, FaultBudget, delays_of
 from holdfast.traces.choice import Stream, Tape
 from holdfast.traces.record import FaultKind
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from holdfast.cli import main, output
-from holdfast.sim.scenario import _SCENARIOS
+from holdfast.sim.toolkit.scenario import _SCENARIOS
 
 SCENARIOS = '''
 from datetime import timedelta

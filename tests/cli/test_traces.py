@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from click.testing import Result
 
-from holdfast.sim.scenario import _SCENARIOS
+from holdfast.sim.toolkit.scenario import _SCENARIOS
 from holdfast.traces.file import read_trace, write_trace
 
 Holdfast = Callable[..., Result]

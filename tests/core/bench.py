@@ -12,26 +12,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast.core import events, work_items
-from holdfast.core.begin import Beginning, DispatchPolicy, RunTurn, begin_execution
-from holdfast.core.codec import decode_event, encode_event
-from holdfast.core.events import Event, StoredEvent
-from holdfast.core.failures import FailureDetails, application
-from holdfast.core.ids import Millis
-from holdfast.core.limits import DEFAULT_LIMITS, TurnLimits
-from holdfast.core.provider import (
+from holdfast.core.contract import events, work_items
+from holdfast.core.contract.codec import decode_event, encode_event
+from holdfast.core.contract.events import Event, StoredEvent
+from holdfast.core.contract.failures import FailureDetails, application
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.provider import (
     DispatcherCapabilityFilter,
     KvEntry,
     OrchestrationItem,
     SemverRange,
     Version,
 )
-from holdfast.core.registry import OrchestrationHandler, Registry
-from holdfast.core.settlement import settle
-from holdfast.core.turn import run_turn
-from holdfast.core.turn_commit import TurnCommit
-from holdfast.core.turn_result import TurnResult
-from holdfast.core.work_items import Message
+from holdfast.core.contract.work_items import Message
+from holdfast.core.dispatching.batch_decision import Beginning, DispatchPolicy, RunTurn, begin_execution
+from holdfast.core.dispatching.settlement import settle
+from holdfast.core.dispatching.turn_commit import TurnCommit
+from holdfast.core.engine.turn import run_turn
+from holdfast.core.engine.turn_values import TurnResult
+from holdfast.core.program.limits import DEFAULT_LIMITS, TurnLimits
+from holdfast.core.program.registry import OrchestrationHandler, Registry
 
 INSTANCE = "i"
 STAMP = "0.1.32"

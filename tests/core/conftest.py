@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import pytest
 
 from holdfast.core.client import Client
-from holdfast.core.errors import ProviderError
-from holdfast.core.forwarding import ForwardingProvider
-from holdfast.core.ids import LockToken, Micros, Millis
-from holdfast.core.observe import LocalEvent, Logged
-from holdfast.core.options import RuntimeOptions
-from holdfast.core.provider import DEFAULT_ONLY, FetchedWork, Provider, TagFilter
-from holdfast.core.registry import Registry
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Micros, Millis
+from holdfast.core.contract.observe import LocalEvent, Logged
+from holdfast.core.contract.provider import DEFAULT_ONLY, FetchedWork, Provider, TagFilter
+from holdfast.core.contract.store import SessionRecord
+from holdfast.core.hosting.forwarding import ForwardingProvider
+from holdfast.core.hosting.options import RuntimeOptions
+from holdfast.core.program.registry import Registry
 from holdfast.core.runtime import Runtime
-from holdfast.core.store import SessionRecord
 
 T = TypeVar("T")
 PASSES = 40

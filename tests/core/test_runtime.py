@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.activity_context import ActivityContext
 from holdfast.core.client import Completed
-from holdfast.core.errors import ConfigurationError, ProviderError
-from holdfast.core.observe import (
+from holdfast.core.contract.errors import ConfigurationError, ProviderError
+from holdfast.core.contract.observe import (
     HandlerSignalled,
     HandlerStarted,
     HandlerStopped,
@@ -20,8 +19,9 @@ from holdfast.core.observe import (
     ShutdownReturned,
     TurnEnded,
 )
-from holdfast.core.registry import Registry
+from holdfast.core.program.registry import Registry
 from holdfast.core.runtime import Runtime
+from holdfast.core.working.activity_context import ActivityContext
 
 MINUTE = timedelta(minutes=1)
 

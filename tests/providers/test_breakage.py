@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.work_items import ActivityExecute
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
-from holdfast.sim.bench import Bench, Factory
-from holdfast.sim.checks import run_alone
+from holdfast.sim.exploring.checks import run_alone
+from holdfast.sim.toolkit.bench import Bench, Factory
 
 
 def item(id: int) -> ActivityExecute:

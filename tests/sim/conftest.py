@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.store import Store
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.store import Store
 from holdfast.providers.sqlite import sqlite_store
-from holdfast.sim.explorer import Run, run_schedule
-from holdfast.sim.faults import FaultBudget
-from holdfast.sim.scenario import Scenario, scenario
+from holdfast.sim.exploring.explorer import Run, run_schedule
+from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.strategies import Fifo, Strategy
-from holdfast.sim.world import World
+from holdfast.sim.toolkit.scenario import Scenario, scenario
+from holdfast.sim.toolkit.world import World
 
 
 def store_in_memory(clock: ProviderClock, ids: IdSource) -> Store:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken
-from holdfast.core.observe import HandlerStarted, Logged
-from holdfast.core.provider import (
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken
+from holdfast.core.contract.observe import HandlerStarted, Logged
+from holdfast.core.contract.provider import (
     ExecutionMetadata,
     FetchedTurn,
     FetchedWork,
@@ -13,7 +13,7 @@ from holdfast.core.provider import (
     ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
 )
-from holdfast.core.work_items import ActivityCompleted, ActivityExecute, StartOrchestration
+from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute, StartOrchestration
 from holdfast.traces.record import Booted, Commit, Fault, Local, Outcome, RunEnd
 from holdfast.traces.steps import Describer, Recorder, StepRecord, first_difference, step_of_commit
 

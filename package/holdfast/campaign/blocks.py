@@ -13,7 +13,7 @@ from holdfast.campaign.providers import NamedProvider, find_provider, search_her
 from holdfast.campaign.recording import Origin, record
 from holdfast.campaign.selection import all_scenarios
 from holdfast.campaign.single import Subject, monitors, result_of, run_once
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.reports.evidence import EVERY_PROVIDER, ScheduleResult
 from holdfast.sim import Run, Scenario, Strategy, make_strategy, run_twice
 from holdfast.sim.strategies import BLOCK, PlainFirst

@@ -13,7 +13,7 @@ from holdfast.campaign.providers import NamedProvider, find_provider
 from holdfast.campaign.selection import all_scenarios
 from holdfast.campaign.single import Subject, run_once
 from holdfast.properties import spec
-from holdfast.properties.registry import MONITORS
+from holdfast.properties.judging.registry import MONITORS
 from holdfast.providers.conformance import CHECKS, run_check
 from holdfast.reports.kills import Catch, Kill, RowKill
 from holdfast.sim import Limits, Run, Strategy, make_strategy

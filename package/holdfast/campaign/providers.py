@@ -8,15 +8,15 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.errors import ConfigurationError
-from holdfast.core.instrumented import InstrumentedProvider
-from holdfast.core.provider import Provider
-from holdfast.core.store import Store
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.contract.provider import Provider
+from holdfast.core.contract.store import Store
+from holdfast.core.hosting.instrumented import InstrumentedProvider
 from holdfast.providers import conformance
 from holdfast.sim import Factory
-from holdfast.sim.ids import VirtualIds
-from holdfast.sim.virtual_time import VirtualTime
+from holdfast.sim.loop.ids import VirtualIds
+from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.system import SystemClock
 
 BUILT_IN: Final = ("memory", "sqlite")

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from holdfast.campaign.fingerprint import code_fingerprint
 from holdfast.campaign.single import Subject, monitors
+from holdfast.properties.judging.suite import MonitorSuite
+from holdfast.properties.judging.verdict import Violated
 from holdfast.properties.spec import spec_fingerprint
-from holdfast.properties.suite import MonitorSuite
-from holdfast.properties.verdict import Violated
 from holdfast.sim import FaultBudget, ReplayTape, Run, StoreView, run_schedule
 from holdfast.traces.choice import Tape
 from holdfast.traces.failure import Failure

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.properties import spec
 from holdfast.providers.conformance import CHECKS
 from holdfast.reports.evidence import ScenarioInfo
@@ -26,7 +26,7 @@ class Selection:
 
 def all_scenarios() -> dict[str, Scenario]:
     """Every scenario of the matrix, by name."""
-    import holdfast.properties.scenarios  # noqa: F401 - registers them
+    import holdfast.properties.matrix  # noqa: F401 - registers them
 
     return scenarios()
 

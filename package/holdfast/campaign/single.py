@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.campaign.providers import NamedProvider
-from holdfast.core.options import RuntimeOptions
-from holdfast.properties.suite import MonitorSuite
-from holdfast.properties.timing import WorkerTiming
-from holdfast.properties.verdict import Holds, Unknown
+from holdfast.core.hosting.options import RuntimeOptions
+from holdfast.properties.judging.suite import MonitorSuite
+from holdfast.properties.judging.timing import WorkerTiming
+from holdfast.properties.judging.verdict import Holds, Unknown
 from holdfast.reports.evidence import Breach, ScheduleResult
 from holdfast.sim import FaultBudget, Limits, Run, Scenario, StoreView, Strategy, run_check, run_schedule
 from holdfast.traces.record import Watcher

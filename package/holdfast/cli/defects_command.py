@@ -18,7 +18,7 @@ from holdfast.campaign.pool import run_jobs
 from holdfast.cli.ending import Exit
 from holdfast.cli.output import prepared, stored_kills, write_kills
 from holdfast.cli.terminal import console, progress
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.reports.kills import Kill, KillMatrix, encode_kills, survivors_first, told_seconds
 from holdfast.sim import make_strategy
 

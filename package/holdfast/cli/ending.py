@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import click
 
-from holdfast.core.errors import HoldfastError
+from holdfast.core.contract.errors import HoldfastError
 
 
 class Exit(IntEnum):

@@ -39,7 +39,7 @@ def _scenarios() -> Lines:
 
 
 def _invariants() -> Lines:
-    from holdfast.properties.registry import MONITORS
+    from holdfast.properties.judging.registry import MONITORS
 
     watched = frozenset(MONITORS)
     lines: list[tuple[str, ...]] = [

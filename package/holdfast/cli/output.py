@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.reports.coverage import Coverage, coverage, encode_coverage
 from holdfast.reports.evidence import Evidence
 from holdfast.reports.evidence_file import decode_evidence, encode_evidence

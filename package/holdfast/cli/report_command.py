@@ -10,7 +10,7 @@ import click
 from holdfast.cli.ending import Exit
 from holdfast.cli.output import TRACES, read_results, write_file, write_report
 from holdfast.cli.terminal import console
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.reports.coverage import Coverage, encode_coverage
 from holdfast.reports.ratchet import decode_state, encode_state, lost, state_of
 from holdfast.reports.terminal import print_summary

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from holdfast.cli.terminal import console
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.reports.terminal_timeline import print_timeline
 from holdfast.reports.timeline import timeline
 from holdfast.traces.file import read_trace

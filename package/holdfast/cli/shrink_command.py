@@ -11,7 +11,7 @@ from holdfast.campaign.recording import replayed, shortened
 from holdfast.cli.ending import Exit
 from holdfast.cli.terminal import progress
 from holdfast.cli.traced import load
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.traces.choice import Tape
 from holdfast.traces.file import SUFFIX, write_trace
 from holdfast.traces.shrink import shrink

@@ -20,7 +20,7 @@ from holdfast.campaign.sweep import Finding, Plan, Swept, boundaries_of, pairs, 
 from holdfast.cli.ending import Exit
 from holdfast.cli.output import TRACES, prepared
 from holdfast.cli.terminal import progress
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.traces.file import trace_file_name, write_trace
 
 _SHOWN_MAX: Final = 5

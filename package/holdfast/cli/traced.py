@@ -10,7 +10,7 @@ from holdfast.campaign.blocks import subject_of
 from holdfast.campaign.providers import BUILT_IN, find_provider
 from holdfast.campaign.recording import fingerprints
 from holdfast.campaign.single import Subject
-from holdfast.core.errors import ConfigurationError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.sim import FaultBudget
 from holdfast.traces.file import Trace, read_trace
 

@@ -6,22 +6,22 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from tests.properties.scenarios.trial import watchers
+from tests.properties.matrix.trial import watchers
 
-import holdfast.properties.scenarios  # noqa: F401 - registers them
-from holdfast.core import turn
-from holdfast.core.errors import ConfigurationError
+import holdfast.properties.matrix  # noqa: F401 - registers them
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.engine import turn
 from holdfast.properties.defects import Defect, defects, plant
 from holdfast.properties.defects.defect import Change, replaced
-from holdfast.properties.registry import selected
+from holdfast.properties.judging.registry import selected
 from holdfast.properties.spec import rows
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
-from holdfast.sim.bench import Factory
-from holdfast.sim.checks import run_check
-from holdfast.sim.explorer import Run, run_schedule
-from holdfast.sim.scenario import scenarios
+from holdfast.sim.exploring.checks import run_check
+from holdfast.sim.exploring.explorer import Run, run_schedule
 from holdfast.sim.strategies import Fifo, RandomWalk
+from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.scenario import scenarios
 
 BOUND = 20
 """Schedules within which a defect is caught, the plain one first."""

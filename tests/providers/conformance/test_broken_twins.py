@@ -12,17 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.core import events, work_items
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.provider import (
+from holdfast.core.contract import events, work_items
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import (
     DEFAULT_ONLY,
     DispatcherCapabilityFilter,
     KvEntry,
     ScheduledSessionIdentifier,
     TagFilter,
 )
-from holdfast.core.work_items import ActivityExecute
+from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.conformance import CHECKS, CountingIds, Factory, SteppedClock, run_check
 from holdfast.providers.conformance.faults import with_inflated_attempts
 from holdfast.providers.sqlite import sqlite_store

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.provider import Version
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.provider import Version
 from holdfast.providers.conformance import Factory
 from holdfast.providers.conformance.faults import (
     Fault,

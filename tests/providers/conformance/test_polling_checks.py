@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.forwarding import ForwardingProvider
-from holdfast.core.ids import Millis
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.ids import Millis
+from holdfast.core.hosting.forwarding import ForwardingProvider
 from holdfast.providers.conformance import CHECKS, Factory, run_check
 from holdfast.providers.sqlite import SqliteStore, sqlite_store
 

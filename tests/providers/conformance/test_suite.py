@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.errors import ConfigurationError
-from holdfast.core.store import SessionRecord
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.spec.load import Check as CheckData
 from holdfast.properties.spec.load import checks
 from holdfast.providers.conformance import CHECKS, CheckResult, Factory, run_check, run_suite

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from holdfast.core.instrumented import InstrumentedProvider
-from holdfast.core.provider import Provider
+from holdfast.core.contract.provider import Provider
+from holdfast.core.hosting.instrumented import InstrumentedProvider
 from holdfast.providers.conformance import CHECKS, Factory, run_check
 from holdfast.providers.memory import memory_store
 from holdfast.system import SystemClock

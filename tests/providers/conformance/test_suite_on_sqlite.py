@@ -8,9 +8,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from holdfast.core.clock import IdSource, ProviderClock
-from holdfast.core.instrumented import InstrumentedProvider, Measured
-from holdfast.core.provider import Provider
+from holdfast.core.contract.clock import IdSource, ProviderClock
+from holdfast.core.contract.provider import Provider
+from holdfast.core.hosting.instrumented import InstrumentedProvider, Measured
 from holdfast.providers.conformance import CHECKS, Factory, run_check
 from holdfast.providers.sqlite import SqliteStore, sqlite_store
 from holdfast.system import SystemClock

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import Millis
-from holdfast.core.observe import LocalEvent, Logged
-from holdfast.core.work_items import ActivityExecute
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.observe import LocalEvent, Logged
+from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.memory import memory_store
-from holdfast.sim.bench import SteppedClock
-from holdfast.sim.ids import VirtualIds
+from holdfast.sim.loop.ids import VirtualIds
+from holdfast.sim.toolkit.bench import SteppedClock
 
 LOCK = Millis(60_000)
 SESSION = {"instance_id": "i", "session_id": "s"}

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from holdfast.core import events, work_items
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import Millis
-from holdfast.core.management import PruneOptions
-from holdfast.core.provider import (
+from holdfast.core.contract import events, work_items
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.management import PruneOptions
+from holdfast.core.contract.provider import (
     DispatcherCapabilityFilter,
     ExecutionMetadata,
     FetchedTurn,

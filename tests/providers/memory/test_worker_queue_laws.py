@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import Millis
-from holdfast.core.provider import FetchedWork
-from holdfast.core.work_items import ActivityExecute
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.provider import FetchedWork
+from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.conformance import CountingIds, SteppedClock
 from holdfast.providers.memory import memory_store
 

@@ -11,10 +11,10 @@ from typing import Any
 import apsw
 import pytest
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import LockToken, Millis
-from holdfast.core.observe import LocalEvent, Logged
-from holdfast.core.provider import ExecutionMetadata
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.observe import LocalEvent, Logged
+from holdfast.core.contract.provider import ExecutionMetadata
 from holdfast.providers.conformance.harness import CountingIds, SteppedClock
 from holdfast.providers.conformance.messages import (
     activity,

@@ -6,9 +6,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from holdfast.core.codec import encode_event, encode_work_item
-from holdfast.core.errors import ConfigurationError, ProviderError
-from holdfast.core.ids import Millis
+from holdfast.core.contract.codec import encode_event, encode_work_item
+from holdfast.core.contract.errors import ConfigurationError, ProviderError
+from holdfast.core.contract.ids import Millis
 from holdfast.providers.conformance.harness import START_OF_TIME, CountingIds, SteppedClock
 from holdfast.providers.conformance.messages import activity, external, started
 from holdfast.providers.sqlite import opening, sqlite_store

@@ -18,8 +18,8 @@ Spawn = Callable[..., "subprocess.Popen[str]"]
 
 PRELUDE = """
 import asyncio, itertools, os, signal, sys
-from holdfast.core.ids import Millis
-from holdfast.core.provider import ExecutionMetadata
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.provider import ExecutionMetadata
 from holdfast.providers.conformance.messages import activity, external, note, start, started
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.system import SystemIds, provider_clock

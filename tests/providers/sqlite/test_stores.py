@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from holdfast.core.errors import ProviderError
-from holdfast.core.ids import Millis
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.harness import CountingIds, Factory, SteppedClock
 from holdfast.providers.conformance.messages import activity, external, note

@@ -1,0 +1,17 @@
+"""The client: start, talk to, watch and manage orchestrations (RT-19).
+
+`client` is what everybody uses; `management_client` is the half that looks at, deletes and prunes. May
+import the contract, the program and hosting.
+"""
+
+from holdfast.core.client.client import (
+    Client,
+    Completed,
+    Descriptor,
+    Failed,
+    NotFound,
+    OrchestrationStatus,
+    Running,
+)
+
+__all__ = ["Client", "Completed", "Descriptor", "Failed", "NotFound", "OrchestrationStatus", "Running"]

@@ -1,0 +1,134 @@
+"""Every exception of the runtime and of the provider contract.
+
+    HoldfastError
+    ├── ProviderError            a storage call failed; says whether trying again can help
+    ├── CodecError               stored text is not an event or message we know
+    ├── ConfigurationError       an option or a registration is impossible (also a ValueError)
+    ├── SessionIdError           a session id is refused (also a ValueError)
+    ├── ActivityError            a scheduled activity or child failed; seen by orchestration code
+    └── ClientError
+        ├── InvalidInput
+        ├── WaitTimeout
+        ├── ManagementNotAvailable
+        ├── InstanceStillRunning
+        ├── CannotDeleteSubOrchestration
+        └── InstanceNotFound
+
+`ProviderError.retryable` is the only thing callers branch on: permanent errors are answers, retryable ones
+are weather.
+"""
+
+
+class HoldfastError(Exception):
+    """The root of everything raised on purpose. Catch it to catch all of ours."""
+
+
+class ProviderError(HoldfastError):
+    """A provider method failed and changed nothing another call can observe (PV-4.1, PV-4.7).
+
+    You get it for a lock token that is stale, a malformed argument, a busy store. You do not get it for
+    having nothing to hand out: that is None (PV-4.10). Retry if `retryable`, otherwise take it as the answer.
+    """
+
+    def __init__(self, operation: str, message: str, *, retryable: bool) -> None:
+        super().__init__(operation, message, retryable)
+        self.operation = operation
+        self.message = message
+        self.retryable = retryable
+
+    @classmethod
+    def permanent(cls, operation: str, message: str) -> "ProviderError":
+        """An answer: trying again gives the same (PV-4.6)."""
+        return cls(operation, message, retryable=False)
+
+    @classmethod
+    def transient(cls, operation: str, message: str) -> "ProviderError":
+        """Weather: trying again may help (PV-4.5)."""
+        return cls(operation, message, retryable=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> "ProviderError":
+        """A bare text turned into an error: retryable, of an unknown operation (PV-4.3)."""
+        return cls("unknown", text, retryable=True)
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.message}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ProviderError):
+            return NotImplemented
+        return self.args == other.args
+
+    def __hash__(self) -> int:
+        return hash((self.operation, self.message, self.retryable))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_provider_error, (self.operation, self.message, self.retryable))
+
+
+def _provider_error(operation: str, message: str, retryable: bool) -> ProviderError:
+    return ProviderError(operation, message, retryable=retryable)
+
+
+class CodecError(HoldfastError):
+    """Stored text is malformed, of an unknown kind, or lacks a member (RT-2.4, RT-3.3)."""
+
+
+class ConfigurationError(HoldfastError, ValueError):
+    """An option, registration or filter that cannot be meant; the message names it (SS-20.6)."""
+
+
+class SessionIdError(HoldfastError, ValueError):
+    """A session id was refused; raised in orchestration code, leaves no trace (SS-3.7 to SS-3.9)."""
+
+
+class ActivityError(HoldfastError):
+    """What orchestration code sees of a failed activity or child: the display text (RT-4.38)."""
+
+
+class ClientError(HoldfastError):
+    """A client call could not do what it was asked. Provider errors pass through as they are."""
+
+
+class InvalidInput(ClientError):
+    """An argument is refused before anything is sent."""
+
+    def __str__(self) -> str:
+        return f"Invalid input: {super().__str__()}"
+
+
+class WaitTimeout(ClientError):
+    """The awaited state did not come in time; asking again is fine (RT-19.11)."""
+
+    def __str__(self) -> str:
+        return "Operation timed out"
+
+
+class ManagementNotAvailable(ClientError):
+    """The provider offers no management object (RT-19.17)."""
+
+    def __str__(self) -> str:
+        return "Management features not available - provider doesn't implement ProviderAdmin"
+
+
+class InstanceStillRunning(ClientError):
+    """Deletion without force met a live instance (RT-19.28). The argument is the instance id."""
+
+    def __str__(self) -> str:
+        return f"Instance {self.args[0]} is still running. Use force=true or cancel first."
+
+
+class CannotDeleteSubOrchestration(ClientError):
+    """A child cannot be deleted alone (RT-19.27). The argument is the instance id."""
+
+    def __str__(self) -> str:
+        return (
+            f"Cannot delete sub-orchestration {self.args[0]} directly. Delete the root orchestration instead."
+        )
+
+
+class InstanceNotFound(ClientError):
+    """No such instance. The argument is the instance id."""
+
+    def __str__(self) -> str:
+        return f"Instance {self.args[0]} not found"

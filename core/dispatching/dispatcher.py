@@ -1,0 +1,293 @@
+"""Dispatcher: the shell around the engine: fetch a batch, run its turn, acknowledge its settlement (RT-5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from holdfast.core.contract.clock import Clock
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import OrchestrationStarted, SubOrchestrationScheduled
+from holdfast.core.contract.ids import LockToken, Micros, Millis
+from holdfast.core.contract.observe import Logged, Observer, TurnEnded
+from holdfast.core.contract.provider import ExecutionMetadata, FetchedTurn, Provider
+from holdfast.core.contract.work_items import Message
+from holdfast.core.dispatching.batch_decision import (
+    AbandonFor,
+    Consume,
+    DispatchPolicy,
+    Poisoned,
+    RunTurn,
+    begin_execution,
+)
+from holdfast.core.dispatching.settlement import acknowledgement_failed, settle
+from holdfast.core.dispatching.turn_commit import TurnCommit
+from holdfast.core.engine.turn import run_turn
+from holdfast.core.engine.turn_values import TurnInput
+from holdfast.core.hosting.backoff import ABANDON_AFTER_ACK, ACK_RETRIES_MAX, ack_pause
+from holdfast.core.hosting.crew import Crew
+from holdfast.core.hosting.log import Log
+from holdfast.core.hosting.options import Timing, in_micros
+from holdfast.core.hosting.pace import Pace
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """One place that runs one turn at a time; `parked` while it waits for work and may be cancelled."""
+
+    pace: Pace
+    task: asyncio.Task[None] | None = None
+    parked: bool = False
+
+
+class Dispatcher:
+    """The orchestration slots of one runtime."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        clock: Clock,
+        crew: Crew,
+        *,
+        policy: DispatchPolicy,
+        timing: Timing,
+        observer: Observer | None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._crew = crew
+        self._policy = policy
+        self._timing = timing
+        self._observer = observer
+        self._log = Log(observer)
+        self._on_change = on_change
+        self._slots: list[_Slot] = []
+        self._stopping = False
+
+    def start(self, slot_count: int, runtime_id: str) -> None:
+        """Start the slots, named `orch-<slot>-<runtime id>` (RT-1.20)."""
+        for index in range(slot_count):
+            slot = _Slot(Pace(self._clock, self._timing.min_poll))
+            slot.task = self._crew.start(self._run(slot), name=f"orch-{index}-{runtime_id}")
+            slot.task.add_done_callback(lambda _: self._on_change())
+            self._slots.append(slot)
+
+    def stop(self) -> None:
+        """Start no further fetch; running turns are finished (RT-21.6)."""
+        self._stopping = True
+
+    def unpark(self) -> None:
+        """Cancel the fetches that wait for work; a provider loses nothing by it (PV-23.9)."""
+        for slot in self._slots:
+            if slot.parked and slot.task is not None:
+                slot.task.cancel()
+
+    @property
+    def running(self) -> bool:
+        """Whether a slot has not ended yet."""
+        return any(slot.task is not None and not slot.task.done() for slot in self._slots)
+
+    # --- a slot ---------------------------------------------------------------------------------------
+
+    async def _run(self, slot: _Slot) -> None:
+        while not self._stopping:
+            fetched = await self._next(slot)
+            if fetched is not None:
+                await self._process(fetched)
+
+    async def _next(self, slot: _Slot) -> FetchedTurn | None:
+        """One fetch, and the pause after a fruitless one; None as well when the slot is to stop."""
+        slot.parked = True
+        try:
+            return await self._fetch(slot.pace)
+        except asyncio.CancelledError:
+            if self._stopping:
+                return None
+            raise
+        finally:
+            slot.parked = False
+
+    async def _fetch(self, pace: Pace) -> FetchedTurn | None:
+        pace.begin()
+        try:
+            fetched = await self._provider.fetch_orchestration_item(
+                self._timing.turn_lock, self._timing.long_poll, self._policy.supported_versions
+            )
+        except ProviderError as error:
+            await pace.failed(error)
+            return None
+        if fetched is None:
+            await pace.nothing()
+        else:
+            pace.found()
+        return fetched
+
+    async def _process(self, fetched: FetchedTurn) -> None:
+        token = fetched.token
+        if self._stopping:
+            await self._abandon(token, ignore_attempt=True)
+            return
+        renewal = self._crew.start(self._renew(token), name=f"renew {token}")
+        try:
+            await self._dispatch(fetched)
+        finally:
+            renewal.cancel()
+
+    async def _renew(self, token: LockToken) -> None:
+        """Hold the instance lock while the turn is processed; the first error ends it (RT-5.5, RT-5.6)."""
+        due = self._clock.monotonic_us()
+        while True:
+            due = Micros(due + self._timing.turn_renewal)
+            await self._clock.sleep_until(due)
+            try:
+                await self._provider.renew_orchestration_item_lock(token, extend_for=self._timing.turn_lock)
+            except ProviderError:
+                return
+
+    async def _dispatch(self, fetched: FetchedTurn) -> None:
+        item, token, attempt_count = fetched
+        beginning = begin_execution(item, attempt_count, policy=self._policy, now_ms=self._clock.now_ms())
+        match beginning:
+            case RunTurn(turn=turn, log=log):
+                self._write(log)
+                await self._run_turn(turn, token)
+            case Consume(execution_id=execution_id, orchestrator_items=messages, log=log):
+                self._write(log)
+                await self._acknowledge(_consumed(execution_id, messages), token, turn=None)
+            case AbandonFor(delay=delay, log=log):
+                self._write(log)
+                await self._abandon(token, delay=delay)
+            case Poisoned(commit=commit):
+                self._write(commit.log)
+                await self._acknowledge(commit, token, turn=None)
+
+    async def _run_turn(self, turn: TurnInput, token: LockToken) -> None:
+        result = run_turn(turn)
+        commit = settle(
+            turn,
+            result,
+            supports_sessions=self._provider.supports_sessions(),
+            parent_execution_id=await self._parent_execution_id(turn),
+        )
+        if self._observer is not None:
+            self._observer.notify(
+                TurnEnded(turn.instance, turn.execution_id, commit.open_sessions, commit.outcome)
+            )
+        self._write(commit.log)
+        await self._acknowledge(commit, token, turn=turn)
+
+    async def _parent_execution_id(self, turn: TurnInput) -> int | None:
+        """For a child started before links named their execution: the parent's current one (RT-9.7)."""
+        started = next((event for event in turn.history if isinstance(event, OrchestrationStarted)), None)
+        if started is None or started.parent_instance is None or started.parent_execution_id is not None:
+            return None
+        try:
+            history = await self._provider.read(started.parent_instance)
+        except ProviderError:
+            return None
+        for event in reversed(history):
+            if isinstance(event, OrchestrationStarted):
+                return event.execution_id
+        return None
+
+    # --- acknowledging --------------------------------------------------------------------------------
+
+    async def _acknowledge(self, commit: TurnCommit, token: LockToken, *, turn: TurnInput | None) -> None:
+        """Store a turn; on a permanent error record that it could not be, if we still hold the lock."""
+        error = await self._stored(commit, token)
+        if error is not None and not error.retryable and await self._still_held(token):
+            # Held, and refused: either the refusal is about the content, or the lock was thought expired for
+            # a moment. Only the former may fail the instance (RT-5.36), so ask once more.
+            error = await self._stored(commit, token)
+        if error is None:
+            self._committed(commit)
+            return
+        if not error.retryable and turn is not None and await self._still_held(token):
+            record = acknowledgement_failed(
+                turn, error, parent_execution_id=await self._parent_execution_id(turn)
+            )
+            if await self._stored(record, token) is None:
+                self._write(record.log)
+                self._committed(record)
+                return
+        self._log.warning(
+            "Orchestration acknowledgement failed, abandoning",
+            execution_id=commit.execution_id,
+            error=str(error),
+        )
+        await self._abandon(token, delay=ABANDON_AFTER_ACK)
+
+    def _committed(self, commit: TurnCommit) -> None:
+        """Tell what a stored turn has begun and ended, once per stored turn (RT-23.8)."""
+        self._write(commit.log_committed)
+        if self._log.heard and commit.history_delta:
+            kinds = [type(event) for event in commit.history_delta]
+            self._log.debug(
+                "Turn committed",
+                instance_id=commit.history_delta[0].instance_id,
+                execution_id=commit.execution_id,
+                outcome=commit.outcome,
+                started=OrchestrationStarted in kinds,
+                children=kinds.count(SubOrchestrationScheduled),
+            )
+
+    async def _stored(self, commit: TurnCommit, token: LockToken) -> ProviderError | None:
+        """Acknowledge, repeating retryable errors; None once it is stored (RT-5.33)."""
+        retry = 0
+        while True:
+            try:
+                await self._provider.ack_orchestration_item(
+                    token,
+                    execution_id=commit.execution_id,
+                    history_delta=commit.history_delta,
+                    worker_items=commit.worker_items,
+                    orchestrator_items=commit.orchestrator_items,
+                    metadata=commit.metadata,
+                    cancelled_activities=commit.cancelled_activities,
+                )
+            except ProviderError as error:
+                retry += 1
+                if not error.retryable or retry > ACK_RETRIES_MAX:
+                    return error
+                pause = in_micros(ack_pause(retry))
+                await self._clock.sleep_until(Micros(self._clock.monotonic_us() + pause))
+            else:
+                return None
+
+    async def _still_held(self, token: LockToken) -> bool:
+        """Whether the instance lock is ours; if not, whoever has it decides (RT-5.36)."""
+        try:
+            await self._provider.renew_orchestration_item_lock(token, extend_for=self._timing.turn_lock)
+        except ProviderError:
+            return False
+        return True
+
+    async def _abandon(
+        self, token: LockToken, *, delay: Millis | None = None, ignore_attempt: bool = False
+    ) -> None:
+        """Give the batch back; if that fails, the lock runs out by itself (RT-5.38)."""
+        try:
+            await self._provider.abandon_orchestration_item(token, delay=delay, ignore_attempt=ignore_attempt)
+        except ProviderError as error:
+            self._log.debug("abandoned batch is gone", error=str(error))
+
+    def _write(self, records: Sequence[Logged]) -> None:
+        for record in records:
+            self._log.write(record)
+
+
+def _consumed(execution_id: int, messages: tuple[Message, ...]) -> TurnCommit:
+    """The acknowledgement of a batch that changes nothing (RT-5.11)."""
+    return TurnCommit(
+        execution_id=execution_id,
+        history_delta=(),
+        worker_items=(),
+        orchestrator_items=messages,
+        metadata=ExecutionMetadata(),
+        cancelled_activities=(),
+        outcome="Continue",
+        failure=None,
+        open_sessions=(),
+    )

@@ -1,0 +1,362 @@
+"""settle: from the result of a turn to what is acknowledged (RT-5.20 to RT-5.32)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from holdfast.core.contract import events, work_items
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.events import Event
+from holdfast.core.contract.failures import FailureDetails, application, cancelled, infrastructure
+from holdfast.core.contract.observe import Logged
+from holdfast.core.contract.provider import ExecutionStatus
+from holdfast.core.contract.work_items import ActivityExecute, CancelInstance, Message, StartOrchestration
+from holdfast.core.dispatching.execution_end import (
+    Failure,
+    activity_identifiers,
+    cancel_children,
+    fail_execution,
+    failed_record,
+    lifecycle_record,
+    metadata,
+    session_identifiers,
+    write_end,
+)
+from holdfast.core.dispatching.history_scan import full_child_id, started_of
+from holdfast.core.dispatching.limit_checks import violation
+from holdfast.core.dispatching.parent_link import parent_of
+from holdfast.core.dispatching.turn_commit import CommitOutcome, TurnCommit
+from holdfast.core.engine import actions
+from holdfast.core.engine.event_writer import EventWriter
+from holdfast.core.engine.intake import LATE_COMPLETION_DROPPED
+from holdfast.core.engine.turn_values import (
+    Cancelled,
+    Completed,
+    Continue,
+    ContinuedAsNew,
+    Failed,
+    TurnInput,
+    TurnResult,
+)
+
+PARENT_DROPPED: Final = "parent dropped sub-orchestration future"
+"""Reason given to a child whose future was dropped (RT-5.21)."""
+
+
+def settle(
+    turn: TurnInput, result: TurnResult, *, supports_sessions: bool, parent_execution_id: int | None = None
+) -> TurnCommit:
+    """What the dispatcher acknowledges.
+
+    `parent_execution_id` is used only for a child whose own link lacks it: the parent's current execution,
+    read from the provider (RT-9.7).
+    """
+    wrong = violation(
+        result.delta[result.arrived_count :],
+        limits=turn.limits,
+        kv_key_count=result.kv_key_count,
+        supports_sessions=supports_sessions,
+    )
+    if wrong is not None:
+        return _overruled(turn, result, application(wrong), parent_execution_id)
+    return _Settlement(turn, result, parent_execution_id).commit()
+
+
+def acknowledgement_failed(
+    turn: TurnInput, error: ProviderError, *, parent_execution_id: int | None = None
+) -> TurnCommit:
+    """The record of a permanent error of the turn's own acknowledgement (RT-5.35 to RT-5.37).
+
+    Not for a lost or replaced lease: then nothing is recorded (RT-5.36).
+    """
+    return fail_execution(_failure(turn, (), infrastructure(error), parent_execution_id))
+
+
+def _overruled(
+    turn: TurnInput, result: TurnResult, details: FailureDetails, parent_execution_id: int | None
+) -> TurnCommit:
+    """A turn over a limit: it records what arrived and fails, nothing it asked for is done (RT-22)."""
+    commit = fail_execution(
+        _failure(turn, result.delta[: result.arrived_count], details, parent_execution_id)
+    )
+    return replace(commit, log=_at_once(result), log_committed=(*_of_dropped(result), *commit.log_committed))
+
+
+def _failure(
+    turn: TurnInput, arrived: tuple[Event, ...], details: FailureDetails, parent_execution_id: int | None
+) -> Failure:
+    return Failure(
+        instance=turn.instance,
+        execution_id=turn.execution_id,
+        persisted=turn.history[: turn.persisted_length],
+        recorded=(*turn.history[turn.persisted_length :], *arrived),
+        details=details,
+        now_ms=turn.now_ms,
+        duroxide_version=turn.duroxide_version,
+        pin_version=True,
+        parent_execution_id=parent_execution_id,
+        notices=turn.notices,
+    )
+
+
+class _Settlement:
+    """One turn being turned into effects."""
+
+    def __init__(self, turn: TurnInput, result: TurnResult, parent_execution_id: int | None) -> None:
+        self._turn = turn
+        self._result = result
+        self._parent_execution_id = parent_execution_id
+        self._known = [*turn.history, *result.delta]
+        self._started = started_of(self._known)
+        self._parent = parent_of(self._started)
+        self._new_ids = {event.event_id for event in result.delta}
+        self._writer = EventWriter(
+            instance=turn.instance,
+            execution_id=turn.execution_id,
+            now_ms=turn.now_ms,
+            duroxide_version=turn.duroxide_version,
+            baseline=self._known,
+        )
+        self._items: list[Message] = list(turn.notices)
+        self._work: list[ActivityExecute] = []
+        self._cancelled: list[int] = list(result.cancelled_activities)
+        self._log: list[Logged] = []
+
+    def commit(self) -> TurnCommit:
+        match self._result.outcome:
+            case Continue():
+                return self._continue()
+            case Completed(output):
+                return self._completed(output)
+            case Failed(details):
+                return self._failed(details)
+            case Cancelled(reason):
+                return self._cancelled_by(reason)
+            case ContinuedAsNew():
+                return self._continued_as_new(self._result.outcome)
+
+    # --- one method per outcome -------------------------------------------------------------------------
+
+    def _continue(self) -> TurnCommit:
+        """Everything the turn asked for (RT-5.20), then the cancellations of dropped children (RT-5.21)."""
+        for action in self._result.actions:
+            self._dispatch(action)
+        self._cancel_dropped_children()
+        return self._commit("Continue")
+
+    def _completed(self, output: str) -> TurnCommit:
+        self._dispatch_detached()
+        self._cancel_dropped_children()
+        self._items.extend(cancel_children(self._turn.instance, self._before_this_turn()))
+        self._end(events.OrchestrationCompleted, output=output)
+        if self._parent is not None:
+            current = self._parent_execution_id
+            self._items.append(self._parent.completed(output, current_execution_id=current))
+        self._log.append(self._ended_record("Orchestration completed"))
+        return self._commit("Completed", output=output)
+
+    def _failed(self, details: FailureDetails) -> TurnCommit:
+        self._dispatch_detached()
+        self._cancel_dropped_children()
+        self._items.extend(cancel_children(self._turn.instance, self._before_this_turn()))
+        return self._fail(details, "Failed")
+
+    def _cancelled_by(self, reason: str) -> TurnCommit:
+        """Detached starts are not dispatched; outstanding children are cancelled too (RT-5.24)."""
+        self._items.extend(cancel_children(self._turn.instance, self._before_this_turn()))
+        return self._fail(cancelled(reason), "Cancelled")
+
+    def _fail(self, details: FailureDetails, outcome: CommitOutcome) -> TurnCommit:
+        self._end(events.OrchestrationFailed, details=details)
+        if self._parent is not None:
+            current = self._parent_execution_id
+            self._items.append(self._parent.failed(details, current_execution_id=current))
+        self._log.append(failed_record(self._turn.instance, self._turn.execution_id, details, self._known))
+        return self._commit(outcome, output=details.display(), failure=details)
+
+    def _continued_as_new(self, outcome: ContinuedAsNew) -> TurnCommit:
+        """The successor gets what is carried; of this turn's new work only detached starts are done."""
+        assert self._started is not None
+        carried = self._result.open_sessions_after
+        self._dispatch_detached()
+        self._end(events.OrchestrationContinuedAsNew, input=outcome.input, open_sessions=carried)
+        self._items.append(
+            work_items.ContinueAsNew(
+                instance=self._turn.instance,
+                orchestration=self._started.name,
+                input=outcome.input,
+                version=outcome.version,
+                parent_instance=self._started.parent_instance,
+                parent_id=self._started.parent_id,
+                parent_execution_id=self._started.parent_execution_id,
+                carry_forward_events=self._carried_messages(),
+                initial_custom_status=self._result.custom_status,
+                open_sessions=carried,
+            )
+        )
+        self._log.append(self._ended_record("Orchestration continued as new"))
+        return self._commit("ContinuedAsNew", output=outcome.input)
+
+    # --- the parts --------------------------------------------------------------------------------------
+
+    def _dispatch(self, action: actions.Action) -> None:
+        turn = self._turn
+        match action:
+            case actions.CallActivity():
+                self._dispatch_activity(action)
+            case actions.CreateTimer():
+                self._items.append(
+                    work_items.TimerFired(
+                        instance=turn.instance,
+                        execution_id=turn.execution_id,
+                        id=action.scheduling_event_id,
+                        fire_at_ms=action.fire_at_ms,
+                    )
+                )
+            case actions.StartSubOrchestration():
+                self._items.append(
+                    StartOrchestration(
+                        instance=full_child_id(turn.instance, action.instance),
+                        orchestration=action.name,
+                        input=action.input,
+                        version=action.version,
+                        parent_instance=turn.instance,
+                        parent_id=action.scheduling_event_id,
+                        parent_execution_id=turn.execution_id,
+                        execution_id=1,
+                    )
+                )
+            case actions.StartOrchestrationDetached():
+                self._items.append(_detached(action))
+            case _:
+                pass  # recorded, and that is all
+
+    def _dispatch_activity(self, action: actions.CallActivity) -> None:
+        if action.scheduling_event_id in self._result.closed_activities:
+            return  # its session was closed later in the turn (SS-6.7)
+        self._work.append(
+            ActivityExecute(
+                instance=self._turn.instance,
+                execution_id=self._turn.execution_id,
+                id=action.scheduling_event_id,
+                name=action.name,
+                input=action.input,
+                session_id=action.session_id,
+                tag=action.tag,
+            )
+        )
+
+    def _dispatch_detached(self) -> None:
+        """A recorded detached start is dispatched unless the turn is cancelled (RT-9.22, RT-9.23)."""
+        for action in self._result.actions:
+            if isinstance(action, actions.StartOrchestrationDetached):
+                self._items.append(_detached(action))
+
+    def _cancel_dropped_children(self) -> None:
+        """After all starts; not to a child that an ending turn never starts (RT-5.21, RT-5.27)."""
+        ends = not isinstance(self._result.outcome, Continue)
+        for schedule_id, child in self._result.cancelled_children:
+            if not (ends and schedule_id in self._new_ids):
+                target = full_child_id(self._turn.instance, child)
+                self._items.append(CancelInstance(instance=target, reason=PARENT_DROPPED))
+
+    def _before_this_turn(self) -> list[Event]:
+        """All but what the turn scheduled: the children in it are never started (RT-5.27)."""
+        return [
+            event
+            for event in self._known
+            if not (isinstance(event, events.SubOrchestrationScheduled) and event.event_id in self._new_ids)
+        ]
+
+    def _end(self, kind: type[Event], **members: object) -> None:
+        self._cancelled.extend(write_end(self._writer, self._known, kind, **members))
+
+    def _carried_messages(self) -> tuple[tuple[str, str], ...]:
+        """The oldest unread messages, up to the cap (RT-10.14)."""
+        most = self._turn.limits.carry_forward_count_max
+        for name, _ in self._result.carry_forward[most:]:
+            self._log.append(
+                Logged(
+                    "turn.carry_forward_dropped",
+                    "warning",
+                    {
+                        "instance_id": self._turn.instance,
+                        "execution_id": self._turn.execution_id,
+                        "queue": name,
+                        "limit": most,
+                    },
+                )
+            )
+        return self._result.carry_forward[:most]
+
+    def _commit(
+        self, outcome: CommitOutcome, *, output: str | None = None, failure: FailureDetails | None = None
+    ) -> TurnCommit:
+        turn, result = self._turn, self._result
+        ended = outcome in ("Completed", "Failed", "Cancelled")
+        closed = (*result.cancelled_sessions, *(result.open_sessions_after if ended else ()))
+        return TurnCommit(
+            execution_id=turn.execution_id,
+            history_delta=(*turn.history[turn.persisted_length :], *result.delta, *self._writer.delta),
+            worker_items=tuple(self._work),
+            orchestrator_items=tuple(self._items),
+            metadata=metadata(
+                self._started if turn.persisted_length == 0 else None,
+                status=_STATUS[outcome],
+                output=output,
+                opened_sessions=() if ended else session_identifiers(turn.instance, result.opened_sessions),
+                cancelled_sessions=session_identifiers(turn.instance, closed),
+            ),
+            cancelled_activities=activity_identifiers(turn.instance, turn.execution_id, self._cancelled),
+            outcome=outcome,
+            failure=failure,
+            open_sessions=result.open_sessions_before,
+            log=_at_once(result),
+            log_committed=(*_of_dropped(result), *self._session_records(), *self._log),
+        )
+
+    def _session_records(self) -> list[Logged]:
+        """Each effective open and each close, logged once (SS-22.1, SS-22.2)."""
+        records = []
+        for event in self._result.delta:
+            if isinstance(event, events.SessionOpened | events.SessionClosed):
+                name = "session.opened" if isinstance(event, events.SessionOpened) else "session.closed"
+                fields: dict[str, object] = {
+                    "instance_id": self._turn.instance,
+                    "execution_id": self._turn.execution_id,
+                    "session_id": event.session_id,
+                }
+                records.append(Logged(name, "info", fields))
+        return records
+
+    def _ended_record(self, what: str) -> Logged:
+        return lifecycle_record(what, self._turn.instance, self._turn.execution_id, self._known)
+
+
+def _at_once(result: TurnResult) -> tuple[Logged, ...]:
+    return tuple(record for record in result.log if record.event != LATE_COMPLETION_DROPPED)
+
+
+def _of_dropped(result: TurnResult) -> tuple[Logged, ...]:
+    """Late completions are gone once the turn is stored; until then they may come again (SS-22.8)."""
+    return tuple(record for record in result.log if record.event == LATE_COMPLETION_DROPPED)
+
+
+_STATUS: Final[dict[CommitOutcome, ExecutionStatus | None]] = {
+    "Continue": None,
+    "Completed": "Completed",
+    "Failed": "Failed",
+    "Cancelled": "Failed",
+    "ContinuedAsNew": "ContinuedAsNew",
+}
+
+
+def _detached(action: actions.StartOrchestrationDetached) -> StartOrchestration:
+    return StartOrchestration(
+        instance=action.instance,
+        orchestration=action.name,
+        input=action.input,
+        version=action.version,
+        execution_id=1,
+    )

@@ -1,0 +1,197 @@
+"""What orchestration code asks for during a turn: one closed union of frozen records (RT-4.1, RT-27.4).
+
+An action has no event id while it is only emitted; `scheduling_event_id` is 0 then, and the id of the event
+that records it once the engine has given it one (RT-4.44, SS-11.5). An `Operation` is one emitted action on
+its way from the code to its answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Action:
+    """What all actions share."""
+
+    scheduling_event_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallActivity(_Action):
+    """Run an activity; on a session if `session_id` is given."""
+
+    name: str
+    input: str
+    session_id: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateTimer(_Action):
+    """Wait until the due time, epoch milliseconds (RT-7.1)."""
+
+    fire_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitExternal(_Action):
+    """Wait for the next positional event of a name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DequeueEvent(_Action):
+    """Wait for the next message of a queue."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSubOrchestration(_Action):
+    """Run a child. `instance` is its suffix or explicit id; a placeholder until bound (RT-1.13)."""
+
+    name: str
+    instance: str
+    input: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOrchestrationDetached(_Action):
+    """Start a root instance and forget about it (RT-9.20)."""
+
+    name: str
+    instance: str
+    input: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinueAsNew(_Action):
+    """End this execution and begin the next with this input (RT-10.1)."""
+
+    input: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateCustomStatus(_Action):
+    """Set the custom status, or clear it with None."""
+
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetKeyValue(_Action):
+    """Set a key."""
+
+    key: str
+    value: str
+    last_updated_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearKeyValue(_Action):
+    """Clear a key."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearKeyValues(_Action):
+    """Clear all keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession(_Action):
+    """Open a session (SS-5.1)."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseSession(_Action):
+    """Close a session, open or not (SS-6.1)."""
+
+    session_id: str
+
+
+Action = (
+    CallActivity
+    | CreateTimer
+    | WaitExternal
+    | DequeueEvent
+    | StartSubOrchestration
+    | StartOrchestrationDetached
+    | ContinueAsNew
+    | UpdateCustomStatus
+    | SetKeyValue
+    | ClearKeyValue
+    | ClearKeyValues
+    | OpenSession
+    | CloseSession
+)
+"""Everything orchestration code can ask for."""
+
+_OPTIONAL: Final[dict[type[Action], frozenset[str]]] = {
+    CallActivity: frozenset({"session_id", "tag"}),
+    StartSubOrchestration: frozenset({"version"}),
+    StartOrchestrationDetached: frozenset({"version"}),
+    ContinueAsNew: frozenset({"version"}),
+    UpdateCustomStatus: frozenset({"status"}),
+}
+_NUMBERS: Final = frozenset({"fire_at_ms", "last_updated_at_ms"})
+
+
+def check_texts(action: Action) -> None:
+    """Raise TypeError or ValueError for a member that is no storable text, naming it.
+
+    Types are the author's promise; a broken one must not become an event that nobody can read back.
+    """
+    kind = type(action)
+    for member in kind.__slots__:
+        value = getattr(action, member)
+        if isinstance(value, str):
+            if not value.isascii():
+                _check_encodable(f"{kind.__name__}.{member}", value)
+        elif not (member in _NUMBERS or (value is None and member in _OPTIONAL.get(kind, ()))):
+            raise TypeError(f"{kind.__name__}.{member} must be a str, it is {value!r}")
+
+
+def _check_encodable(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} cannot be stored as UTF-8: {error}") from None
+
+
+class Answer(NamedTuple):
+    """What came back: a text, or the display text of a failure (RT-4.38)."""
+
+    text: str
+    is_error: bool
+
+
+class Operation:
+    """An action with its operation token, and what became of it (RT-1.10, RT-4.31).
+
+    Once `dropped`, the code can no longer observe it; once `cancelled`, it takes no part in matching.
+    """
+
+    __slots__ = ("action", "answer", "cancelled", "dropped", "observed", "schedule_id", "token")
+
+    def __init__(self, token: int, action: Action) -> None:
+        self.token = token
+        self.action = action
+        self.schedule_id: int | None = None  # None: not bound to an event yet
+        self.answer: Answer | None = None
+        self.observed = False
+        self.dropped = False
+        self.cancelled = False
+
+    def resolve(self, text: str, *, is_error: bool = False) -> None:
+        """Deliver the answer; legal also when the future was dropped (RT-4.39)."""
+        self.answer = Answer(text, is_error)

@@ -1,0 +1,118 @@
+"""Driver: runs orchestration code between two polls, without an event loop (RT-4.27, RT-4.28)."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
+
+from holdfast.core.engine.context import OrchestrationContext
+from holdfast.core.engine.futures import Durable
+from holdfast.core.engine.turn_state import Misuse, SessionRefused, TurnState
+from holdfast.core.program import payload
+
+
+class Returned(NamedTuple):
+    """The code returned; the encoded value."""
+
+    output: str
+
+
+class Raised(NamedTuple):
+    """The code raised an ordinary exception; its text (RT-4.71)."""
+
+    message: str
+
+
+class Refused(NamedTuple):
+    """A session check failed (SS-16.5)."""
+
+    message: str
+
+
+class Panicked(NamedTuple):
+    """The code cannot be run on (RT-4.70)."""
+
+    message: str
+
+
+Finish = Returned | Raised | Refused | Panicked
+
+
+class Driver:
+    """One run of the orchestration function, from its first instruction."""
+
+    def __init__(self, state: TurnState) -> None:
+        self._state = state
+        self._coroutine: Coroutine[Any, Any, object] | None = None
+        self._awaited: Durable[Any] | None = None
+        self.finish: Finish | None = None
+
+    def poll(self) -> None:
+        """Let the code run until it can make no progress; sets `finish` if it ended."""
+        assert self.finish is None, "polled after the end"
+        try:
+            self.finish = self._run()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever user code raises is a result of the turn
+            self.finish = self._raised(error)
+        if self._state.signal is not None:  # also when the code swallowed it
+            self.finish = _signalled(self._state.signal)
+        self._state.drained()
+
+    def close(self) -> None:
+        """Tear the coroutine down; what it does on its way out has no effect (RT-4.56)."""
+        self._state.seal()
+        if self._coroutine is None:
+            return
+        try:
+            self._coroutine.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            pass  # a finally block met the sealed context, or awaits again
+
+    def _run(self) -> Finish | None:
+        if self._coroutine is None:
+            self._coroutine = self._start()
+        while self._awaited is None or self._awaited.is_ready():
+            try:
+                awaited = self._coroutine.send(None)
+            except StopIteration as stop:
+                return Returned(payload.encode(stop.value))
+            if self._state.signal is not None:
+                return None
+            if not isinstance(awaited, Durable):
+                self._state.misuse(
+                    f"orchestration '{self._state.started.name}' awaited {awaited!r}; an orchestration can "
+                    "await only what the context's calls return"
+                )
+            self._awaited = awaited
+        return None
+
+    def _start(self) -> Coroutine[Any, Any, object]:
+        started = self._state.started
+        made: object = self._state.turn.handler(OrchestrationContext(self._state), started.input)
+        if not isinstance(made, Coroutine):
+            self._state.misuse(f"orchestration '{started.name}' is no async function: it returned {made!r}")
+        return made
+
+    def _raised(self, error: BaseException) -> Finish:
+        if isinstance(error, Exception) and self._coroutine is not None:
+            return Raised(_text(error))
+        return Panicked(_text(error))
+
+
+def _signalled(signal: BaseException) -> Finish:
+    if isinstance(signal, SessionRefused):
+        return Refused(str(signal))
+    assert isinstance(signal, Misuse), f"{signal!r} in a running turn"
+    return Panicked(str(signal))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # an exception class of user code may be broken itself
+        text = ""
+    return (text or type(error).__name__).encode(errors="replace").decode()

@@ -1,0 +1,53 @@
+"""EventWriter: gives events their ids and their stamp (RT-1.9, RT-2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from holdfast.core.contract.events import Event
+
+E = TypeVar("E", bound=Event)
+
+
+class EventWriter:
+    """The growing delta of one turn.
+
+    `last_id` is the highest id given or passed over; `passed_over` leaves a gap (RT-4.45).
+    """
+
+    def __init__(
+        self,
+        *,
+        instance: str,
+        execution_id: int,
+        now_ms: int,
+        duroxide_version: str,
+        baseline: Sequence[Event],
+    ) -> None:
+        self.delta: list[Event] = []
+        self.last_id = max((event.event_id for event in baseline), default=0)
+        self._instance = instance
+        self._execution_id = execution_id
+        self._now_ms = now_ms
+        self._version = duroxide_version
+
+    def append(self, kind: type[E], *, source: int | None = None, **members: Any) -> E:
+        """Add the next event. `source` is the schedule id it answers."""
+        self.last_id += 1
+        event = kind(
+            event_id=self.last_id,
+            source_event_id=source,
+            instance_id=self._instance,
+            execution_id=self._execution_id,
+            timestamp_ms=self._now_ms,
+            duroxide_version=self._version,
+            **members,
+        )
+        self.delta.append(event)
+        return event
+
+    def pass_over(self) -> int:
+        """Use up an id without an event (RT-4.44)."""
+        self.last_id += 1
+        return self.last_id

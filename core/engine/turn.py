@@ -1,0 +1,232 @@
+"""run_turn: one replay pass of one execution, a pure function of its input (RT-4).
+
+Stage 1 turns the batch's messages into events, stage 2 replays the code over the whole history. Nothing here
+touches a clock, a queue, a provider or an event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from holdfast.core.contract import events
+from holdfast.core.contract.events import Event, OrchestrationStarted
+from holdfast.core.contract.failures import FailureDetails, application, nondeterminism
+from holdfast.core.contract.observe import Logged
+from holdfast.core.engine import actions
+from holdfast.core.engine.driver import Finish, Panicked, Raised, Refused, Returned
+from holdfast.core.engine.dropped_futures import Drops, collect_drops
+from holdfast.core.engine.event_writer import EventWriter
+from holdfast.core.engine.intake import Intake
+from holdfast.core.engine.matching import ACTION_EVENTS, Nondeterminism
+from holdfast.core.engine.open_sessions import SessionScan
+from holdfast.core.engine.replay import Replay
+from holdfast.core.engine.turn_state import TurnState
+from holdfast.core.engine.turn_values import (
+    Cancelled,
+    Completed,
+    Continue,
+    ContinuedAsNew,
+    Failed,
+    Outcome,
+    TurnInput,
+    TurnResult,
+)
+
+__all__ = ["SESSION_CLOSED", "TurnInput", "TurnResult", "run_turn"]
+
+SESSION_CLOSED: Final = "session_closed"
+"""Reason of the cancel request that a close writes for each unfinished activity (SS-11.8)."""
+
+_TERMINAL = (
+    events.OrchestrationCompleted,
+    events.OrchestrationFailed,
+    events.OrchestrationContinuedAsNew,
+)
+_NO_DROPS = Drops((), ())
+
+
+def run_turn(turn: TurnInput) -> TurnResult:
+    """Replay the execution with its new messages; never raises for what user code or history does."""
+    return _Turn(turn).run()
+
+
+class _Turn:
+    """The stages of one turn, in order."""
+
+    def __init__(self, turn: TurnInput) -> None:
+        self._turn = turn
+        self._log: list[Logged] = []
+        self._writer = EventWriter(
+            instance=turn.instance,
+            execution_id=turn.execution_id,
+            now_ms=turn.now_ms,
+            duroxide_version=turn.duroxide_version,
+            baseline=turn.history,
+        )
+        self._scan = SessionScan()
+        self._scan.read(turn.history)
+        self._open_before = self._scan.open.ids()
+        self._new_actions: list[actions.Action] = []
+        self._drops = _NO_DROPS
+        self._state: TurnState | None = None
+
+    def run(self) -> TurnResult:
+        abort = self._take_messages()
+        arrived_count = len(self._writer.delta)
+        history = [*self._turn.history, *self._writer.delta]
+        outcome = self._not_run(history, abort) or self._replay(history)
+        closed = self._cancel_closed(arrived_count)
+        return self._result(outcome, arrived_count, closed)
+
+    def _take_messages(self) -> FailureDetails | None:
+        intake = Intake(
+            execution_id=self._turn.execution_id,
+            baseline=self._turn.history,
+            ended=self._scan.take_changes().ended_activities,
+            writer=self._writer,
+            warn=self._warn,
+        )
+        for message in self._turn.messages:
+            intake.accept(message)
+        return intake.abort
+
+    def _not_run(self, history: Sequence[Event], abort: FailureDetails | None) -> Outcome | None:
+        """The outcomes that need no code (RT-4.17 to RT-4.19)."""
+        if abort is not None:
+            return Failed(abort)
+        if any(isinstance(event, _TERMINAL) for event in history):
+            return Continue()
+        if not history:
+            return Failed(nondeterminism("corrupted history: empty"))
+        if not isinstance(history[0], OrchestrationStarted):
+            return Failed(nondeterminism("corrupted history: first event must be OrchestrationStarted"))
+        return None
+
+    def _replay(self, history: Sequence[Event]) -> Outcome:
+        started = history[0]
+        assert isinstance(started, OrchestrationStarted)
+        persisted = self._turn.history[: self._turn.persisted_length]
+        recorded = sum(type(event) in ACTION_EVENTS for event in persisted)
+        self._state = state = TurnState(self._turn, started, recorded)
+        replay = Replay(state, self._writer)
+        try:
+            error = replay.run(history)
+            self._new_actions = replay.new_actions
+            return Failed(error) if error is not None else self._conclude(replay.finish, persisted)
+        except Nondeterminism as mismatch:
+            self._new_actions = replay.new_actions
+            return Failed(nondeterminism(str(mismatch)))
+        finally:
+            replay.close()
+            self._log.extend(state.log)
+
+    def _conclude(self, finish: Finish | None, persisted: Sequence[Event]) -> Outcome:
+        """The outcome by priority (RT-4.49 to RT-4.54, RT-27.8)."""
+        match finish:
+            case Panicked(message):
+                return Failed(application(message, "Panicked"))
+            case Refused(message):
+                with suppress(Nondeterminism):  # the refusal came first
+                    self._collect_drops(persisted, code_ended=True)
+                return Failed(application(message), refused=True)
+        for event in self._known():
+            if isinstance(event, events.OrchestrationCancelRequested):
+                return Cancelled(event.reason)
+        for action in self._new_actions:
+            if isinstance(action, actions.ContinueAsNew):
+                return ContinuedAsNew(action.input, action.version)
+        self._collect_drops(persisted, code_ended=finish is not None)
+        match finish:
+            case Returned(output):
+                return Completed(output)
+            case Raised(message):
+                return Failed(application(message))
+        return Continue()
+
+    def _collect_drops(self, persisted: Sequence[Event], *, code_ended: bool) -> None:
+        assert self._state is not None
+        if code_ended:
+            self._state.drop_unobserved()
+        self._drops = collect_drops(
+            self._state.operations, persisted=persisted, history=self._known(), writer=self._writer
+        )
+
+    def _cancel_closed(self, arrived_count: int) -> tuple[int, ...]:
+        """The activities that closes of this turn ended; a request for each unfinished one (RT-27.6)."""
+        self._scan.read(self._writer.delta[arrived_count:])
+        self._changes = self._scan.take_changes()
+        ended = self._changes.ended_activities
+        if not ended:
+            return ()
+        answered = {
+            event.source_event_id
+            for event in self._known()
+            if isinstance(
+                event, events.ActivityCompleted | events.ActivityFailed | events.ActivityCancelRequested
+            )
+        }
+        for schedule_id in ended:
+            if schedule_id not in answered:
+                self._writer.append(events.ActivityCancelRequested, source=schedule_id, reason=SESSION_CLOSED)
+        return ended
+
+    def _result(self, outcome: Outcome, arrived_count: int, closed: tuple[int, ...]) -> TurnResult:
+        requested = [
+            event.source_event_id
+            for event in self._writer.delta[arrived_count:]
+            if isinstance(event, events.ActivityCancelRequested) and event.source_event_id is not None
+        ]
+        known = self._known()
+        return TurnResult(
+            outcome=outcome,
+            delta=tuple(self._writer.delta),
+            arrived_count=arrived_count,
+            actions=tuple(self._new_actions),
+            cancelled_activities=tuple(requested),
+            closed_activities=closed,
+            cancelled_children=self._drops.children,
+            opened_sessions=self._changes.opened,
+            cancelled_sessions=self._changes.closed,
+            open_sessions_before=self._open_before,
+            open_sessions_after=self._scan.open.ids(),
+            carry_forward=() if self._state is None else self._state.queues.unread(),
+            custom_status=_custom_status(known),
+            kv_key_count=_kv_key_count(self._turn, known),
+            log=tuple(self._log),
+        )
+
+    def _known(self) -> list[Event]:
+        return [*self._turn.history, *self._writer.delta]
+
+    def _warn(self, event: str, fields: dict[str, object]) -> None:
+        where = {"instance_id": self._turn.instance, "execution_id": self._turn.execution_id}
+        self._log.append(Logged(event, "warning", {**where, **fields}))
+
+
+def _custom_status(history: Sequence[Event]) -> str | None:
+    """The status as the recorded updates leave it (RT-10.6, RT-17.6)."""
+    status: str | None = None
+    for event in history:
+        if isinstance(event, OrchestrationStarted):
+            status = event.initial_custom_status
+        elif isinstance(event, events.CustomStatusUpdated):
+            status = event.status
+    return status
+
+
+def _kv_key_count(turn: TurnInput, history: Sequence[Event]) -> int:
+    """Live keys over snapshot and recorded writes (RT-16.17)."""
+    keys = dict.fromkeys(turn.kv_snapshot)
+    for event in history:
+        match event:
+            case events.KeyValueSet():
+                keys[event.key] = None
+            case events.KeyValueCleared():
+                keys.pop(event.key, None)
+            case events.KeyValuesCleared():
+                keys.clear()
+            case _:
+                pass
+    return len(keys)

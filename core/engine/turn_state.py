@@ -1,0 +1,187 @@
+"""TurnState: what one turn's replay knows; the context asks it, the engine decides about it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal, NoReturn
+
+from holdfast.core.contract.events import OrchestrationStarted
+from holdfast.core.contract.observe import Logged
+from holdfast.core.engine.actions import (
+    Action,
+    Answer,
+    CreateTimer,
+    DequeueEvent,
+    Operation,
+    WaitExternal,
+    check_texts,
+)
+from holdfast.core.engine.inbox import PositionalEvents, QueueMessages
+from holdfast.core.engine.key_values import KeyValues
+from holdfast.core.engine.open_sessions import OpenSessions
+from holdfast.core.engine.turn_values import TurnInput
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+# --- what ends a turn from inside orchestration code and cannot be caught there (H23, SS-16.5) -----------
+#
+# They derive from BaseException so that `except Exception` in user code does not swallow them; and code that
+# catches even those still ends the turn, because the state of the turn remembers the first one raised.
+
+
+class TurnSignal(BaseException):
+    """The root of the signals. Never raised itself."""
+
+
+class SessionRefused(TurnSignal):
+    """A session check failed; the execution fails with this text (SS-16.3, SS-16.4)."""
+
+
+class Misuse(TurnSignal):
+    """The code uses the context in a way that cannot be meant; the execution ends as panicked (RT-4.70)."""
+
+
+class TurnOver(TurnSignal):
+    """The coroutine is being torn down after its turn; what it still asks for is ignored (RT-4.56)."""
+
+
+class TurnState:
+    """Emitted actions, their operations, arrivals, open sessions and flags of one turn.
+
+    `unmatched` is the FIFO of RT-4.2. `recorded_ahead` counts the stored action events not yet applied: as
+    actions and their events pair off in order, an action about to be emitted is a recorded one exactly if
+    more events are ahead than actions wait for theirs. Session checks apply to the others only (SS-16.7).
+    """
+
+    def __init__(self, turn: TurnInput, started: OrchestrationStarted, recorded_ahead: int) -> None:
+        self.turn = turn
+        self.started = started
+        self.recorded_ahead = recorded_ahead
+        self.unmatched: deque[Operation] = deque()
+        self.operations: list[Operation] = []
+        self.positional = PositionalEvents()
+        self.queues = QueueMessages()
+        self.sessions = OpenSessions(started.open_sessions)
+        self.key_values = KeyValues(turn.kv_snapshot)
+        self.custom_status = started.initial_custom_status
+        self.is_replaying = turn.persisted_length > 0
+        self.is_first_run = (
+            not self.is_replaying
+        )  # whether no earlier turn ran the code now running (RT-4.74)
+        self.signal: TurnSignal | None = None
+        self.log: list[Logged] = []
+        self._drained_token = 0
+
+    # --- emitting ---------------------------------------------------------------------------------------
+
+    @property
+    def next_token(self) -> int:
+        """The operation token of the next action, its position among the scheduling calls (RT-1.10)."""
+        return len(self.operations) + 1
+
+    @property
+    def next_is_recorded(self) -> bool:
+        """Whether the next action has its event in stored history already."""
+        return self.recorded_ahead > len(self.unmatched)
+
+    def emit(self, action: Action) -> Operation:
+        """Put an action in the FIFO, at the moment of the call (RT-4.1).
+
+        Raises TypeError or ValueError for a text that could not be stored; then nothing is emitted.
+        """
+        self.require_running()
+        if not self.next_is_recorded:
+            check_texts(action)
+        operation = Operation(self.next_token, action)
+        self.operations.append(operation)
+        self.unmatched.append(operation)
+        return operation
+
+    def drained(self) -> None:
+        """A poll has ended: tags of what it emitted are settled (RT-4.2, RT-4.3)."""
+        self._drained_token = len(self.operations)
+
+    def is_drained(self, operation: Operation) -> bool:
+        """Whether the poll that emitted the operation has ended."""
+        return operation.token <= self._drained_token
+
+    # --- ending the turn from inside --------------------------------------------------------------------
+
+    def require_running(self) -> None:
+        """Raise the signal that ended the turn, if one did: nothing is accepted after it (SS-16.5)."""
+        if self.signal is not None:
+            raise self.signal
+
+    def misuse(self, message: str) -> NoReturn:
+        """End the turn as panicked (RT-4.70)."""
+        self._end(Misuse(message))
+
+    def refuse(self, message: str) -> NoReturn:
+        """End the turn by a failed session check (SS-16.3, SS-16.4)."""
+        self._end(SessionRefused(message))
+
+    def seal(self) -> None:
+        """The turn is over: whatever the coroutine does while it is torn down is ignored (RT-4.56)."""
+        if self.signal is None:
+            self.signal = TurnOver("the turn is over")
+
+    def _end(self, signal: TurnSignal) -> NoReturn:
+        if self.signal is None:
+            self.signal = signal
+        raise self.signal
+
+    # --- waiting and giving up --------------------------------------------------------------------------
+
+    def is_ready(self, operation: Operation) -> bool:
+        """Whether the future of the operation has its value (RT-4.66)."""
+        if operation.answer is not None:
+            return True
+        action = operation.action
+        return isinstance(action, DequeueEvent) and self.queues.is_ready(action.name, operation)
+
+    def take(self, operation: Operation) -> Answer:
+        """The code observes the answer of a ready operation; from here on it cannot be dropped."""
+        if operation.answer is None:
+            action = operation.action
+            assert isinstance(action, DequeueEvent), f"{action!r} taken before it was answered"
+            self.queues.take(action.name, operation)
+        assert operation.answer is not None
+        operation.observed = True
+        return operation.answer
+
+    def drop(self, operation: Operation) -> None:
+        """The code gives the future up before observing it (RT-4.55). Timers do not mind (RT-4.59).
+
+        A wait stops taking part in matching at this instant, or as soon as it is bound (RT-4.77).
+        """
+        if operation.observed or operation.dropped or isinstance(operation.action, CreateTimer):
+            return
+        operation.dropped = True
+        if operation.schedule_id is not None and isinstance(operation.action, WaitExternal | DequeueEvent):
+            operation.cancelled = True
+
+    def drop_unobserved(self) -> None:
+        """The code returned or raised: everything it has not observed is dropped (RT-4.57)."""
+        for operation in self.operations:
+            self.drop(operation)
+
+    # --- logging ----------------------------------------------------------------------------------------
+
+    def trace(self, level: Level, message: str, **fields: object) -> None:
+        """One record of user code, unless an earlier turn has written it already (RT-4.74, RT-4.75)."""
+        if self.is_replaying or not self.is_first_run:
+            return
+        self.note(
+            "orchestration.trace",
+            level,
+            message=message,
+            orchestration_name=self.started.name,
+            orchestration_version=self.started.version,
+            **fields,
+        )
+
+    def note(self, event: str, level: Level, **fields: object) -> None:
+        """One record of the engine."""
+        where = {"instance_id": self.turn.instance, "execution_id": self.turn.execution_id}
+        self.log.append(Logged(event, level, {**where, **fields}))

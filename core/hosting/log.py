@@ -1,0 +1,92 @@
+"""Structured records: how the runtime writes them, and an observer that hands them to a logging sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+from holdfast.core.contract.observe import LocalEvent, Logged, Observer
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+"""The levels with the numbers that the standard `logging` module has for them."""
+
+Sink = Callable[[int, str, Mapping[str, object]], None]
+"""Takes a numeric level, an event name and its fields; for instance a `logging.Logger` behind a lambda."""
+
+
+class Log:
+    """Writes records with some constant fields to the observation port; builds none if nobody listens."""
+
+    __slots__ = ("_fields", "_observer")
+
+    def __init__(self, observer: Observer | None, **fields: object) -> None:
+        self._observer = observer
+        self._fields = fields
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens; asked before fields that cost something are put together."""
+        return self._observer is not None
+
+    def debug(self, event: str, **fields: object) -> None:
+        """For those who look for a fault."""
+        self._write(event, "debug", fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """For those who follow what happens."""
+        self._write(event, "info", fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """For those who keep it running."""
+        self._write(event, "warning", fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """For those who must act."""
+        self._write(event, "error", fields)
+
+    def write(self, record: Logged) -> None:
+        """Pass on a finished record."""
+        if self._observer is not None:
+            self._observer.notify(record)
+
+    def _write(self, event: str, level: Level, fields: dict[str, object]) -> None:
+        if self._observer is not None:
+            self._observer.notify(Logged(event, level, self._fields | fields))
+
+
+class StructuredLog:
+    """An observer that passes records from a level upwards to a sink, and ignores all other events."""
+
+    def __init__(self, sink: Sink, *, level: Level = "info") -> None:
+        self._sink = sink
+        self._threshold = LEVELS[level]
+
+    def notify(self, event: LocalEvent) -> None:
+        """Hand a record on; a sink that fails must not disturb the runtime (RT-23.12)."""
+        if not isinstance(event, Logged) or LEVELS[event.level] < self._threshold:
+            return
+        try:
+            self._sink(LEVELS[event.level], event.event, event.fields)
+        except Exception:
+            return
+
+
+class Tee:
+    """One observer made of several, told in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def notify(self, event: LocalEvent) -> None:
+        """Tell all of them."""
+        for observer in self._observers:
+            observer.notify(event)
+
+
+def tee(*observers: Observer | None) -> Observer | None:
+    """The observers that are there as one, or None if there is none."""
+    present = [observer for observer in observers if observer is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    return Tee(*present)

@@ -1,0 +1,110 @@
+"""Metrics: counters of a runtime, fed by the observation port and `InstrumentedProvider` (SS-22.7, RT-23.7).
+
+Listening is all it does; with no `Metrics` attached nothing is counted and nothing is spent (RT-23.6). The
+session counters count log records, so that they agree with the log by construction.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from holdfast.core.contract.observe import LeaseEnded, LeaseTaken, LocalEvent, Logged, RenewalAnswered
+from holdfast.core.hosting.instrumented import Measured
+
+PREFIX: Final = "holdfast_"
+SESSIONS_ACTIVE: Final = f"{PREFIX}sessions_active"
+SESSION_RENEWALS: Final = f"{PREFIX}sessions_renewal_total"
+
+RUNTIME_COUNTERS: Final = (
+    "orch_starts",
+    "orch_completions",
+    "orch_failures",
+    "orch_application_errors",
+    "orch_infrastructure_errors",
+    "orch_configuration_errors",
+    "orch_poison",
+    "activity_success",
+    "activity_app_errors",
+    "activity_infra_errors",
+    "activity_config_errors",
+    "activity_poison",
+    "orch_dispatcher_items_fetched",
+    "worker_dispatcher_items_fetched",
+    "orch_continue_as_new",
+    "suborchestration_calls",
+    "provider_errors",
+)
+"""The fields of the in-process snapshot (RT-23.7)."""
+
+_BY_RECORD: Final[dict[str, tuple[str, ...]]] = {
+    "session.claimed": (f"{PREFIX}sessions_claimed_total",),
+    "session.released": (f"{PREFIX}sessions_released_total",),
+    "session.migrated": (f"{PREFIX}sessions_expired_total",),
+    "session.renewal_failed": (f"{PREFIX}sessions_renewal_failed_total",),
+    "Orchestration completed": ("orch_completions",),
+    "Orchestration continued as new": ("orch_continue_as_new",),
+    "Orchestration failed (application error)": ("orch_failures", "orch_application_errors"),
+    "Orchestration failed (unknown error type)": ("orch_failures", "orch_poison"),
+    "Activity completed": ("activity_success",),
+    "Activity failed (application error)": ("activity_app_errors",),
+    "worker: atomic ack failed, abandoning work item": ("activity_infra_errors",),
+    "Activity message exceeded max attempts, marking as poison": ("activity_poison",),
+}
+_FAILURES: Final[dict[str, str]] = {
+    "infrastructure": "orch_infrastructure_errors",
+    "configuration": "orch_configuration_errors",
+}
+_FETCHES: Final[dict[str, str]] = {
+    "fetch_orchestration_item": "orch_dispatcher_items_fetched",
+    "fetch_work_item": "worker_dispatcher_items_fetched",
+    "fetch_session_work_item": "worker_dispatcher_items_fetched",
+}
+
+
+class Metrics:
+    """An observer and a measure sink that counts. One per runtime."""
+
+    def __init__(self) -> None:
+        names = [name for counted in _BY_RECORD.values() for name in counted]
+        self._counts: dict[str, int] = dict.fromkeys(
+            (*RUNTIME_COUNTERS, *names, SESSION_RENEWALS, SESSIONS_ACTIVE), 0
+        )
+
+    def snapshot(self) -> dict[str, int]:
+        """Every counter and gauge as it stands."""
+        return dict(self._counts)
+
+    def notify(self, event: LocalEvent) -> None:
+        """Count one event."""
+        match event:
+            case LeaseTaken():
+                self._add(SESSIONS_ACTIVE)
+            case LeaseEnded(cause=cause) if cause != "given_back":
+                self._add(SESSIONS_ACTIVE, -1)
+            case RenewalAnswered(error=None):
+                self._add(SESSION_RENEWALS)
+            case Logged():
+                self._record(event)
+            case _:
+                pass
+
+    def measured(self, call: Measured) -> None:
+        """Count one provider call."""
+        if call.error is not None:
+            self._add("provider_errors")
+        elif call.found and call.operation in _FETCHES:
+            self._add(_FETCHES[call.operation])
+
+    def _record(self, record: Logged) -> None:
+        for name in _BY_RECORD.get(record.event, ()):
+            self._add(name)
+        if record.event == "Orchestration failed":
+            self._add("orch_failures")
+            self._add(_FAILURES[str(record.fields["error_type"])])
+        elif record.event == "Turn committed":
+            self._add("orch_starts", int(bool(record.fields["started"])))
+            children = record.fields["children"]
+            self._add("suborchestration_calls", children if isinstance(children, int) else 0)
+
+    def _add(self, name: str, count: int = 1) -> None:
+        self._counts[name] += count

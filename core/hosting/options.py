@@ -1,0 +1,186 @@
+"""RuntimeOptions: every setting of a runtime, and Timing: the same durations as the shells use them.
+
+Durations are `timedelta` outside and whole milliseconds inside; fractions are cut once, in `Timing` (PV-3.7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Literal
+
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.contract.ids import Micros, Millis
+from holdfast.core.contract.provider import DEFAULT_ONLY, SemverRange, TagFilter, Version
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_NOTHING: Final = timedelta(0)
+
+SUPPORTED_REPLAY_VERSIONS: Final = (SemverRange(Version(0, 1, 31), Version(0, 1, 32)),)
+"""The histories this engine replays: those with the immediate race policy (RT-4.79, RT-14.15)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnregisteredBackoff:
+    """How long work waits whose handler is not registered here (RT-13.15)."""
+
+    base_delay: timedelta = timedelta(seconds=1)
+    max_delay: timedelta = timedelta(seconds=60)
+
+    def __post_init__(self) -> None:
+        _duration("unregistered_backoff.base_delay", self.base_delay, least=_NOTHING)
+        _duration("unregistered_backoff.max_delay", self.max_delay, least=_NOTHING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservabilityOptions:
+    """How the runtime presents itself to those who watch it (RT-21)."""
+
+    log_format: Literal["Pretty", "Json", "Compact"] = "Pretty"
+    log_level: str = "info"
+    service_name: str = "duroxide"
+    service_version: str | None = None
+    gauge_poll_interval: timedelta = timedelta(seconds=60)
+
+    def __post_init__(self) -> None:
+        if self.log_format not in ("Pretty", "Json", "Compact"):
+            raise ConfigurationError(
+                f"observability.log_format is {self.log_format!r}, expected Pretty, Json or Compact"
+            )
+        _duration("observability.gauge_poll_interval", self.gauge_poll_interval, least=_MILLISECOND)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """All options of a runtime, with the defaults of RT-21 and SS-20.
+
+    `session_lock_duration` is the trade to know about: it bounds how long a crashed owner blocks its sessions
+    (graceful shutdown and idle release do not wait for it), while a large one rides out long pauses of a
+    healthy owner. None derives it: twice `worker_lock_timeout` (SS-20.3).
+
+    Raises ConfigurationError, naming the option, for a value that cannot be meant (SS-20.6, RT-21.3).
+    """
+
+    dispatcher_min_poll_interval: timedelta = timedelta(milliseconds=100)
+    dispatcher_long_poll_timeout: timedelta = timedelta(seconds=30)
+    orchestration_concurrency: int = 2
+    worker_concurrency: int = 2
+    orchestrator_lock_timeout: timedelta = timedelta(seconds=5)
+    orchestrator_lock_renewal_buffer: timedelta = timedelta(seconds=2)
+    worker_lock_timeout: timedelta = timedelta(seconds=30)
+    worker_lock_renewal_buffer: timedelta = timedelta(seconds=5)
+    unregistered_backoff: UnregisteredBackoff = field(default_factory=UnregisteredBackoff)
+    max_attempts: int = 10
+    activity_cancellation_grace_period: timedelta = timedelta(seconds=10)
+    supported_replay_versions: tuple[SemverRange, ...] | None = None
+    worker_node_id: str | None = None
+    worker_tag_filter: TagFilter = DEFAULT_ONLY
+    observability: ObservabilityOptions = field(default_factory=ObservabilityOptions)
+
+    max_sessions_per_worker: int = 100
+    session_lock_duration: timedelta | None = timedelta(minutes=10)
+    session_idle_timeout: timedelta | None = None
+    max_sessions_per_orchestration: int = 10
+
+    def __post_init__(self) -> None:
+        _duration("dispatcher_min_poll_interval", self.dispatcher_min_poll_interval, least=_MILLISECOND)
+        _duration("dispatcher_long_poll_timeout", self.dispatcher_long_poll_timeout, least=_NOTHING)
+        _duration("orchestrator_lock_timeout", self.orchestrator_lock_timeout, least=_MILLISECOND)
+        _duration("orchestrator_lock_renewal_buffer", self.orchestrator_lock_renewal_buffer, least=_NOTHING)
+        _duration("worker_lock_timeout", self.worker_lock_timeout, least=_MILLISECOND)
+        _duration("worker_lock_renewal_buffer", self.worker_lock_renewal_buffer, least=_NOTHING)
+        _duration(
+            "activity_cancellation_grace_period", self.activity_cancellation_grace_period, least=_NOTHING
+        )
+        if self.session_lock_duration is not None:
+            _duration("session_lock_duration", self.session_lock_duration, least=_MILLISECOND)
+        if self.session_idle_timeout is not None:
+            _duration("session_idle_timeout", self.session_idle_timeout, least=_NOTHING)
+        _count("orchestration_concurrency", self.orchestration_concurrency)
+        _count("worker_concurrency", self.worker_concurrency)
+        _count("max_attempts", self.max_attempts)
+        _count("max_sessions_per_worker", self.max_sessions_per_worker)
+        _count("max_sessions_per_orchestration", self.max_sessions_per_orchestration)
+        if self.worker_node_id == "":
+            raise ConfigurationError("worker_node_id is empty; leave it None for a fresh identity")
+
+    @property
+    def replay_versions(self) -> tuple[SemverRange, ...]:
+        """The version ranges this runtime replays (RT-14.15)."""
+        if self.supported_replay_versions is None:
+            return SUPPORTED_REPLAY_VERSIONS
+        return self.supported_replay_versions
+
+
+def _duration(option: str, value: object, *, least: timedelta) -> None:
+    if not isinstance(value, timedelta):
+        raise ConfigurationError(f"{option} is {value!r}, expected a timedelta")
+    if value < least:
+        bound = "must not be negative" if least == _NOTHING else "must be at least one millisecond"
+        raise ConfigurationError(f"{option} is {value!r}; it {bound}")
+
+
+def _count(option: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigurationError(f"{option} is {value!r}, expected a whole number")
+    if value < 0:
+        raise ConfigurationError(f"{option} is {value}; it must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The durations of an options object as the shells use them: `Millis` to pass on, `Micros` to wait."""
+
+    min_poll: Micros
+    long_poll: Millis
+    turn_lock: Millis
+    turn_renewal: Micros
+    item_lock: Millis
+    item_renewal: Micros
+    """I, the interval between the renewals of one item lock (RT-6.3)."""
+    session_lock: Millis
+    """D, everywhere the same (SS-20.7)."""
+    session_idle: Micros | None
+    """T."""
+    grace: Micros
+    """G."""
+    unregistered_base: Millis
+    unregistered_most: Millis
+
+    @classmethod
+    def of(cls, options: RuntimeOptions) -> Timing:
+        """Cut every duration to whole milliseconds, once (RT-27.2)."""
+        item_lock = to_millis(options.worker_lock_timeout)
+        turn_lock = to_millis(options.orchestrator_lock_timeout)
+        lock = options.session_lock_duration
+        idle = options.session_idle_timeout
+        return cls(
+            min_poll=in_micros(to_millis(options.dispatcher_min_poll_interval)),
+            long_poll=to_millis(options.dispatcher_long_poll_timeout),
+            turn_lock=turn_lock,
+            turn_renewal=renewal_interval(turn_lock, to_millis(options.orchestrator_lock_renewal_buffer)),
+            item_lock=item_lock,
+            item_renewal=renewal_interval(item_lock, to_millis(options.worker_lock_renewal_buffer)),
+            session_lock=Millis(2 * item_lock) if lock is None else to_millis(lock),
+            session_idle=None if idle is None else in_micros(to_millis(idle)),
+            grace=in_micros(to_millis(options.activity_cancellation_grace_period)),
+            unregistered_base=to_millis(options.unregistered_backoff.base_delay),
+            unregistered_most=to_millis(options.unregistered_backoff.max_delay),
+        )
+
+
+def to_millis(duration: timedelta) -> Millis:
+    """Whole milliseconds; fractions are dropped (PV-3.7)."""
+    return Millis(duration // _MILLISECOND)
+
+
+def in_micros(duration: Millis) -> Micros:
+    """The same duration on a worker's own time line."""
+    return Micros(duration * 1000)
+
+
+def renewal_interval(lock: Millis, buffer: Millis) -> Micros:
+    """How often a lock of this length is renewed (RT-5.5): the buffer ahead, or half-way if it is short."""
+    if lock >= 15_000:
+        return in_micros(Millis(max(lock - buffer, 1_000)))
+    return Micros(lock * 500)

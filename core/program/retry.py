@@ -1,0 +1,86 @@
+"""RetryPolicy: how often, how soon, how long (RT-12). Pure arithmetic; the context does the waiting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from holdfast.core.contract.errors import ConfigurationError
+
+_NOTHING = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class NoBackoff:
+    """Try again at once; no timer is created (RT-12.9)."""
+
+    def delay_after(self, attempt: int) -> timedelta:
+        """Always nothing."""
+        return _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class FixedBackoff:
+    """The same delay each time."""
+
+    delay: timedelta
+
+    def delay_after(self, attempt: int) -> timedelta:
+        """The delay."""
+        return self.delay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearBackoff:
+    """base, 2 base, 3 base, ... up to a maximum."""
+
+    base: timedelta
+    max: timedelta
+
+    def delay_after(self, attempt: int) -> timedelta:
+        """After failed attempt 1, 2, ..."""
+        return _capped(self.base, attempt, self.max)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExponentialBackoff:
+    """base, base x multiplier, ... up to a maximum."""
+
+    base: timedelta = timedelta(milliseconds=100)
+    multiplier: float = 2
+    max: timedelta = timedelta(seconds=30)
+
+    def delay_after(self, attempt: int) -> timedelta:
+        """After failed attempt 1, 2, ..."""
+        try:
+            factor = self.multiplier ** (attempt - 1)
+        except OverflowError:
+            return self.max
+        return _capped(self.base, factor, self.max)
+
+
+Backoff = NoBackoff | FixedBackoff | LinearBackoff | ExponentialBackoff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Up to `max_attempts` attempts, a backoff between them, and optionally a timeout for each (RT-12.1).
+
+    A timeout ends the whole call: timeouts are not retried (RT-12.6). Raises ConfigurationError if there is
+    no attempt.
+    """
+
+    max_attempts: int = 3
+    backoff: Backoff = ExponentialBackoff()
+    timeout: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ConfigurationError(f"max_attempts must be at least 1, it is {self.max_attempts}")
+
+
+def _capped(base: timedelta, factor: float, most: timedelta) -> timedelta:
+    try:
+        return min(base * factor, most)
+    except OverflowError:
+        return most

@@ -1,0 +1,317 @@
+"""LeaseKeeper: the shell around `leases.LeaseTable` that waits, calls the provider and signals.
+
+One per worker, independent of its slots (SS-7.18). It sleeps until the next thing is due, does what the table
+decides, and answers the table with what the provider said. Every entry lets the table advance first, so that
+a worker resuming from a pause drops what it has lost before it makes use of it (SS-24.10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from holdfast.core.contract.clock import Clock
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import LockToken, Micros, Millis
+from holdfast.core.contract.observe import (
+    CapacityChanged,
+    LeaseEnded,
+    LeaseTaken,
+    Observer,
+    RenewalAnswered,
+    RenewalSent,
+    SignalCause,
+)
+from holdfast.core.contract.provider import Provider, ScheduledSessionIdentifier
+from holdfast.core.hosting.crew import Crew
+from holdfast.core.hosting.log import Log
+from holdfast.core.hosting.options import Timing, in_micros
+from holdfast.core.working.attempt import Attempt
+from holdfast.core.working.lease_records import (
+    Answer,
+    Decisions,
+    Delivery,
+    EndCause,
+    Ended,
+    Fetch,
+    ItemRenewal,
+    Kept,
+    LeaseView,
+    Renewal,
+    Units,
+)
+from holdfast.core.working.lease_table import LeaseTable
+
+_SIGNALS: dict[EndCause, SignalCause] = {
+    "lost": "session_lost",
+    "deadline": "deadline",
+    "idle": "shutdown",  # never used: an idle lease has no attempts
+    "shutdown": "shutdown",
+}
+
+
+class LeaseKeeper:
+    """Keeps the sessions of one worker: its leases, their renewal, idle release, loss and capacity."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        clock: Clock,
+        crew: Crew,
+        *,
+        owner: str,
+        timing: Timing,
+        limit: int,
+        slot_count: int,
+        observer: Observer | None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._crew = crew
+        self._owner = owner
+        self._timing = timing
+        self._limit = limit
+        self._slot_count = slot_count
+        self._observer = observer
+        self._log = Log(observer, worker_id=owner)
+        self._on_change = on_change
+        self._stopped = False
+        self._table = LeaseTable(
+            duration=in_micros(timing.session_lock), idle=timing.session_idle, limit=limit
+        )
+        self._attempts: dict[LockToken, Attempt] = {}
+        self._open = asyncio.Event()
+        self._sleeper: asyncio.Task[None] | None = None
+        self._sleeps_until = Micros(0)
+        self._units = Units(0, 0, 0)
+
+    def leases(self) -> tuple[LeaseView, ...]:
+        """A snapshot of the leases held."""
+        return self._table.views()
+
+    @property
+    def releasing(self) -> bool:
+        """Whether a release was sent and not answered."""
+        return self._table.releasing
+
+    @property
+    def units(self) -> Units:
+        """The capacity in use."""
+        return self._table.units
+
+    # --- fetches and attempts -------------------------------------------------------------------------
+
+    async def begin_fetch(self) -> Fetch:
+        """Enter a session-aware fetch; waits while an idle release is due or under way (SS-8.7)."""
+        self.advance()
+        while not self._table.may_fetch(self._now()):
+            self._open.clear()
+            await self._open.wait()
+            self.advance()
+        fetch = self._table.begin_fetch(self._now())
+        self._show_units()
+        return fetch
+
+    def poll_timeout(self, fetch: Fetch) -> Millis:
+        """How long the fetch may wait: the long-poll timeout, or less where that stands in the way."""
+        wait = self._table.longest_wait(fetch, slot_count=self._slot_count, min_poll=self._timing.min_poll)
+        if wait is None:
+            return self._timing.long_poll
+        return Millis(min(self._timing.long_poll, wait // 1000))
+
+    def fetch_ended(self, fetch: Fetch, *, answer_lost: bool = False) -> None:
+        """The fetch brought no session item: nothing, a plain one, or an error."""
+        self._table.fetch_ended(fetch, self._now(), answer_lost=answer_lost)
+        self.advance()
+
+    def delivered(self, fetch: Fetch, attempt: Attempt) -> Delivery:
+        """A session item arrived; unless the answer is "no_unit", its attempt is covered by a lease now."""
+        key = attempt.session
+        assert key is not None, "only session items are delivered to leases"
+        now = self._now()
+        self._apply(self._table.advance(now))
+        delivery, attempt.lease = self._table.delivered(fetch, key, attempt.token, now)
+        if attempt.lease is not None:
+            self._attempts[attempt.token] = attempt
+        if delivery == "taken" and self._observer is not None:
+            self._observer.notify(LeaseTaken(self._owner, key.instance, key.session_id))
+        self.advance()
+        return delivery
+
+    def finished(self, attempt: Attempt) -> None:
+        """The attempt's final provider call has returned (SS-14.13)."""
+        assert attempt.lease is not None, "an attempt without lease is not kept"
+        self._attempts.pop(attempt.token, None)
+        self._table.finished(attempt.lease, attempt.token, self._now())
+        self.advance()
+
+    def given_back(self, key: ScheduledSessionIdentifier) -> None:
+        """The item of a session that was given back has been abandoned."""
+        self._table.stray_finished(key, self._now())
+        self.advance()
+
+    async def give_back(self, key: ScheduledSessionIdentifier) -> bool:
+        """Release a session the provider holds for us without our knowing (SS-14.16); whether it worked."""
+        if self._observer is not None:
+            self._observer.notify(LeaseEnded(self._owner, key.instance, key.session_id, "given_back", 0))
+        try:
+            await self._provider.release_session_lock(key.instance, key.session_id, self._owner)
+        except ProviderError as error:
+            self._log.warning("session.release_failed", **_named(key), error=str(error))
+            return False
+        return True
+
+    # --- item renewals --------------------------------------------------------------------------------
+
+    def plan_item_renewal(self, attempt: Attempt, at: Micros | None) -> None:
+        """The attempt's item lock will be renewed then; None: not any more."""
+        if attempt.lease is not None:
+            self._table.plan_item_renewal(attempt.lease, attempt.token, at)
+            self.advance()
+
+    def item_renewal_sent(self, attempt: Attempt) -> ItemRenewal | None:
+        """Its renewal goes out now; None for an item without session."""
+        if attempt.lease is None:
+            return None
+        return self._table.item_renewal_sent(attempt.lease, attempt.token, self._now())
+
+    def item_renewal_answered(self, call: ItemRenewal | None, answer: Answer, next_at: Micros | None) -> None:
+        """The provider answered it; the next one is planned for then, if there is to be one."""
+        if call is None:
+            return
+        now = self._now()
+        self._apply(self._table.advance(now))
+        self._table.item_renewal_answered(call, now, answer, next_at)
+        self.advance()
+
+    # --- shutdown -------------------------------------------------------------------------------------
+
+    def begin_closing(self) -> None:
+        """No idle release from here on; sessions are still renewed while their handlers stop."""
+        self._table.begin_closing()
+        self.advance()
+
+    def release_all(self, unstopped: frozenset[ScheduledSessionIdentifier]) -> None:
+        """End every lease and send its release, unless a handler of it still runs (SS-9.11, SS-9.12)."""
+        self._apply(self._table.close(unstopped))
+
+    def stop(self) -> None:
+        """Do nothing any more: the runtime ends, or is cut off like a crash (SS-9.14, SS-9.15)."""
+        self._stopped = True
+        if self._sleeper is not None:
+            self._sleeper.cancel()
+
+    # --- what time brings -----------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Do what is due now, and be woken for what is due next."""
+        if self._stopped:
+            return
+        self._apply(self._table.advance(self._now()))
+
+    def _apply(self, decisions: Decisions) -> None:
+        if self._stopped:
+            return
+        for ended in decisions.ended:
+            self._lease_ended(ended)
+        for kept in decisions.releases:
+            self._crew.start(self._release(kept), name=f"release {kept.key.session_id}")
+        for call in decisions.renewals:
+            key = call.lease.key
+            if self._observer is not None:
+                self._observer.notify(RenewalSent(self._owner, key.instance, key.session_id))
+            self._crew.start(self._renew(call), name=f"renew {key.session_id}")
+        self._show_units()
+        if self._table.may_fetch(self._now()):
+            self._open.set()
+        self._plan_sleep()
+
+    def _plan_sleep(self) -> None:
+        due = self._table.next_due()
+        if self._sleeper is not None:
+            if due is not None and self._sleeps_until <= due:
+                return  # it wakes early enough and plans anew
+            self._sleeper.cancel()
+            self._sleeper = None
+        if due is not None:
+            self._sleeps_until = due
+            self._sleeper = self._crew.start(self._sleep(due), name="leases")
+
+    async def _sleep(self, due: Micros) -> None:
+        await self._clock.sleep_until(due)
+        self._sleeper = None
+        self.advance()
+
+    async def _renew(self, call: Renewal) -> None:
+        key = call.lease.key
+        if call.lease.ended:  # it ended before this task's first step (SS-7.16)
+            self._table.renewal_answered(call, self._now(), "refused")
+            return
+        answer: Answer = "extended"
+        text: str | None = None
+        try:
+            await self._provider.renew_session_lock(
+                key.instance, key.session_id, self._owner, extend_for=self._timing.session_lock
+            )
+        except ProviderError as error:
+            answer = "unknown" if error.retryable else "refused"
+            text = str(error)
+            self._log.warning("session.renewal_failed", **_named(key), error=text)
+        now = self._now()
+        self._apply(self._table.advance(now))  # an answer later than the deadline comes too late
+        if call.lease.renewal is call and not call.lease.ended:
+            self._notify_answered(key, text)
+        ended = self._table.renewal_answered(call, now, answer)
+        if ended is not None:
+            self._lease_ended(ended)
+        self.advance()
+
+    async def _release(self, kept: Kept) -> None:
+        key = kept.key
+        try:
+            await self._provider.release_session_lock(key.instance, key.session_id, self._owner)
+        except ProviderError as error:
+            self._table.release_answered(kept, confirmed=False)
+            self._log.warning("session.release_failed", **_named(key), error=str(error))
+        else:
+            self._table.release_answered(kept, confirmed=True)
+            self._log.info("session.released", **_named(key), reason=kept.cause)
+        self.advance()
+        self._on_change()
+
+    # --- telling --------------------------------------------------------------------------------------
+
+    def _lease_ended(self, ended: Ended) -> None:
+        key = ended.lease.key
+        now = self._now()
+        for token in ended.attempts:
+            self._attempts.pop(token).signal(_SIGNALS[ended.cause], now)
+        if ended.lease.renewal is not None:
+            self._notify_answered(key, "given up: the lease ended")
+        if self._observer is not None:
+            in_flight = len(ended.attempts)
+            self._observer.notify(
+                LeaseEnded(self._owner, key.instance, key.session_id, ended.cause, in_flight)
+            )
+            if ended.cause in ("lost", "deadline"):
+                self._log.warning("session.lost", **_named(key), in_flight=in_flight, cause=ended.cause)
+
+    def _notify_answered(self, key: ScheduledSessionIdentifier, error: str | None) -> None:
+        if self._observer is not None:
+            self._observer.notify(RenewalAnswered(self._owner, key.instance, key.session_id, error))
+
+    def _show_units(self) -> None:
+        units = self._table.units
+        if units == self._units:
+            return
+        self._units = units
+        if self._observer is not None:
+            self._observer.notify(CapacityChanged(self._owner, *units, self._limit))
+
+    def _now(self) -> Micros:
+        return self._clock.monotonic_us()
+
+
+def _named(key: ScheduledSessionIdentifier) -> dict[str, object]:
+    return {"instance_id": key.instance, "session_id": key.session_id}

@@ -1,0 +1,1 @@
+"""Invariants about what a fetch may hand out, to whom, and how often."""

@@ -1,0 +1,25 @@
+"""INV-43 Claimable means claimed.
+
+If an item of an unclaimed or expired session stays eligible and some worker with capacity and a free slot
+polls, it is delivered within P + the time that worker needs to finish what precedes it in `seq` order.
+
+Choices. That a poll which looks gets it is INV-06; this is that a free worker looks.
+"""
+
+from __future__ import annotations
+
+from holdfast.core.contract.store import SessionRecord
+from holdfast.properties.judging.invariants.waiting_items import WaitingItems
+from holdfast.properties.judging.ledger.items import Item
+from holdfast.properties.judging.ledger.workers import Worker
+
+
+class ClaimableMeansClaimed(WaitingItems):
+    """INV-43."""
+
+    id = "INV-43"
+    title = "Claimable means claimed"
+
+    def concerns(self, item: Item, record: SessionRecord | None, worker: Worker, at_capacity: bool) -> bool:
+        """An item of a session that is nobody's or has expired."""
+        return item.key is not None and (record is None or record.worker_id != worker.owner)

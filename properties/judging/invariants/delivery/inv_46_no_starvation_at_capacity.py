@@ -1,0 +1,24 @@
+"""INV-46 No starvation at capacity.
+
+A worker at capacity keeps delivering, in `seq` order, items of sessions it owns and items without session.
+
+Choices. The order is INV-06; this is that the worker goes on asking, in a mode that gives it these.
+"""
+
+from __future__ import annotations
+
+from holdfast.core.contract.store import SessionRecord
+from holdfast.properties.judging.invariants.waiting_items import WaitingItems
+from holdfast.properties.judging.ledger.items import Item
+from holdfast.properties.judging.ledger.workers import Worker
+
+
+class NoStarvationAtCapacity(WaitingItems):
+    """INV-46."""
+
+    id = "INV-46"
+    title = "No starvation at capacity"
+
+    def concerns(self, item: Item, record: SessionRecord | None, worker: Worker, at_capacity: bool) -> bool:
+        """What a worker at capacity may have: items without session, and of its own."""
+        return at_capacity

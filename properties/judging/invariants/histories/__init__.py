@@ -1,0 +1,1 @@
+"""Invariants about histories: what is recorded, completed and replayed."""

@@ -1,0 +1,75 @@
+"""Obligations: what must happen by a time, which faults that are booked put off (design idea 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from holdfast.properties.judging.invariants.monitor import NEVER
+from holdfast.properties.judging.ledger.workers import Book
+
+Subject = TypeVar("Subject", bound=Hashable)
+
+
+@dataclass(slots=True)
+class Obligation:
+    """Due `bound_us` after `since_us`, or `unreachable_us` after it if faults kept the store out of reach.
+
+    Faults of `process` that had not ended at `from_us` put it off by what the book has of them.
+    """
+
+    process: str
+    from_us: int
+    since_us: int
+    bound_us: int
+    unreachable_us: int
+
+    def due_us(self, book: Book) -> int:
+        """By when, as far as the faults are known."""
+        bound = self.bound_us
+        if book.unreachable(self.process, self.from_us):
+            bound = max(bound, self.unreachable_us)
+        return self.since_us + bound + book.held_back_us(self.process, self.from_us)
+
+
+class Obligations(Generic[Subject]):
+    """The open obligations of one monitor, by what they are about."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._open: dict[Subject, Obligation] = {}
+
+    def __contains__(self, subject: Subject) -> bool:
+        return subject in self._open
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Subject]:
+        return iter(tuple(self._open))
+
+    def __getitem__(self, subject: Subject) -> Obligation:
+        return self._open[subject]
+
+    def open(self, subject: Subject, obligation: Obligation) -> None:
+        """Something must happen; of two about one subject the earlier counts."""
+        known = self._open.get(subject)
+        if known is None or obligation.due_us(self._book) < known.due_us(self._book):
+            self._open[subject] = obligation
+
+    def close(self, subject: Subject) -> None:
+        """It has happened, or need not any more."""
+        self._open.pop(subject, None)
+
+    def next_due_us(self) -> int:
+        """The earliest time at which something may be overdue."""
+        return min((one.since_us + one.bound_us for one in self._open.values()), default=NEVER)
+
+    def latest_due_us(self) -> int:
+        """The time by which all must have been met; 0 if none is open."""
+        return max((one.due_us(self._book) for one in self._open.values()), default=0)
+
+    def overdue(self, time_us: int) -> list[Subject]:
+        """Those whose time has passed."""
+        return [subject for subject, one in self._open.items() if one.due_us(self._book) < time_us]

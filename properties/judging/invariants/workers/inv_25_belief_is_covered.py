@@ -1,0 +1,28 @@
+"""INV-25 Belief is covered.
+
+While w holds a lease on (i,s), owner(i,s) = w, or the loss happened at most R + ε ago, or the clock jumped
+since the last extension; and without clock jumps a local deadline set by a renewal is never later than the
+expiry that renewal stored.
+
+Choices. A deadline is no event of the trace; that it is kept shows in INV-24 and in the rows about it. After
+a jump of the store's clock this rule opens no obligation.
+"""
+
+from __future__ import annotations
+
+from holdfast.core.contract.store import SessionRecord
+from holdfast.properties.judging.invariants.lost_leases import LostLeases
+from holdfast.properties.judging.ledger.workers import Worker
+
+
+class BeliefIsCovered(LostLeases):
+    """INV-25."""
+
+    id = "INV-25"
+    title = "Belief is covered"
+
+    def is_lost(self, row: SessionRecord | None, worker: Worker) -> bool:
+        """The session is gone, nobody's, or somebody else's."""
+        if self.ledger.book.jumps or worker.owner is None:
+            return False
+        return row is None or row.worker_id != worker.owner

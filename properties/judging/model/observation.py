@@ -1,0 +1,138 @@
+"""observe: a state against the rows that a store shows through its inspection hooks.
+
+The store gives an item its number, and a lock whose answer was lost its token: these the model learns here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from holdfast.properties.judging.model.explanation import named
+from holdfast.properties.judging.model.move import Subject
+from holdfast.properties.judging.model.refusal import Fields, Refusal
+from holdfast.properties.judging.model.state import UNHEARD, Item, Key, Row, State, with_queue
+
+Rows = Mapping[Key, Any]
+"""Session rows by key; each the tuple that a `Row` is."""
+
+Items = Sequence[Any]
+"""Rows of the worker queue by number; each the tuple that an `Item` is."""
+
+
+class Difference(NamedTuple):
+    """Where a state and a store differ: a session row, a field of an item, or an item that is not in both."""
+
+    key: Subject
+    field: str | None
+    subject: str
+    model: Fields
+    store: Fields
+
+
+def observe(state: State, sessions: Rows, items: Items) -> State | Difference:
+    """The state, with what it has learned; or the first difference."""
+    if state.sessions != sessions:
+        return _other_session(state.sessions, sessions)
+    if [*state.queue] == items:
+        return state
+    return _learned(state, items)
+
+
+def _other_session(model: Mapping[Key, Row], store: Rows) -> Difference:
+    for key in (*model, *store):
+        if model.get(key) != store.get(key):
+            break
+    return Difference(key, None, f"session {key[0]}/{key[1]}", _row(model.get(key)), _row(store.get(key)))
+
+
+def _row(row: Any) -> Fields:
+    return {} if row is None else {"worker_id": row[2], "locked_until": row[3]}
+
+
+def _learned(state: State, stored: Items) -> State | Difference:
+    queue = []
+    rank = 0
+    for item in state.queue:
+        if rank == len(stored) or not _is_that(item, stored[rank]):
+            if (
+                item.work is None
+            ):  # set aside, and gone with its session or instance: whose it was is not known
+                continue
+            return _one_sided(state, stored, rank)
+        seen = Item(*stored[rank])
+        known = item
+        if item.seq is None:
+            known = known._replace(seq=seen.seq)
+        if item.token == UNHEARD and seen.token is not None:
+            known = known._replace(token=seen.token)
+        if seen.work is not None and known.work is not None and known != seen:
+            return _other_item(known, seen)
+        queue.append(known)
+        rank += 1
+    if rank < len(stored):
+        return _one_sided(state, stored, rank)
+    return with_queue(state, tuple(queue))
+
+
+def _is_that(item: Item, stored: Any) -> bool:
+    """Whether they are of one rank: by the number, or while that is not known by what it is."""
+    seen = Item(*stored)
+    if item.seq is not None:
+        return item.seq == seen.seq
+    if item.work is None or seen.work is None:
+        return True
+    return (item.work.instance, item.work.execution_id, item.work.id) == (
+        seen.work.instance,
+        seen.work.execution_id,
+        seen.work.id,
+    )
+
+
+def _one_sided(state: State, stored: Items, rank: int) -> Difference:
+    """From this rank on they are no longer the same items: one is missing, left over, or out of its place."""
+    ours = state.queue[rank] if rank < len(state.queue) else None
+    theirs = Item(*stored[rank]) if rank < len(stored) else None
+    same = ours is not None and theirs is not None and ours.work == theirs.work
+    one = ours or theirs
+    assert one is not None, "they differ at this rank"
+    subject = "an item" if one.work is None else f"item {named(one.work)}"
+    return Difference(None, "seq" if same else None, subject, _rank(ours), _rank(theirs))
+
+
+def _rank(item: Item | None) -> Fields:
+    if item is None:
+        return {}
+    return {"next in the queue": "?" if item.work is None else named(item.work), "seq": item.seq}
+
+
+def _other_item(model: Item, store: Item) -> Difference:
+    field = next(name for name in Item._fields if getattr(model, name) != getattr(store, name))
+    assert model.work is not None, "items that cannot be decoded are not compared"
+    return Difference(None, field, f"item {named(model.work)}", _fields(model), _fields(store))
+
+
+def _fields(item: Item) -> Fields:
+    fields = {name: getattr(item, name) for name in Item._fields if name != "work"}
+    if item.work is not None:
+        fields["work"] = named(item.work)
+    return fields
+
+
+_CLAUSES: Final = {
+    "seq": "SS-13.2",
+    "work": "PV-10.9",
+    "session_id": "SS-10.4",
+    "claimed_by": "SS-10.5",
+}
+"""What says of these fields of an item how they must be; of the others the clause of the call does."""
+
+
+def refusal(difference: Difference, rule: str, rules: Sequence[tuple[Subject, str]]) -> Refusal:
+    """The refusal of a call after which a state and the store differ."""
+    if difference.key is not None:
+        carried_out = (clause for key, clause in reversed(rules) if key == difference.key)
+        clause = next(carried_out, "SS-25.22")
+    else:
+        clause = _CLAUSES.get(difference.field or "", rule)
+    return Refusal(clause, difference.subject, difference.model, difference.store)

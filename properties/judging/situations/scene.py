@@ -1,0 +1,50 @@
+"""Scene: what recognisers of situations look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from holdfast.properties.judging.ledger.facts import Delivered
+from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.ledger import Ledger
+from holdfast.properties.judging.ledger.rows import is_live
+
+
+class Scene:
+    """The ledger, and what it does not keep: the latest claims, and what was taken over from whom."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.claim: Delivered | None = None
+        self.claim_us = 0
+        self.claimed_at: dict[Key, int] = {}  # position of the latest claim of a session
+        self.taken_over_from: dict[str, set[Key]] = {}
+
+    def note(self, fact: Delivered) -> None:
+        """Remember a claim, once the recognisers have seen it."""
+        if fact.item.key is not None and self.is_claim(fact):
+            self.claim, self.claim_us = fact, self.ledger.time_us
+            self.claimed_at[fact.item.key] = self.ledger.position
+
+    def is_claim(self, fact: Delivered) -> bool:
+        """Whether the session became the fetcher's with this delivery."""
+        after = fact.row_after
+        return after is not None and after.worker_id == fact.owner and not self.is_extension(fact)
+
+    def is_extension(self, fact: Delivered) -> bool:
+        """Whether the session was the fetcher's already, and live."""
+        before = fact.row_before
+        return before is not None and before.worker_id == fact.owner and is_live(before, self.ledger.now)
+
+
+class Situation(NamedTuple):
+    """A line of the table: what it means, what it listens to, when it is there, and whether that needs rows.
+
+    Without the inspection hook for session rows nobody can tell whether one that needs them was there.
+    """
+
+    means: str
+    kinds: tuple[type, ...]
+    there: Callable[[Scene, Any], bool]
+    needs_rows: bool = False

@@ -1,0 +1,1 @@
+"""What the scenarios of the matrix are made of: the nouns they share. Registers nothing."""

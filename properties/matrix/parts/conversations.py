@@ -1,0 +1,165 @@
+"""What the scenarios of the matrix are made of: activities that tell where and how they ran; readers of it.
+
+An activity answers with what it saw as JSON, so that oracles compare what activities really observed. The
+registry is made afresh at each boot, and with it the memory the activities close over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from holdfast.core import ActivityContext, OrchestrationContext, Registry
+from holdfast.core.client import Completed, Failed, OrchestrationStatus
+from holdfast.core.contract.events import Event, SessionClosed, SessionOpened, StoredEvent
+from holdfast.core.contract.observe import HandlerStarted
+from holdfast.core.contract.provider import FetchedWork
+from holdfast.sim import World
+from holdfast.traces.record import Commit, Local
+
+Orchestration = Callable[[OrchestrationContext, str], Coroutine[Any, Any, object]]
+
+MINUTE: Final = {"session_lock_duration": timedelta(seconds=60)}
+"""D = 60 s, as in the worked timelines; R = 30 s, L = 30 s, I = 25 s."""
+D_MS: Final = 60_000
+POLL_MS: Final = 100
+"""The longest a claimable session may wait for a worker that polls, in a world without slow calls."""
+
+
+class Seen(NamedTuple):
+    """What one activity saw: the owner part of its worker id, its session, its input, whether it knew it."""
+
+    owner: str
+    session: str | None
+    input: str
+    warm: bool
+
+
+def running(*orchestrations: Orchestration) -> Callable[[], Registry]:
+    """A registry of these orchestrations and the activities below, cold at every boot."""
+
+    def make() -> Registry:
+        registry = Registry()
+        for orchestration in orchestrations:
+            registry.add_orchestration(orchestration.__name__, orchestration)
+        known: set[str | None] = set()
+
+        @registry.activity("look")
+        async def look(ctx: ActivityContext, input: str) -> str:
+            """Answer at once."""
+            return _seen(ctx, input, known)
+
+        @registry.activity("work")
+        async def work(ctx: ActivityContext, input: str) -> str:
+            """Answer after so many seconds, or when told to stop, whichever is first."""
+            stop = asyncio.ensure_future(ctx.cancelled())
+            await asyncio.wait([stop], timeout=float(input))
+            stop.cancel()
+            return _seen(ctx, input, known)
+
+        @registry.activity("insist")
+        async def insist(ctx: ActivityContext, input: str) -> str:
+            """Answer after so many seconds, whatever anybody says."""
+            await asyncio.sleep(float(input))
+            return _seen(ctx, input, known)
+
+        return registry
+
+    return make
+
+
+def _seen(ctx: ActivityContext, input: str, known: set[str | None]) -> str:
+    warm = ctx.session_id in known
+    known.add(ctx.session_id)
+    return encoded(Seen(owner_part(ctx.worker_id), ctx.session_id, input, warm))
+
+
+def owner_part(worker_id: str) -> str:
+    """The owner identity in `work-<slot>-<owner identity>` (SS-2.8)."""
+    return worker_id.split("-", 2)[2]
+
+
+def encoded(value: object) -> str:
+    """As JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def seen(text: str) -> Seen:
+    """What an activity answered."""
+    return msgspec.json.decode(text, type=Seen)
+
+
+def answer(status: OrchestrationStatus) -> Any:
+    """The output of a completed instance, decoded. Asserts that it completed."""
+    assert isinstance(status, Completed), f"expected Completed, got {status}"
+    return msgspec.json.decode(status.output)
+
+
+def observations(status: OrchestrationStatus) -> list[Seen]:
+    """What the activities of a completed instance saw, if its output is the list of their answers."""
+    return [seen(text) for text in answer(status)]
+
+
+def failure(status: OrchestrationStatus) -> str:
+    """The display text of a failed instance. Asserts that it failed."""
+    assert isinstance(status, Failed), f"expected Failed, got {status}"
+    return status.message
+
+
+async def start(world: World, orchestration: Orchestration, *instances: str, input: str = "") -> None:
+    """Start the orchestration under these instance ids."""
+    for instance in instances:
+        await world.client.start_orchestration(instance, orchestration.__name__, input)
+
+
+def session_events(history: list[StoredEvent]) -> list[tuple[str, str]]:
+    """The session events of a history in order, as (kind, id)."""
+    return [
+        (type(event).__name__, event.session_id)
+        for event in history
+        if isinstance(event, SessionOpened | SessionClosed)
+    ]
+
+
+def of_kind(history: list[StoredEvent], kind: type[Event]) -> list[Any]:
+    """The events of one kind, in order."""
+    return [event for event in history if isinstance(event, kind)]
+
+
+def deliveries(world: World, session_id: str, instance: str = "i") -> list[Commit]:
+    """Every delivery of an item of the session, in order, by the encoded item."""
+    return [commit for commit in world.commits if is_delivery(commit, session_id, instance)]
+
+
+def is_delivery(commit: Commit, session_id: str, instance: str = "i") -> bool:
+    """Whether a commit handed out an item of the session."""
+    result = commit.result
+    return (
+        commit.took_effect
+        and isinstance(result, FetchedWork)
+        and (result.item.instance, result.item.session_id) == (instance, session_id)
+    )
+
+
+def calls(world: World, operation: str, session_id: str, instance: str = "i") -> list[Commit]:
+    """The session calls of this kind about one session, in order."""
+    return [
+        commit
+        for commit in world.commits
+        if commit.operation == operation
+        and commit.arguments.get("session_id") == session_id
+        and commit.arguments.get("instance_id") == instance
+    ]
+
+
+def handlers_started(world: World, instance: str = "i") -> list[Local]:
+    """Every start of a handler for this instance."""
+    return [
+        local
+        for local in world.locals
+        if isinstance(local.event, HandlerStarted) and local.event.instance_id == instance
+    ]

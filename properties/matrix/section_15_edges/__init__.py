@@ -1,0 +1,1 @@
+"""Section 15 of the matrix: edge cases and races."""

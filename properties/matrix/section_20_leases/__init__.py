@@ -1,0 +1,1 @@
+"""Section 20 of the matrix: idle timer and lease registry."""

@@ -1,0 +1,245 @@
+"""Matrix section 20, the idle timer: when it starts, what cancels it, and what happens when it fires."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from holdfast.core import OrchestrationContext
+from holdfast.core.client import Completed
+from holdfast.core.contract.errors import ActivityError
+from holdfast.core.contract.provider import TagFilter
+from holdfast.core.contract.store import SessionRecord
+from holdfast.core.hosting.options import UnregisteredBackoff
+from holdfast.properties.matrix.parts.conversations import POLL_MS, deliveries, encoded, running, start
+from holdfast.properties.matrix.parts.deliveries import delivered
+from holdfast.properties.matrix.parts.idling import (
+    SECOND_US,
+    beside,
+    ends_of_leases,
+    final_calls,
+    idle_after,
+    releases,
+    with_failing,
+)
+from holdfast.properties.matrix.parts.takeovers import end_of, until_second
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+
+T_S: Final = 4
+
+
+async def _overlapping(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    looks = beside(ctx, 3)
+    await ctx.join(*(ctx.schedule_activity_on_session("insist", each, session) for each in input.split()))
+    await ctx.join(*looks)
+    await ctx.schedule_timer(timedelta(seconds=20))
+    return "done"
+
+
+@scenario(
+    covers=["20.1", "SS-8.2", "SS-14.13"],
+    workers=1,
+    situations=["session.released_idle", "session.shared_by_slots"],
+    options=idle_after(T_S, worker_concurrency=4),
+)
+async def idle_timer_starts_at_last_finish(world: World) -> None:
+    """With overlapping activities only the last finish starts the timer."""
+    owner = world.worker("a", running(_overlapping))
+    await start(world, _overlapping, "i", input=("5 9", "9 5", "0 5 9")[world.draw("activities", 3)])
+    samples = []
+    for second in (9.0, 9.001, 12.999):
+        await until_second(world, second)
+        samples.append(world.session("i", "s"))
+    until_then = len(releases(world))
+    await world.finished("i")
+    with world.oracle("20.1"):
+        assert [one.time_us for one in final_calls(world.commits)][-2:] == [5 * SECOND_US, 9 * SECOND_US]
+        for row in samples:
+            assert row is not None and row.worker_id == owner.worker_id, samples
+        assert until_then == 0, releases(world)
+        assert [one.time_us for one in releases(world)] == [13 * SECOND_US], releases(world)
+        assert ends_of_leases(world) == [(13 * SECOND_US, "idle")], ends_of_leases(world)
+
+
+async def _ends_somehow(ctx: OrchestrationContext, input: str) -> str:
+    """An activity that ends in some way, or is given up after 5 s."""
+    name, seconds = input.split()
+    session = ctx.open_session_with_id("s")
+    asked = ctx.schedule_activity_on_session(name, seconds, session)
+    with suppress(ActivityError):
+        await ctx.select(asked, ctx.schedule_timer(timedelta(seconds=5)))
+    await ctx.schedule_timer(timedelta(seconds=45))
+    return "done"
+
+
+@scenario(
+    covers=["20.2", "SS-8.2"],
+    workers=1,
+    situations=["session.released_idle", "item.abandoned_backoff", "handler.signalled_lost"],
+    options=idle_after(
+        T_S,
+        worker_concurrency=4,
+        unregistered_backoff=UnregisteredBackoff(
+            base_delay=timedelta(seconds=50), max_delay=timedelta(seconds=60)
+        ),
+    ),
+)
+async def idle_timer_starts_after_error_cancel_abandon(world: World) -> None:
+    """Every way of finishing counts, by its final call to the provider: a completion, an error, a return."""
+    slow_s = world.draw("seconds of a final call", 3)
+    good_s, bad_s = 1 + world.draw("seconds of work", 2), 1 + world.draw("seconds before the exception", 2)
+    heeds = world.draw("heeds no signal", 2) == 0
+    if slow_s:
+        for operation in ("ack_work_item", "abandon_work_item"):
+            world.strike("slow_call", "a", operation, times=None, seconds=slow_s)
+    world.worker("a", with_failing(_ends_somehow))
+    ways = {  # the lost one is told at 25, by the renewal of its item; who does not listen is aborted at 35
+        "success": (f"work {good_s}", good_s),
+        "exception": (f"fail {bad_s}", bad_s),
+        "lost select": ("work 99" if heeds else "insist 99", 25 if heeds else 35),
+        "unregistered": ("missing 0", 0),
+    }
+    for instance, (what, _) in ways.items():
+        await start(world, _ends_somehow, instance, input=what)
+    for instance in ways:
+        await world.finished(instance)
+    with world.oracle("20.2"):
+        for instance, (_, stopped_s) in ways.items():
+            finals = [one.time_us for one in final_calls(world.commits, instance)]
+            assert finals == [(stopped_s + slow_s) * SECOND_US], (instance, finals)
+            freed = releases(world, instance)
+            assert [one.time_us for one in freed] == [finals[0] + T_S * SECOND_US], (instance, freed)
+            assert freed[0].took_effect, freed
+
+
+async def _just_in_time(ctx: OrchestrationContext, input: str) -> str:
+    """Activities of one session, each T - 1 after the one before."""
+    session = ctx.open_session_with_id("s")
+    looks = beside(ctx, 3)
+    for number, seconds in enumerate(input.split()):
+        if number:
+            await ctx.schedule_timer(timedelta(seconds=T_S - 1))
+        await ctx.schedule_activity_on_session("insist", seconds, session)
+    await ctx.join(*looks)
+    await ctx.schedule_timer(timedelta(seconds=3 * T_S))
+    return "done"
+
+
+@scenario(
+    covers=["20.3", "SS-8.3"],
+    workers=1,
+    situations=["session.released_idle", "session.served_again", "session.used_across_turns"],
+    options=idle_after(T_S),
+)
+async def idle_timer_cancelled_by_new_activity(world: World) -> None:
+    """New work resets the timer: it runs for all of T after the last activity."""
+    count = 2 + world.draw("activities beyond two", 2)
+    seconds = [(2, 0, 1, 5)[world.draw("seconds of work", 4)] for _ in range(count)]
+    owner = world.worker("a", running(_just_in_time))
+    await start(world, _just_in_time, "i", input=" ".join(map(str, seconds)))
+    due_s = []  # when the timer would have fired without the activity that followed
+    for number in range(1, count):
+        due_s.append(sum(seconds[:number]) + (number - 1) * (T_S - 1) + T_S)
+    samples: list[tuple[int, SessionRecord | None, int]] = []
+    for second in due_s:
+        await until_second(world, second + 0.001)
+        samples.append((second, world.session("i", "s"), len(releases(world))))
+    await world.finished("i")
+    with world.oracle("20.3"):
+        finished_s = sum(seconds) + (count - 1) * (T_S - 1)
+        assert final_calls(world.commits)[-1].time_us == finished_s * SECOND_US, final_calls(world.commits)
+        for at, row, released in samples:
+            assert row is not None and row.worker_id == owner.worker_id and not released, (at, row, released)
+        assert [one.time_us for one in releases(world)] == [(finished_s + T_S) * SECOND_US], releases(world)
+        assert [cause for _, cause in ends_of_leases(world)] == ["idle"], ends_of_leases(world)
+
+
+async def _then_elsewhere(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    looks = beside(ctx, 3)
+    here = await ctx.schedule_activity_on_session("insist", input, session)
+    await ctx.join(*looks)
+    elsewhere = await ctx.schedule_activity_on_session("look", "", session, tag="elsewhere")
+    return encoded([here, elsewhere])
+
+
+@scenario(
+    covers=["20.4", "SS-8.4"],
+    workers=2,
+    situations=["session.released_idle", "session.claimed_after_release"],
+    level="multi-runtime",
+    options={**idle_after(2), "session_lock_duration": timedelta(seconds=600)},
+)
+async def idle_release_is_explicit(world: World) -> None:
+    """The session is claimable at its release, not after its lock has run out."""
+    owner = world.worker("a", running(_then_elsewhere))
+    second = world.worker("b", running(_then_elsewhere), worker_tag_filter=TagFilter.only("elsewhere"))
+    worked_s = {name: 3 * world.draw("seconds of work / 3", 5) for name in ("i", "j")}
+    for name, each in worked_s.items():
+        await start(world, _then_elsewhere, name, input=str(each))
+    freed: dict[str, SessionRecord | None] = {}
+    for name in sorted(worked_s, key=lambda name: worked_s[name]):
+        late_us = (worked_s[name] + 3) * SECOND_US  # a session that is not released must not keep us waiting
+        await world.until(lambda name=name, late_us=late_us: _is_released(world, name, late_us))  # type: ignore[misc]
+        freed[name] = world.session(name, "s")
+    statuses = {name: await end_of(world, name, within_s=20) for name in worked_s}
+    with world.oracle("20.4"):
+        for name, each in worked_s.items():
+            assert releases(world, name), f"the session of {name} is not released: {freed[name]}"
+            release, taken = releases(world, name)[0], deliveries(world, "s", name)[-1]
+            assert release.process == owner.name and release.took_effect, release
+            assert release.time_us == (each + 2) * SECOND_US, release
+            if worked_s["i"] != worked_s["j"]:
+                assert freed[name] == SessionRecord(name, "s", None, None), freed
+            assert taken.process == second.name and taken.position > release.position, taken
+            assert taken.provider_ms - release.provider_ms <= POLL_MS, (release, taken)
+            assert isinstance(statuses[name], Completed), statuses
+
+
+def _is_released(world: World, name: str, late_us: int) -> bool:
+    """Whether the release of a session was sent, or is overdue."""
+    return bool(releases(world, name)) or world.now_us > late_us
+
+
+async def _all_at_once(ctx: OrchestrationContext, input: str) -> str:
+    """Spells of work on one session, with a little time between them; each has so many seconds at once."""
+    session = ctx.open_session_with_id("s")
+    looks = beside(ctx, 2)
+    for spell in input.split(";"):
+        await ctx.join(*(ctx.schedule_activity_on_session("insist", each, session) for each in spell.split()))
+        await ctx.schedule_timer(timedelta(seconds=0.2))
+    await ctx.join(*looks)
+    return "done"
+
+
+@scenario(
+    covers=["20.6", "SS-8.9"],
+    workers=1,
+    situations=["session.released_idle", "session.claimed", "session.shared_by_slots"],
+    options=idle_after(0, worker_concurrency=3),
+)
+async def idle_timeout_zero(world: World) -> None:
+    """With T = 0 a session is given up right after its last activity."""
+    kinds = ("0.2 0.3", "0", "0.3 0.3 0", "0.2")
+    spells = [kinds[0], *(kinds[world.draw("spell", 4)] for _ in range(2))]
+    world.worker("a", running(_all_at_once))
+    await start(world, _all_at_once, "i", input=";".join(spells))
+    await world.finished("i")
+    with world.oracle("20.6"):
+        in_flight, emptied = 0, []
+        finals = [one.position for one in final_calls(world.commits)]
+        for commit in world.commits:
+            work = delivered(commit)
+            in_flight += work is not None and work.item.session_id == "s"
+            if commit.position in finals:
+                in_flight -= 1
+                if not in_flight:
+                    emptied.append(commit)
+        assert len(emptied) >= len(spells), (spells, emptied)
+        freed = releases(world)
+        assert [one.time_us for one in freed] == [one.time_us for one in emptied], (emptied, freed)
+        for release, last in zip(freed, emptied, strict=True):
+            assert release.position > last.position and release.took_effect, (last, release)

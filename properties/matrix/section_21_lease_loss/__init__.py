@@ -1,0 +1,1 @@
+"""Section 21 of the matrix: lease loss and cancellation."""

@@ -1,0 +1,292 @@
+"""Matrix section 21, the loss of leases: who is told, how soon, and what becomes of the work."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from holdfast.core import OrchestrationContext
+from holdfast.core.client import Completed
+from holdfast.core.contract.observe import (
+    CapacityChanged,
+    HandlerSignalled,
+    HandlerStopped,
+    LeaseEnded,
+    LeaseTaken,
+)
+from holdfast.core.contract.provider import FetchedWork
+from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
+from holdfast.properties.matrix.parts.deliveries import deliveries, of_session
+from holdfast.properties.matrix.parts.takeovers import (
+    D_US,
+    LONG_ITEMS,
+    R_US,
+    calls_by,
+    lease_ends,
+    let_expire,
+    more,
+    one_then_one,
+    signals,
+    starts,
+    three_then_one,
+    tokens_of,
+)
+from holdfast.sim import FaultBudget
+from holdfast.sim.stage.faults import held_back_us
+from holdfast.sim.toolkit.handle import Handle
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+from holdfast.traces.record import Commit
+
+I_US: Final = {"a": 95_000_000, "b": 25_000_000}
+
+
+async def _lost_to_another(world: World) -> tuple[Handle, Handle]:
+    """A runs three activities of a session; it expires, and B takes it over with a fourth."""
+    loser = world.worker("a", running(three_then_one), worker_concurrency=3)
+    await start(world, three_then_one, "i", input="50")
+    await world.until(lambda: len(starts(world, "a")) == 3)
+    taker = world.worker("b", running(three_then_one), worker_concurrency=4)
+    await world.sleep(4 * world.draw("seconds before the expiry / 4", 8))
+    await more(world)
+    let_expire(world, loser)
+    return loser, taker
+
+
+def _taken_by(world: World, process: str) -> Commit:
+    return next(one for one in deliveries(world.commits, "s") if one.process == process)
+
+
+@scenario(
+    covers=["21.1", "SS-7.10", "SS-7.13", "SS-2.9"],
+    workers=2,
+    situations=["lock.expired_under_live_owner", "handler.signalled_lost", "session.renewal_refused_stolen"],
+    level="fault",
+    options=LONG_ITEMS,
+)
+async def session_loss_signals_inflight(world: World) -> None:
+    """Losing the session cancels what is running for it."""
+    loser, taker = await _lost_to_another(world)
+    await world.finished("i")
+    with world.oracle("21.1"):
+        taken = _taken_by(world, taker.name)
+        running_then = tokens_of(world.commits[: taken.position], loser.name)
+        assert len(running_then) == 3, running_then
+        told = signals(world, loser.name)
+        assert [event.token for _, event in sorted(told, key=_token)] == sorted(running_then), told
+        assert {event.cause for _, event in told} <= {"session_lost", "deadline"}, told
+        assert all(taken.time_us <= time_us <= taken.time_us + R_US for time_us, _ in told), (taken, told)
+        assert len({time_us for time_us, _ in told}) == 1, "one loss tells them all"
+
+
+def _token(told: tuple[int, HandlerSignalled]) -> str:
+    return told[1].token
+
+
+@scenario(
+    covers=["21.3", "SS-7.20", "SS-7.21"],
+    workers=2,
+    situations=["handler.discarded", "item.abandoned_uncharged", "item.same_attempt_again"],
+    level="fault",
+    options=LONG_ITEMS,
+)
+async def lost_attempt_is_abandoned_not_acked(world: World) -> None:
+    """A signalled activity's item returns to the queue."""
+    loser, taker = await _lost_to_another(world)
+    status = await world.finished("i")
+    with world.oracle("21.3"):
+        taken = _taken_by(world, taker.name)
+        lost = tokens_of(world.commits[: taken.position], loser.name)
+        given_back = calls_by(world.commits, loser.name, "abandon_work_item")
+        assert sorted(str(one.arguments["token"]) for one in given_back) == sorted(lost), given_back
+        for one in given_back:
+            assert one.took_effect, one
+            assert one.arguments["delay"] in (None, 0) and one.arguments["ignore_attempt"] is True, one
+        acked = calls_by(world.commits, loser.name, "ack_work_item")
+        assert not [one for one in acked if one.arguments["token"] in lost], acked
+        again = [one.result for one in deliveries(world.commits, "s") if one.process == taker.name]
+        works = [work for work in again if isinstance(work, FetchedWork)]
+        assert len(works) == 4 and {work.attempt_count for work in works} == {1}, works
+        assert isinstance(status, Completed), status
+        assert {one.owner for one in observations(status)} == {taker.worker_id}, status
+
+
+@scenario(
+    covers=["21.4", "SS-7.15"],
+    workers=2,
+    situations=["handler.signalled_lost", "session.claimed_after_release"],
+    level="fault",
+    options=LONG_ITEMS,
+)
+async def lost_lease_is_forgotten(world: World) -> None:
+    """A lost lease is neither reused nor counted."""
+    loser = world.worker("a", running(one_then_one), worker_concurrency=1, max_sessions_per_worker=1)
+    await start(world, one_then_one, "i", input="80")
+    await world.until(lambda: len(starts(world, "a")) == 1)
+    taker = world.worker("b", running(one_then_one))
+    await world.sleep(4 * world.draw("seconds before the expiry / 4", 8))
+    await more(world)
+    held = len(loser.runtime.leases()) if loser.runtime is not None else None
+    let_expire(world, loser)
+    await world.until(lambda: bool(lease_ends(world, loser.name)))
+    cause, after_loss = lease_ends(world, loser.name)[0][1].cause, _units(world, loser.name)
+    lost = tokens_of(world.commits, loser.name)
+    await world.until(lambda: len(starts(world, taker.name)) == 2)
+    await world.sleep(world.draw("seconds before the new owner leaves / 7", 5) * 7)
+    await taker.shutdown(20)
+    await world.until(lambda: len(tokens_of(world.commits, loser.name)) > len(lost))
+    await world.until(lambda: len(starts(world, loser.name)) > 1)
+    after_claim = _units(world, loser.name)
+    status = await world.finished("i")
+    with world.oracle("21.4"):
+        assert held == 1 and cause in ("lost", "deadline"), (held, cause)
+        assert (after_loss.leases, after_loss.kept) == (0, 0), (cause, after_loss)
+        assert (after_claim.leases, after_claim.kept) == (1, 0), after_claim
+        order = [
+            type(local.event)
+            for local in world.locals
+            if isinstance(local.event, LeaseTaken | LeaseEnded) and local.process == loser.name
+        ]
+        assert order[:3] == [LeaseTaken, LeaseEnded, LeaseTaken], order
+        told = {event.token for _, event in signals(world, loser.name)}
+        assert told == set(lost), (told, lost)
+        assert isinstance(status, Completed), status
+        assert {one.owner for one in observations(status)} == {loser.worker_id}, status
+
+
+def _units(world: World, process: str) -> CapacityChanged:
+    events = [local.event for local in world.locals if local.process == process]
+    return next(event for event in reversed(events) if isinstance(event, CapacityChanged))
+
+
+async def _two_long_ones(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    items = [ctx.schedule_activity_on_session("work", "200", session) for _ in range(2)]
+    return encoded(await ctx.join(*items))
+
+
+@scenario(
+    covers=["21.5", "SS-7.12", "SS-7.11"],
+    workers=2,
+    situations=["session.deadline_passed", "call.unsent", "session.migrated"],
+    level="fault",
+    options=MINUTE,
+)
+async def provider_unreachable_until_local_deadline(world: World) -> None:
+    """Without contact a worker gives up by itself in time."""
+    alone = world.worker("a", running(_two_long_ones), worker_concurrency=2)
+    await start(world, _two_long_ones, "i")
+    await world.until(lambda: len(starts(world, "a")) == 2)
+    other = world.worker("b", running(_two_long_ones))
+    await world.sleep(7 * world.draw("seconds before it is cut off / 7", 12) + 1)
+    cut = world.strike("unsent", alone.name, times=None, seconds=world.draw("seconds without an answer", 3))
+    record, since = world.session("i", "s"), len(world.commits)
+    extended = [one for one in world.commits if one.took_effect and _extends(one, alone.name)]
+    await world.commit(lambda one: of_session(one, "s") and one.process == other.name)
+    cut.end()
+    status = await world.finished("i")
+    with world.oracle("21.5"):
+        assert record is not None and record.locked_until is not None, record
+        deadline_us = extended[-1].time_us // 1000 * 1000 + D_US
+        told = signals(world, alone.name)
+        assert [(time_us, event.cause) for time_us, event in told] == [(deadline_us, "deadline")] * 2, told
+        tried = [
+            one for one in world.commits[since:] if one.process == alone.name and one.outcome == "unsent"
+        ]
+        assert tried, "it never tried"
+        taken = next(one for one in deliveries(world.commits[since:], "s"))
+        assert taken.process == other.name and taken.time_us >= deadline_us, (taken, deadline_us)
+        assert taken.provider_ms >= record.locked_until, (taken, record)
+        assert isinstance(status, Completed), status
+        assert {one.owner for one in observations(status)} == {other.worker_id}, status
+
+
+def _extends(commit: Commit, process: str) -> bool:
+    return commit.process == process and (
+        commit.operation in ("renew_session_lock", "renew_work_item_lock") or of_session(commit, "s")
+    )
+
+
+async def _loses_items_and_sessions(ctx: OrchestrationContext, input: str) -> str:
+    """One session loses an item and is closed later; another loses an item to a select."""
+    first, second = ctx.open_session_with_id("s"), ctx.open_session_with_id("t")
+    short, long = map(float, input.split())
+    ctx.schedule_activity_on_session("work", "300", first)
+    ctx.schedule_activity_on_session("work", "300", second)
+    ctx.schedule_activity_on_session("work", "50", second)
+    losing = ctx.schedule_activity_on_session("work", "300", second)
+    await ctx.select(ctx.schedule_timer(timedelta(seconds=short)), losing)
+    await ctx.schedule_timer(timedelta(seconds=long))
+    ctx.close_session(first)
+    await ctx.schedule_timer(timedelta(seconds=130))
+    ctx.close_session(second)
+    return "done"
+
+
+@scenario(
+    covers=["21.2", "SS-7.14"],
+    workers=2,
+    faults=FaultBudget(stall=1),
+    situations=["handler.signalled_lost", "session.closed_while_running", "item.renewal_refused"],
+    level="fault",
+    options=LONG_ITEMS,
+)
+async def loss_bound_measured(world: World) -> None:
+    """The time from loss to signal is bounded."""
+    world.worker("a", running(_loses_items_and_sessions), worker_concurrency=4)
+    world.worker(
+        "b",
+        running(_loses_items_and_sessions),
+        worker_concurrency=4,
+        worker_lock_timeout=timedelta(seconds=30),
+    )
+    short, long = 5 * world.draw("seconds to the select / 5", 8), 7 * world.draw("and to the close / 7", 8)
+    await start(world, _loses_items_and_sessions, "i", input=f"{short + 1} {long}")
+    await world.until(lambda: any(one.operation == "ack_orchestration_item" for one in world.commits))
+    await world.finished("i")
+    await world.sleep(130)
+    with world.oracle("21.2"):
+        checked = [_bound_kept(world, one) for one in world.commits if isinstance(one.result, FetchedWork)]
+        assert any(checked), "nothing was lost under a handler"
+
+
+def _bound_kept(world: World, delivery: Commit) -> bool:
+    """Whether this attempt lost item or session under its handler; asserts that it heard of it in time."""
+    work, process = delivery.result, delivery.process
+    assert isinstance(work, FetchedWork)
+    mine = [local for local in world.locals if getattr(local.event, "token", None) == work.token]
+    if not mine or not delivery.took_effect:
+        return False  # its handler never started: the process stood still
+    started_us = mine[0].time_us
+    stopped_us = next((one.time_us for one in mine if isinstance(one.event, HandlerStopped)), world.now_us)
+    told_us = next((one.time_us for one in mine if isinstance(one.event, HandlerSignalled)), stopped_us)
+    losses = [
+        (max(one.time_us, started_us), bound_us)
+        for one in world.commits[delivery.position + 1 :]
+        if one.took_effect and one.time_us <= stopped_us
+        for bound_us in _losing(one, delivery)
+    ]
+    for lost_us, bound_us in losses:
+        latency_us = held_back_us(world.faults, process, since_us=lost_us - bound_us, until_us=told_us)
+        assert told_us - lost_us <= bound_us + latency_us, (delivery, lost_us, told_us, bound_us, latency_us)
+    return bool(losses)
+
+
+def _losing(commit: Commit, delivery: Commit) -> list[int]:
+    """Within what the holder of a delivery must hear of this commit: I for the item, R for the session."""
+    work = delivery.result
+    assert isinstance(work, FetchedWork)
+    item, bounds = work.item, []
+    if commit.operation == "ack_orchestration_item":
+        turn: Any = commit.arguments
+        if item.session_id in [one.session_id for one in turn["metadata"].cancelled_sessions]:
+            bounds += [R_US, I_US[delivery.process]]
+        if item.id in [one.activity_id for one in turn["cancelled_activities"]]:
+            bounds.append(I_US[delivery.process])
+    other = commit.result
+    if isinstance(other, FetchedWork) and other.item.id == item.id:
+        bounds.append(I_US[delivery.process])
+    if isinstance(other, FetchedWork) and other.item.session_id == item.session_id:
+        if commit.process != delivery.process:
+            bounds.append(R_US)
+    return bounds

@@ -1,0 +1,266 @@
+"""Matrix section 21, takeovers: worked timelines W5 and W13, and a session that is lost again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from holdfast.core import ActivityContext, OrchestrationContext, Registry
+from holdfast.core.client import Completed
+from holdfast.core.contract.events import ActivityCompleted, SessionClosed, SessionOpened
+from holdfast.core.contract.ids import LockToken
+from holdfast.core.contract.provider import FetchedWork
+from holdfast.core.contract.work_items import ActivityCompleted as CompletionMessage
+from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, of_kind, running, start
+from holdfast.properties.matrix.parts.deliveries import deliveries, of_session
+from holdfast.properties.matrix.parts.takeovers import (
+    ONLY_ACTIVITIES,
+    ONLY_TURNS,
+    calls_by,
+    end_of,
+    item_lock,
+    lease_ends,
+    refusal_of,
+    row,
+    second_of,
+    signals,
+    tokens_of,
+    until_second,
+)
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+
+TAKEOVERS: Final = 20
+
+
+def _on_parting() -> Registry:
+    """Activities that take a second to stop, and timers beside them that anybody's turns are busy with."""
+    registry = running(_w5, _w13, _in_passing)()
+
+    @registry.activity("part")
+    async def part(ctx: ActivityContext, input: str) -> str:
+        stop = asyncio.ensure_future(ctx.cancelled())
+        await asyncio.wait([stop], timeout=float(input))
+        if stop.done():
+            await asyncio.sleep(1)
+        stop.cancel()
+        return ctx.worker_id
+
+    return registry
+
+
+async def _in_passing(ctx: OrchestrationContext, input: str) -> str:
+    """No activities: turns for the sake of turns."""
+    for _ in range(2):
+        await ctx.join(*(ctx.schedule_timer(timedelta(seconds=n)) for n in range(2)))
+    return "done"
+
+
+async def _w5(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    first = ctx.schedule_activity_on_session("work", input, session)
+    await ctx.schedule_timer(timedelta(seconds=5))
+    beside = ctx.schedule_activity("work", "0.1")
+    await ctx.schedule_timer(timedelta(seconds=5))
+    second = ctx.schedule_activity_on_session("work", "300", session)
+    return encoded(await ctx.join(first, beside, second))
+
+
+@scenario(
+    covers=["21.11", "SS-24.10", "SS-7.12"],
+    workers=2,
+    situations=["process.stalled", "session.deadline_passed", "item.redelivered", "session.migrated"],
+    level="fault",
+    options=MINUTE,
+)
+async def resume_after_long_pause(world: World) -> None:
+    """A process that slept past its deadline does not act as owner."""
+    resumes_s = (130, 2 + 3 * D_MS // 1000)[world.draw("frozen for three D, not as in W5", 2)]
+    world.worker("turns", _on_parting, **ONLY_TURNS)
+    frozen = world.worker("a", _on_parting, worker_concurrency=1, **ONLY_ACTIVITIES)
+    await start(world, _in_passing, "x", "y")
+    await start(world, _w5, "i", input=("300", "40")[world.draw("it has a result when it resumes", 2)])
+    await until_second(world, 2)
+    seen: dict[float, object] = {2: row(world)}
+    old = tokens_of(world.commits, "a")
+    frozen.stall(resumes_s - 2)
+    await until_second(world, 60.4)
+    seen[60.4] = row(world)
+    await until_second(world, 60.5)
+    other = world.worker("b", _on_parting, **ONLY_ACTIVITIES)
+    for second in (60.55, 60.65, 85.55, resumes_s - 0.05):
+        await until_second(world, second)
+        seen[second] = row(world)
+    before = world.sessions(), world.worker_rows(), len(world.commits)
+    await until_second(world, resumes_s)
+    await world.until(lambda: bool(lease_ends(world, "a")))
+    await world.until(lambda: bool(calls_by(world.commits[before[2] :], "a", "abandon_work_item")))
+    completion = CompletionMessage(instance="i", execution_id=1, id=3, result="late")
+    refusals = [
+        await refusal_of(world.provider.ack_work_item(LockToken(old[0]), completion)),
+        await refusal_of(world.provider.abandon_work_item(LockToken(old[0]))),
+    ]
+    after = world.sessions(), world.worker_rows()
+    status = await world.finished("i")
+    with world.oracle("21.11"):
+        a, b = frozen.worker_id, other.worker_id
+        assert [seen[second] for second in (2, 60.4, 60.55)] == [(a, 60), (a, 60), (b, 120.5)], seen
+        assert [seen[second] for second in (60.65, 85.55)] == [(b, 120.6), (b, 145.5)], seen
+        assert _delivered(world) == [("a", 0.0, 1), ("b", 60.5, 2), ("b", 60.6, 1)], _delivered(world)
+        told = [(event.token, event.cause, time_us) for time_us, event in signals(world, "a")]
+        assert told == [(old[0], "deadline", resumes_s * 1_000_000)], told
+        of_a = [one for one in world.commits[before[2] :] if one.process == "a"]
+        relying = [one for one in of_a if one.operation in _RELYING]
+        assert [one.operation for one in relying if one.operation != "fetch_session_work_item"] == [
+            "abandon_work_item"
+        ], relying
+        assert all(one.error is not None for one in relying if one.operation == "abandon_work_item"), relying
+        assert not [one for one in of_a if of_session(one, "s")], of_a
+        assert all(refusal is not None and "token" in refusal.message for refusal in refusals), refusals
+        assert before[:2] == after, (before, after)
+        assert signals(world, "b") == [], signals(world)
+        assert isinstance(status, Completed), status
+
+
+_RELYING: Final = ("renew_session_lock", "renew_work_item_lock", "ack_work_item", "abandon_work_item")
+
+
+def _delivered(world: World) -> list[tuple[str, float | None, int]]:
+    """Deliveries of the session: who got one, when by the store's clock, and which attempt it was."""
+    return [
+        (one.process, second_of(one.provider_ms), one.result.attempt_count)
+        for one in deliveries(world.commits, "s")
+        if isinstance(one.result, FetchedWork)
+    ]
+
+
+async def _w13(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    items = [ctx.schedule_activity_on_session("part", "150", session)]
+    await ctx.schedule_timer(timedelta(seconds=3))
+    if input == "another":
+        items.append(ctx.schedule_activity_on_session("part", "150", session))
+    await ctx.schedule_timer(timedelta(seconds=1))
+    items.append(ctx.schedule_activity("work", "6"))  # for B, which has come by then
+    items.append(ctx.schedule_activity_on_session("work", "150", session))
+    return encoded(await ctx.join(*items))
+
+
+@scenario(
+    covers=["21.16", "SS-7.7", "SS-7.20", "SS-7.23"],
+    workers=2,
+    situations=["item.renewal_refused", "item.abandoned_uncharged", "item.same_attempt_again"],
+    level="fault",
+    options={
+        **MINUTE,
+        "worker_lock_timeout": timedelta(seconds=100),
+        "worker_lock_renewal_buffer": timedelta(seconds=90),
+    },
+)
+async def refused_item_renewal_is_loss_for_that_item(world: World) -> None:
+    """Worked timeline W13: a worker whose item renewal is refused because the session has moved gives up."""
+    variant = ("as told", "another", "busy")[world.draw("variant", 3)]
+    world.worker("turns", _on_parting, **ONLY_TURNS)
+    slots = 2 if variant == "another" else 1
+    loser = world.worker("a", _on_parting, worker_concurrency=slots, **ONLY_ACTIVITIES)
+    await start(world, _in_passing, "x", "y")
+    await start(world, _w13, "i", input=variant)
+    await until_second(world, 2)
+    seen: dict[int, object] = {2: (row(world), item_lock(world, 3))}
+    if variant == "busy":
+        world.strike("refused", "a", "renew_work_item_lock")
+    await until_second(world, 5)
+    world.jump_clock(60_000)
+    await until_second(world, 5.1)
+    taker = world.worker("b", _on_parting, **ONLY_ACTIVITIES)
+    await until_second(world, 5.5)
+    seen[65] = row(world), item_lock(world, 3)
+    await until_second(world, 10.5)
+    seen[70] = row(world), item_lock(world, 3)
+    await until_second(world, 15.5)
+    status = await world.finished("i")
+    with world.oracle("21.16"):
+        a, b = loser.worker_id, taker.worker_id
+        late = 0.1 if variant == "busy" else 0
+        assert seen[2] == ((a, 60), 100), seen
+        assert seen[65] == seen[70] == ((b, 125.1), 100), seen
+        first, second, *_ = [*tokens_of(world.commits, "a"), ""]
+        expected = [(first, 10 + late)] + ([(second, 13.0)] if variant == "another" else [])
+        assert [(event.token, us / 1_000_000) for us, event in signals(world)] == expected, signals(world)
+        renewed = calls_by(world.commits, "a", "renew_work_item_lock")
+        refused = [one for one in renewed if one.error is not None]
+        told = [(str(one.arguments["token"]), one.time_us / 1_000_000) for one in refused]
+        assert told == expected, refused
+        assert [event.cause for _, event in signals(world)] == ["item_lost"] * len(expected)
+        given_back = calls_by(world.commits, "a", "abandon_work_item")[: len(expected)]
+        assert [(str(one.arguments["token"]), one.time_us / 1_000_000) for one in given_back] == [
+            (token, second + 1) for token, second in expected
+        ], given_back
+        assert all(one.arguments["ignore_attempt"] is True and one.took_effect for one in given_back)
+        of_b = [one for one in _delivered(world) if one[0] == "b"]
+        assert of_b[:2] == [("b", 65.1, 1), ("b", 71.1, 1)], of_b
+        assert _row_after(world, 71.1) == (b, 131.1)
+        assert isinstance(status, Completed), status
+
+
+def _row_after(world: World, second: float) -> object:
+    """The row that the delivery at this second left behind, as its fetch is bound to leave it."""
+    one = next(each for each in deliveries(world.commits, "s") if second_of(each.provider_ms) == second)
+    duration: Any = one.arguments["session_lock_duration"]
+    return one.arguments["worker_id"], round(second + duration / 1000, 3)
+
+
+async def _uses_one_session(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    answers = [await ctx.schedule_activity_on_session("look", "", session) for _ in range(TAKEOVERS + 1)]
+    return encoded(answers)
+
+
+@scenario(
+    covers=["21.14", "SS-4.11", "SS-1.6"],
+    workers=3,
+    situations=["session.taken_over_after_crash", "session.migrated", "clock.jumped_forward"],
+    level="fault",
+    options={**MINUTE, "orchestration_concurrency": 1},
+)
+async def lost_many_times_still_usable(world: World) -> None:
+    """A session survives any number of takeovers."""
+    world.worker("turns", running(_uses_one_session), **ONLY_TURNS)
+    workers = {
+        name: world.worker(name, running(_uses_one_session), worker_concurrency=1, **ONLY_ACTIVITIES)
+        for name in ("a", "b", "c")
+    }
+    await start(world, _uses_one_session, "i")
+    for _ in range(TAKEOVERS):
+        finished = await world.commit(lambda one: one.operation == "ack_work_item")
+        owner = workers[finished.process]
+        if world.draw("crashes", 2):
+            owner.crash()
+            owner.restart()
+            cut = None
+        else:  # it lives, and its next fetch does not reach the store
+            cut = world.strike("unsent", owner.name, "fetch_session_work_item", times=None)
+        world.jump_clock(D_MS)
+        since, limit_us = len(world.commits), world.now_us + 2 * D_MS * 1000
+        await world.until(partial(_taken_or_late, world, since, limit_us))
+        if cut is not None:
+            cut.end()
+        if world.now_us >= limit_us:
+            break
+    status = await end_of(world, "i", within_s=100)
+    history = await world.history("i")
+    with world.oracle("21.14"):
+        assert isinstance(status, Completed), status
+        owners = [str(one.arguments["worker_id"]) for one in deliveries(world.commits, "s")]
+        assert len(owners) == TAKEOVERS + 1, owners
+        assert not [n for n in range(TAKEOVERS) if owners[n] == owners[n + 1]], owners
+        acks = [one for one in world.commits if one.operation == "ack_work_item" and one.took_effect]
+        assert len(acks) == TAKEOVERS + 1, acks
+        assert len(of_kind(history, SessionOpened)) == 1 and not of_kind(history, SessionClosed), history
+        assert len(of_kind(history, ActivityCompleted)) == TAKEOVERS + 1, history
+
+
+def _taken_or_late(world: World, since: int, limit_us: int) -> bool:
+    return world.now_us >= limit_us or any(of_session(one, "s") for one in world.commits[since:])

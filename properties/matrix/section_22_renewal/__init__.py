@@ -1,0 +1,1 @@
+"""Section 22 of the matrix: renewal schedule, single flight, piggyback."""

@@ -1,0 +1,434 @@
+"""Matrix section 22, when a worker renews its sessions: the schedule, one call at a time, piggyback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from holdfast.core import OrchestrationContext, Registry
+from holdfast.core.client import Completed
+from holdfast.core.contract.ids import Micros
+from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, RenewalAnswered, RenewalSent
+from holdfast.core.contract.provider import TagFilter
+from holdfast.core.hosting.forwarding import ForwardingProvider
+from holdfast.properties.matrix.parts.conversations import MINUTE, Orchestration, running, start
+from holdfast.properties.matrix.parts.deliveries import deliveries, of_session, renewals
+from holdfast.sim.stage.process import Process
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+from holdfast.traces.record import Commit
+
+SECOND_US: Final = 1_000_000
+CALM: Final = {"dispatcher_long_poll_timeout": timedelta(minutes=20)}
+"""Fetches that wait for long: with nothing to do, renewals are all that happens."""
+R_US: Final = 30 * SECOND_US
+"""Half of D = 60 s."""
+
+
+def _seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
+def _item_renewals(world: World, session_id: str, instance: str = "i") -> list[Commit]:
+    """The renewals of the items of a session, in order."""
+    tokens = [
+        one.result.token  # type: ignore[attr-defined]  # deliveries have one
+        for one in deliveries(world.commits, session_id)
+        if one.result.item.instance == instance  # type: ignore[attr-defined]
+    ]
+    return [
+        one
+        for one in world.commits
+        if one.operation == "renew_work_item_lock" and one.arguments["token"] in tokens
+    ]
+
+
+def _since(world: World, began: Commit, commits: Sequence[Commit]) -> list[float]:
+    """When these were, in seconds after the beginning."""
+    return [(one.time_us - began.time_us) / SECOND_US for one in commits]
+
+
+async def _works_on_session(ctx: OrchestrationContext, input: str) -> str:
+    """One activity of so many seconds on session s, then so many seconds of nothing."""
+    work, idle = input.split()
+    session = ctx.open_session_with_id("s")
+    beside = [ctx.schedule_activity("look", str(n), tag="beside") for n in range(4)]
+    await ctx.schedule_activity_on_session("work", work, session)
+    await ctx.join(*beside)
+    await ctx.schedule_timer(_seconds(float(idle)))
+    return "done"
+
+
+def _with_company(world: World, *orchestrations: Orchestration) -> None:
+    """A worker that does the activities beside, so that the one of the row has its slots to itself."""
+    world.worker(
+        "beside",
+        running(*orchestrations),
+        worker_tag_filter=TagFilter.only("beside"),
+        orchestration_concurrency=2,
+    )
+
+
+# --- calls that take long -----------------------------------------------------------------------------
+
+
+class _SlowRenewals(ForwardingProvider):
+    """The answer to a session renewal takes long, or the call itself."""
+
+    def __init__(self, process: Process, waits_s: Sequence[int], *, before: bool) -> None:
+        super().__init__(process.provider)
+        self._process = process
+        self._waits_s = waits_s
+        self._before = before
+        self._count = 0
+
+    async def renew_session_lock(self, *arguments: Any, **named: Any) -> None:
+        wait_s = self._waits_s[self._count % len(self._waits_s)]
+        self._count += 1
+        if self._before:
+            await _wait(self._process, wait_s)
+        await super().renew_session_lock(*arguments, **named)
+        if not self._before:
+            await _wait(self._process, wait_s)
+
+
+class _SlowFetches(ForwardingProvider):
+    """The answer to a fetch that brings something takes long."""
+
+    def __init__(self, process: Process, wait_s: int) -> None:
+        super().__init__(process.provider)
+        self._process = process
+        self._wait_s = wait_s
+
+    async def fetch_session_work_item(self, *arguments: Any, **named: Any) -> Any:
+        work = await super().fetch_session_work_item(*arguments, **named)
+        if work is not None:
+            await _wait(self._process, self._wait_s)
+        return work
+
+
+async def _wait(process: Process, seconds: int) -> None:
+    await process.clock.sleep_until(Micros(process.clock.monotonic_us() + seconds * SECOND_US))
+
+
+def _behind(
+    make: Callable[[], Registry], wrap: Callable[[Process], ForwardingProvider]
+) -> Callable[[Process], Registry]:
+    """The registry of a process whose runtime is to have its provider behind another one."""
+
+    def registry(process: Process) -> Registry:
+        process.provider = wrap(process)
+        return make()
+
+    return registry
+
+
+@scenario(
+    covers=["22.1", "SS-7.5"],
+    workers=1,
+    level="fault",
+    situations=["session.renewed", "session.renewed_by_item"],
+    options={**MINUTE, **CALM, "worker_lock_timeout": _seconds(40), "worker_concurrency": 1},
+)
+async def single_flight_renewal(world: World) -> None:
+    """Renewal calls of one lease never overlap, however long each takes."""
+    waits_s = [31 + 6 * world.draw("seconds of a slow renewal / 6", 5) for _ in range(3)]
+    before = world.draw("slow to arrive", 2) == 1
+    _with_company(world, _works_on_session)
+    make = running(_works_on_session)
+    world.worker("a", _behind(make, lambda process: _SlowRenewals(process, waits_s, before=before)))
+    await start(world, _works_on_session, "i", input="260 1")
+    status = await world.finished("i")
+    with world.oracle("22.1"):
+        assert isinstance(status, Completed), status
+        told = [local for local in world.locals if isinstance(local.event, (RenewalSent, RenewalAnswered))]
+        kinds = [type(local.event) for local in told]
+        assert kinds.count(RenewalSent) >= 3, kinds
+        assert all(kind is RenewalSent for kind in kinds[::2]), kinds
+        assert all(kind is RenewalAnswered for kind in kinds[1::2]), kinds
+        slow = [answer.time_us - sent.time_us for sent, answer in zip(told[::2], told[1::2], strict=False)]
+        assert all(each > R_US for each in slow), slow
+
+
+# --- piggyback ----------------------------------------------------------------------------------------
+
+
+@scenario(
+    covers=["22.2", "SS-7.8"],
+    workers=1,
+    situations=["session.renewed_by_item"],
+    options={**MINUTE, **CALM},
+)
+async def piggyback_suppresses_standalone(world: World) -> None:
+    """While work is in flight no separate renewal is sent."""
+    seconds = 600 + 10 * world.draw("seconds beyond ten minutes / 10", 3) - 5
+    _with_company(world, _works_on_session)
+    owner = world.worker("a", running(_works_on_session))
+    await start(world, _works_on_session, "i", input=f"{seconds} 1")
+    began = await world.commit(lambda commit: of_session(commit, "s"))
+    samples = []
+    while world.now_us < began.time_us + (seconds - 20) * SECOND_US:
+        await world.sleep(20)
+        samples.append((world.provider_now_ms, world.session("i", "s")))
+    await world.finished("i")
+    with world.oracle("22.2"):
+        assert not renewals(world.commits, "s")
+        times = _since(world, began, _item_renewals(world, "s"))
+        assert times == [25.0 * n for n in range(1, -(-seconds // 25))], times
+        for now_ms, row in samples:
+            assert row is not None and row.worker_id == owner.worker_id, (now_ms, row)
+            assert row.locked_until is not None and row.locked_until > now_ms, (now_ms, row)
+
+
+async def _on_two_workers(ctx: OrchestrationContext, input: str) -> str:
+    """A long activity on a session of each of two workers."""
+    beside = [ctx.schedule_activity("look", str(n), tag="beside") for n in range(3)]
+    long = [
+        ctx.schedule_activity_on_session("work", input, ctx.open_session_with_id(name), tag=name)
+        for name in ("often", "seldom")
+    ]
+    await ctx.join(*beside, *long)
+    return "done"
+
+
+@scenario(
+    covers=["22.3", "SS-7.9", "SS-7.8"],
+    workers=1,
+    situations=["session.renewed", "session.renewed_by_item"],
+    options={**CALM, "worker_concurrency": 1},
+)
+async def standalone_fills_gaps_between_item_renewals(world: World) -> None:
+    """Separate renewals fill the gaps between item renewals that come less often than every R."""
+    seconds = 100 + 10 * world.draw("seconds of work / 10", 4) + 3
+    _with_company(world, _on_two_workers)
+    world.worker(
+        "often",
+        running(_on_two_workers),
+        worker_tag_filter=TagFilter.only("often"),
+        session_lock_duration=_seconds(10),
+        worker_lock_timeout=_seconds(30),
+    )
+    world.worker(
+        "seldom",
+        running(_on_two_workers),
+        worker_tag_filter=TagFilter.only("seldom"),
+        session_lock_duration=_seconds(60),
+        worker_lock_timeout=_seconds(100),
+        worker_lock_renewal_buffer=_seconds(90),
+    )
+    await start(world, _on_two_workers, "i", input=str(seconds))
+    await world.sleep(seconds + 1)
+    with world.oracle("22.3"):
+        for name in ("often", "seldom"):
+            delivered = deliveries(world.commits, name)
+            assert len(delivered) == 1, delivered
+            began = delivered[0]
+            alone = _since(world, began, renewals(world.commits, name))
+            riding = _since(world, began, _item_renewals(world, name))
+            if name == "seldom":
+                assert riding == [10.0 * n for n in range(1, seconds // 10 + 1)], riding
+                assert not alone, alone
+                continue
+            assert riding == [25.0 * n for n in range(1, seconds // 25 + 1)], riding
+            extended = sorted([0.0, *alone, *riding, float(seconds)])
+            assert all(later - earlier <= 5 for earlier, later in pairwise(extended)), extended
+            between = [[at for at in alone if low < at < low + 25] for low in (0.0, *riding[:-1])]
+            assert all(between), alone
+
+
+@scenario(
+    covers=["22.4", "SS-7.2"],
+    workers=1,
+    situations=["session.renewed_by_item", "session.renewed_between"],
+    options={**MINUTE, **CALM},
+)
+async def piggyback_resets_due_time(world: World) -> None:
+    """Timeline W2: after the last activity the next renewal is R after the last extension."""
+    _with_company(world, _works_on_session)
+    slots = 1 + world.draw("further slots", 3)
+    owner = world.worker("a", running(_works_on_session), worker_concurrency=slots)
+    await start(world, _works_on_session, "i", input="70 50")
+    began = await world.commit(lambda commit: of_session(commit, "s"))
+    zero_ms = began.provider_ms
+    table = []
+    for at in (0, 25, 50, 70, 80):
+        await world.sleep((began.time_us - world.now_us) / SECOND_US + at + 0.001)
+        lock = next((row.locked_until for row in world.worker_rows() if row.session_id == "s"), None)
+        row = world.session("i", "s")
+        assert row is not None and row.locked_until is not None
+        assert owner.runtime is not None and owner.process is not None
+        (lease,) = owner.runtime.leases()
+        since_us = owner.process.clock.monotonic_us() - (world.now_us - began.time_us)
+        due = (lease.extended - since_us + R_US) / SECOND_US
+        item_s = None if lock is None else (lock - zero_ms) / 1000
+        table.append((at, item_s, row.worker_id, (row.locked_until - zero_ms) / 1000, due))
+    await world.finished("i")
+    with world.oracle("22.4"):
+        a = owner.worker_id
+        assert table == [
+            (0, 30, a, 60, 30),
+            (25, 55, a, 85, 55),
+            (50, 80, a, 110, 80),
+            (70, None, a, 110, 80),
+            (80, None, a, 140, 110),
+        ], table
+        assert _since(world, began, _item_renewals(world, "s")) == [25, 50]
+        assert _since(world, began, renewals(world.commits, "s")) == [80, 110]
+
+
+# --- the schedule -------------------------------------------------------------------------------------
+
+
+@scenario(
+    covers=["22.9", "SS-7.19"],
+    workers=1,
+    situations=["session.renewed_between"],
+    options={**CALM, "session_lock_duration": timedelta(milliseconds=200)},
+)
+async def renewal_interval_no_floor(world: World) -> None:
+    """Short locks are renewed in time."""
+    _with_company(world, _works_on_session)
+    owner = world.worker("a", running(_works_on_session))
+    await start(world, _works_on_session, "i", input="0 4")
+    began = await world.commit(lambda commit: of_session(commit, "s"))
+    samples = []
+    for _ in range(30):
+        await world.sleep(0.1 + world.draw("hundredths beyond a tenth", 3) / 100)
+        samples.append((world.provider_now_ms, world.session("i", "s")))
+    count = len(world.commits)
+    times = _since(world, began, renewals(world.commits[:count], "s"))
+    await world.finished("i")
+    with world.oracle("22.9"):
+        assert times == [n / 10 for n in range(1, len(times) + 1)] and len(times) >= 29, times
+        for now_ms, row in samples:
+            assert row is not None and row.worker_id == owner.worker_id, (now_ms, row)
+            assert row.locked_until is not None and row.locked_until > now_ms, (now_ms, row)
+
+
+async def _idle_beside_plain_work(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    beside = [ctx.schedule_activity("look", str(n), tag="beside") for n in range(3)]
+    await ctx.schedule_activity_on_session("look", "", session)
+    plain = [ctx.schedule_activity("work", input) for _ in range(2)]
+    await ctx.join(*plain, *beside)
+    ctx.close_session(session)
+    return "done"
+
+
+@scenario(
+    covers=["22.10", "SS-7.18"],
+    workers=1,
+    situations=["session.renewed_between"],
+    options={**MINUTE, **CALM},
+)
+async def renewal_with_all_slots_busy(world: World) -> None:
+    """Busy slots do not delay renewal."""
+    seconds = 300 + 10 * world.draw("seconds beyond 5 D / 10", 6) + 5
+    _with_company(world, _idle_beside_plain_work)
+    owner = world.worker("a", running(_idle_beside_plain_work))
+    await start(world, _idle_beside_plain_work, "i", input=str(seconds))
+    began = await world.commit(lambda commit: of_session(commit, "s"))
+    samples = []
+    for _ in range(10):
+        await world.sleep(29)
+        samples.append((world.provider_now_ms, world.session("i", "s")))
+    await world.finished("i")
+    with world.oracle("22.10"):
+        times = _since(world, began, renewals(world.commits, "s"))
+        assert times == [30.0 * n for n in range(1, seconds // 30 + 1)], times
+        for now_ms, row in samples:
+            assert row is not None and row.worker_id == owner.worker_id, (now_ms, row)
+            assert row.locked_until is not None and row.locked_until > now_ms, (now_ms, row)
+
+
+async def _many_at_once(ctx: OrchestrationContext, input: str) -> str:
+    """So many activities at once on one session, of 2 D each; then 8 D of nothing."""
+    session = ctx.open_session_with_id("s")
+    await ctx.join(
+        *(
+            ctx.schedule_activity_on_session("work", "81", session, tag=ctx.instance_id)
+            for _ in range(int(input))
+        )
+    )
+    await ctx.schedule_timer(_seconds(318))
+    return "done"
+
+
+@scenario(
+    covers=["22.12", "SS-7.1", "SS-7.5"],
+    workers=1,
+    situations=["session.shared_by_slots", "session.renewed", "session.renewed_between"],
+    options={**CALM, "session_lock_duration": timedelta(seconds=40)},
+)
+async def renewal_count_per_session(world: World) -> None:
+    """The number of renewal calls does not grow with the number of activities."""
+    counts = (1, 4, 16)
+    for count in counts:
+        world.worker(
+            f"w{count}",
+            running(_many_at_once),
+            worker_tag_filter=TagFilter.only(f"i{count}"),
+            worker_concurrency=count,
+        )
+        await start(world, _many_at_once, f"i{count}", input=str(count))
+    for count in counts:
+        await world.finished(f"i{count}")
+    with world.oracle("22.12"):
+        sent = [
+            [one.time_us for one in renewals(world.commits, "s") if one.process == f"w{count}"]
+            for count in counts
+        ]
+        assert len(sent[0]) >= 15, sent
+        assert [len(each) for each in sent] == [len(sent[0])] * 3, sent
+
+
+# --- slow fetches -------------------------------------------------------------------------------------
+
+
+async def _uses_session_later(ctx: OrchestrationContext, input: str) -> str:
+    """A session is used so many seconds after the start, then idle."""
+    beside = [ctx.schedule_activity("look", str(n), tag="beside") for n in range(3)]
+    await ctx.join(*beside)
+    if float(input):
+        await ctx.schedule_timer(_seconds(float(input)))
+    session = ctx.open_session_with_id("s")
+    await ctx.schedule_activity_on_session("look", "", session)
+    await ctx.schedule_timer(_seconds(100))
+    return "done"
+
+
+@scenario(
+    covers=["22.13", "SS-7.24"],
+    workers=1,
+    situations=["session.renewed_between"],
+    options={
+        **MINUTE,
+        "dispatcher_long_poll_timeout": timedelta(minutes=5),
+        "worker_concurrency": 1,
+        "worker_lock_timeout": _seconds(200),
+    },
+)
+async def slow_fetch_renews_at_once(world: World) -> None:
+    """A claim obtained by a long-waiting fetch is confirmed immediately."""
+    polled_s = (61, 0, 31, 29, 130, 10)[world.draw("seconds of polling", 6)]
+    answer_s = (0, 35, 20, 70)[world.draw("seconds of a slow answer", 4)]
+    _with_company(world, _uses_session_later)
+    make = running(_uses_session_later)
+    world.worker(
+        "a", _behind(make, lambda process: _SlowFetches(process, answer_s)), orchestration_concurrency=0
+    )
+    await start(world, _uses_session_later, "i", input=str(polled_s))
+    began = await world.commit(lambda commit: of_session(commit, "s"))
+    await world.finished("i")
+    with world.oracle("22.13"):
+        calls = renewals(world.commits, "s")
+        assert calls, "the session is never renewed"
+        first, slow = calls[0], polled_s + answer_s > 30
+        due_s = answer_s if slow else answer_s + 30
+        assert first.time_us == began.time_us + due_s * SECOND_US, (polled_s, answer_s, first)
+        assert first.error is None, first
+        ended = [local.event for local in world.locals if isinstance(local.event, LeaseEnded)]
+        assert not [event for event in ended if event.cause in ("lost", "deadline")], ended
+        assert not any(isinstance(local.event, HandlerSignalled) for local in world.locals)

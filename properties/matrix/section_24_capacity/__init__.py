@@ -1,0 +1,1 @@
+"""Section 24 of the matrix: capacity and fetch modes."""

@@ -1,0 +1,184 @@
+"""Matrix section 24: fetches that fail, and fetches from a provider that has no sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from holdfast.core import OrchestrationContext
+from holdfast.core.client import Completed
+from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
+from holdfast.core.contract.provider import ExecutionMetadata, Provider
+from holdfast.core.contract.store import SessionRecord
+from holdfast.core.hosting.forwarding import ForwardingProvider
+from holdfast.core.hosting.options import RuntimeOptions
+from holdfast.core.runtime import Runtime
+from holdfast.properties.matrix.parts.conversations import (
+    D_MS,
+    MINUTE,
+    POLL_MS,
+    answer,
+    deliveries,
+    encoded,
+    running,
+    seen,
+    start,
+)
+from holdfast.properties.matrix.parts.idling import beside
+from holdfast.properties.matrix.parts.takeovers import (
+    ONLY_ACTIVITIES,
+    ONLY_TURNS,
+    calls_by,
+    end_of,
+    more,
+    signals,
+    starts,
+)
+from holdfast.sim.stage.process import Process
+from holdfast.sim.stage.script import Planned
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+
+T = TypeVar("T")
+
+_FETCH: Final = "fetch_session_work_item"
+_SESSION_CALLS: Final = (_FETCH, "renew_session_lock", "release_session_lock")
+_FAILING_S: Final = 5 * D_MS // 1000
+
+
+# --- fetches that fail ------------------------------------------------------------------------------------
+
+
+async def _one_busy_one_idle(ctx: OrchestrationContext, input: str) -> str:
+    """Session t has one long activity; session s is used at once, and again at the word "more"."""
+    busy, idle = ctx.open_session_with_id("t"), ctx.open_session_with_id("s")
+    long = ctx.schedule_activity_on_session("insist", input, busy)
+    said = [await ctx.schedule_activity_on_session("look", "first", idle)]
+    await ctx.join(*beside(ctx, 2))
+    await ctx.dequeue_event("more")
+    said.append(await ctx.schedule_activity_on_session("look", "again", idle))
+    return encoded([*said, await long])
+
+
+@scenario(
+    covers=["24.11", "SS-14.12"],
+    workers=2,
+    situations=["call.refused", "session.renewed_between", "session.renewed_by_item"],
+    level="fault",
+    options={**MINUTE, "worker_concurrency": 2},
+)
+async def fetch_errors_leave_leases_alone(world: World) -> None:
+    """Failing fetches do not endanger sessions."""
+    world.worker("turns", running(_one_busy_one_idle), **ONLY_TURNS)
+    owner = world.worker("a", running(_one_busy_one_idle), **ONLY_ACTIVITIES)
+    await start(world, _one_busy_one_idle, "i", input=str(400 + world.draw("seconds of work beyond 400", 5)))
+    await world.until(lambda: len(deliveries(world, "s")) == 1)
+    await world.sleep(3 + 5 * world.draw("seconds before the failures / 5", 10))
+    kinds: tuple[Planned, ...] = ("refused", "unsent")
+    kind = kinds[world.draw("how they fail", 2)]
+    failing = world.strike(kind, "a", _FETCH, times=None, seconds=world.draw("seconds of no answer", 6))
+    began_us = world.now_us
+    await more(world)  # so that there is something to fetch all the time
+    samples: list[tuple[int, SessionRecord | None]] = []
+    for _ in range(_FAILING_S // 10):
+        await world.sleep(10)
+        samples += [(world.provider_now_ms, world.session("i", name)) for name in ("s", "t")]
+    failed = [one for one in calls_by(world.commits, "a", _FETCH) if one.outcome == kind]
+    leases = () if owner.runtime is None else owner.runtime.leases()
+    failing.end()
+    ended_us = world.now_us
+    status = await end_of(world, "i", within_s=200)
+    with world.oracle("24.11"):
+        # the longest pause between failing fetches is 3 s, and an answer that never comes is awaited for 5
+        assert len(failed) >= _FAILING_S // 8 and failed[0].time_us - began_us <= 100_000, len(failed)
+        assert failed[-1].time_us >= ended_us - 8_000_000, failed[-1]
+        for now_ms, record in samples:
+            assert record is not None and record.worker_id == owner.worker_id, (now_ms, record)
+            # both are renewed at most R apart, so never less than D - R is left
+            assert record.locked_until is not None and record.locked_until - now_ms >= D_MS // 2, record
+        assert [(one.session_id, one.in_flight) for one in leases] in (
+            [("t", 1), ("s", 0)],
+            [("s", 0), ("t", 1)],
+        )
+        told = [one.event for one in world.locals if isinstance(one.event, LeaseTaken)]
+        assert len(told) == 2, told  # the leases they were
+        gone = [one for one in world.locals if isinstance(one.event, LeaseEnded)]
+        assert not [one for one in gone if one.time_us <= ended_us], gone
+        assert not signals(world)
+        again = deliveries(world, "s")
+        assert len(again) == 2 and again[1].process == "a", again
+        assert 0 <= again[1].time_us - ended_us <= 8_000_000 + 1000 * POLL_MS, (ended_us, again)
+        assert [one.attempt for one in starts(world, "a")] == [1] * 5, starts(world, "a")
+        assert {seen(text).owner for text in answer(status)} == {owner.worker_id}, status
+
+
+# --- a provider without sessions --------------------------------------------------------------------------
+
+
+class _WithoutSessions(ForwardingProvider):
+    """Says that it has no sessions, and takes note of the calls to it."""
+
+    def __init__(self, inner: Provider, made: list[str]) -> None:
+        super().__init__(inner)
+        self._made = made
+
+    def supports_sessions(self) -> bool:
+        return False
+
+    async def _call(self, operation: str, begin: Callable[[], Awaitable[T]]) -> T:
+        self._made.append(operation)
+        return await begin()
+
+
+async def _without(ctx: OrchestrationContext, input: str) -> str:
+    """Plain work: activities beside each other and a long one, a timer, an event, and a second execution."""
+    if not input:
+        ctx.continue_as_new("again")
+        return ""
+    said = await ctx.join(*(ctx.schedule_activity("look", str(n)) for n in range(3)))
+    long = ctx.schedule_activity("insist", "30")
+    await ctx.schedule_timer(timedelta(seconds=2))
+    await ctx.dequeue_event("word")
+    return encoded([*said, await long])
+
+
+@scenario(covers=["24.9", "SS-14.1"], workers=1, level="runtime", options=MINUTE)
+async def provider_without_sessions_plain_fetch(world: World) -> None:
+    """On a provider without sessions only plain fetch is used."""
+    made: list[str] = []
+    slot_count = 1 + world.draw("slots more", 3)
+
+    async def boot(process: Process) -> None:
+        options = RuntimeOptions(
+            session_lock_duration=MINUTE["session_lock_duration"], worker_concurrency=slot_count
+        )
+        provider = _WithoutSessions(process.provider, made)
+        registry = running(_without)()
+        await Runtime(
+            provider, registry, options, clock=process.clock, ids=process.ids, observer=process
+        ).run()
+
+    world.process("a", boot)
+    names = ["i", "j", "k"][: 1 + world.draw("instances more", 3)]
+    await start(world, _without, *names)
+    await world.sleep(1 + world.draw("seconds before the word", 8))
+    for name in names:
+        await world.client.enqueue_event(name, "word", "")
+    statuses = [await end_of(world, name, within_s=200) for name in names]
+    with world.oracle("24.9"):
+        for status in statuses:
+            assert isinstance(status, Completed), status
+            assert [seen(text).input for text in answer(status)] == ["0", "1", "2", "30"], status
+            assert {seen(text).session for text in answer(status)} == {None}, status
+        assert "fetch_work_item" in made, made
+        assert [operation for operation in made if operation in _SESSION_CALLS] == [], made
+        for commit in world.commits:
+            assert commit.operation not in _SESSION_CALLS, commit
+            if commit.operation == "renew_work_item_lock":
+                assert commit.arguments["extend_session_for"] is None, commit
+            if commit.operation == "ack_orchestration_item":
+                metadata = commit.arguments["metadata"]
+                assert isinstance(metadata, ExecutionMetadata), metadata
+                assert not metadata.opened_sessions and not metadata.cancelled_sessions, metadata
+        assert calls_by(world.commits, "a", "renew_work_item_lock"), "no item lock was renewed"

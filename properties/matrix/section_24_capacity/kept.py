@@ -1,0 +1,224 @@
+"""Matrix section 24: sessions given up that keep their unit, and items for whose session there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from holdfast.core import OrchestrationContext
+from holdfast.core.client import Completed
+from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, RowWatch, one_look, units_of
+from holdfast.properties.matrix.parts.conversations import (
+    D_MS,
+    deliveries,
+    is_delivery,
+    running,
+    start,
+)
+from holdfast.properties.matrix.parts.deliveries import delivered, renewals
+from holdfast.properties.matrix.parts.idling import SECOND_US, beside, ends_of_leases, is_release, releases
+from holdfast.properties.matrix.parts.takeovers import (
+    ONLY_ACTIVITIES,
+    ONLY_TURNS,
+    calls_by,
+    end_of,
+    starts,
+)
+from holdfast.sim.stage.script import Planned
+from holdfast.sim.toolkit.handle import Handle
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+from holdfast.traces.record import Commit
+
+D_US: Final = 1000 * D_MS
+
+
+# --- a unit that is kept ----------------------------------------------------------------------------------
+
+
+async def _used_again_at_a_word(ctx: OrchestrationContext, input: str) -> str:
+    """A session that is used for a second, and once more when told; it is never closed."""
+    session = ctx.open_session_with_id("s")
+    await ctx.schedule_activity_on_session("insist", "1", session)
+    await ctx.dequeue_event("word")
+    await ctx.schedule_activity_on_session("insist", "1", session)
+    await ctx.schedule_timer(timedelta(seconds=600))
+    return "done"
+
+
+def _answered_us(world: World, call: Commit) -> int:
+    """When a worker had the answer of a call, or gave it up."""
+    late_ms = [
+        fault.amount_ms
+        for fault in world.faults
+        if (fault.time_us, fault.process) == (call.time_us, call.process)
+        and fault.kind in ("lost_answer", "unsent")
+    ]
+    return call.time_us + 1000 * max(late_ms, default=0)
+
+
+def _kept_until_us(world: World, failed: Commit) -> int:
+    """D after the answer of the last call before that release that may have extended i's session."""
+    calls = [*deliveries(world, "s"), *renewals(world.commits, "s")]
+    return D_US + max(_answered_us(world, one) for one in calls if one.position < failed.position)
+
+
+@scenario(
+    covers=["24.13", "SS-14.15", "SS-8.10"],
+    workers=2,
+    situations=["worker.at_capacity", "worker.served_owned_at_capacity", "answer.lost", "call.unsent"],
+    level="fault",
+    options=ONE,
+)
+async def unconfirmed_give_up_keeps_unit(world: World) -> None:
+    """A session given up without confirmation still takes a unit until its row has surely expired."""
+    idle_s = (4, 40)[world.draw("a renewal before the release", 2)]  # 40 s is beyond R
+    both = running(_used_again_at_a_word, one_look)
+    world.worker("turns", both, **ONLY_TURNS)
+    owner = world.worker("a", both, **ONLY_ACTIVITIES, session_idle_timeout=timedelta(seconds=idle_s))
+    watch = RowWatch(world, owner)
+    watching = asyncio.ensure_future(world.commit(watch))
+    if idle_s == 40:  # the renewal at 30 takes effect, and its answer is still out at 41
+        world.strike("lost_answer", "a", "renew_session_lock", seconds=12 + world.draw("s of no renewal", 9))
+    kinds: tuple[Planned, ...] = ("refused", "unsent", "lost_answer")
+    how = kinds[world.draw("how the release fails", 3)]
+    world.strike(how, "a", "release_session_lock", seconds=world.draw("seconds of no answer", 3))
+    await start(world, _used_again_at_a_word, "i")
+    await world.commit(lambda one: is_delivery(one, "s"))
+    await start(world, one_look, "j")
+    failed = await world.commit(is_release)
+    await world.sleep(4 + 3 * world.draw("seconds until the first is asked for again / 3", 5))
+    live = world.session("i", "s")
+    asked_us = world.now_us if world.draw("the first is asked for again", 2) else None
+    if asked_us is not None:
+        await world.client.enqueue_event("i", "word", "")
+    await end_of(world, "j", within_s=200)
+    watching.cancel()
+    with world.oracle("24.13"):
+        assert watch.most == 1, f"{watch.most} live rows named the worker"
+        assert failed.time_us == (1 + idle_s) * SECOND_US, failed
+        assert ends_of_leases(world)[0] == (failed.time_us, "idle"), ends_of_leases(world)
+        assert live is not None and live.worker_id == (None if how == "lost_answer" else owner.worker_id)
+        due_us = _kept_until_us(world, failed)
+        served = deliveries(world, "s")[1:]
+        if asked_us is not None and how != "lost_answer":
+            assert len(served) == 1, served
+            assert 0 <= served[0].time_us - asked_us <= POLL_US, (asked_us, served)
+            assert served[0].arguments["claim_new"] is False, served
+            (freed,) = [one for one in releases(world) if one.position > failed.position]
+            assert freed.took_effect and freed.time_us == served[0].time_us + failed.time_us, freed
+            due_us = freed.time_us
+        second = deliveries(world, "s", "j")
+        assert len(second) == 1 and 0 <= second[0].time_us - due_us <= POLL_US, (due_us, second)
+        assert max(one.leases + one.reserved + one.kept for one in units_of(world, "a")) == 1
+
+
+# --- a session for which there is no unit -----------------------------------------------------------------
+
+
+async def _busy(ctx: OrchestrationContext, input: str) -> str:
+    """A session with one activity of so many seconds."""
+    looks = beside(ctx, 1)
+    said = await ctx.schedule_activity_on_session("insist", input, ctx.open_session_with_id("s"))
+    await ctx.join(*looks)
+    return said
+
+
+async def _claim_lost(world: World, owner: Handle) -> None:
+    """A claim of i's session takes effect and its answer is lost; then j's is claimed."""
+    world.strike(
+        "lost_answer",
+        owner.name,
+        "fetch_session_work_item",
+        seconds=3 * world.draw("seconds until the fetch fails / 3", 8),
+    )
+    await start(world, _one_answer, "i")
+    await world.commit(lambda one: is_delivery(one, "s"))
+    await start(world, _busy, "j", input=str(130 + world.draw("seconds j takes", 5)))
+    await world.commit(lambda one: is_delivery(one, "s", "j"))
+
+
+async def _one_answer(ctx: OrchestrationContext, input: str) -> str:
+    """A session that is used once."""
+    return await ctx.schedule_activity_on_session("look", "", ctx.open_session_with_id("s"))
+
+
+async def _release_failed(world: World, live: bool) -> None:
+    """The idle release of i's session fails, j's is claimed once that must have expired, i is asked again.
+
+    Before that the store's clock is set back: to before the expiry, or not that far.
+    """
+    world.strike("refused", "a", "release_session_lock")
+    await start(world, _used_again_at_a_word, "i")
+    await world.commit(lambda one: is_delivery(one, "s"))
+    await start(world, _busy, "j", input=str(40 + world.draw("seconds j takes", 5)))
+    await world.commit(lambda one: is_delivery(one, "s", "j"))
+    beyond_s = 4 + 2 * world.draw("seconds beyond the expiry / 2", 8)
+    await world.sleep(beyond_s)
+    world.jump_clock(-1000 * (beyond_s + 10) if live else -1000 * (beyond_s - 2))
+    await world.client.enqueue_event("i", "word", "")
+
+
+@scenario(
+    covers=["24.15", "SS-14.16"],
+    workers=2,
+    situations=["session.given_back", "worker.at_capacity"],
+    level="fault",
+    options=ONE,
+)
+async def item_without_free_unit_is_given_back(world: World) -> None:
+    """An item of a session the worker had given up is returned when no unit is free."""
+    by_clock = bool(world.draw("by the clock", 2))
+    live = not world.draw("the row has expired", 2)
+    options: dict[str, Any] = {"session_idle_timeout": timedelta(seconds=4)} if by_clock else {}
+    if not by_clock and not live:  # the item is locked until the row has long expired
+        options["worker_lock_timeout"] = timedelta(seconds=100)
+    registry = running(_used_again_at_a_word, _busy, _one_answer)
+    world.worker("turns", registry, **ONLY_TURNS)
+    owner = world.worker("a", registry, **ONLY_ACTIVITIES, **options)
+    if by_clock:
+        await _release_failed(world, live)
+    else:
+        await _claim_lost(world, owner)
+    claimed = deliveries(world, "s", "j")[0]
+    asked_us = world.now_us if by_clock else (30_000_000 if live else 100_000_000)
+    before = len(deliveries(world, "s"))
+    await world.until(lambda: world.now_us >= asked_us)
+    await world.sleep(2)
+    leases = None if owner.runtime is None else [one.instance_id for one in owner.runtime.leases()]
+    row = world.session("i", "s")
+    status = await end_of(world, "j", within_s=200)
+    last_us = world.now_us + 4 * D_US
+    await world.until(lambda: len(deliveries(world, "s")) > before + live or world.now_us >= last_us)
+    with world.oracle("24.15"):
+        assert isinstance(status, Completed) and claimed.process == "a", status
+        again = deliveries(world, "s")[before:]
+        assert leases == ["j"], leases
+        assert max(one.leases for one in units_of(world, "a")) == 1
+        if live:
+            _given_back(world, again[0], asked_us)
+            assert row is not None and (row.worker_id, row.locked_until) == (None, None), row
+        ends = [when for when, _ in ends_of_leases(world, "j")]
+        assert again[-1].arguments["claim_new"] is True and again[-1].time_us >= ends[0], (ends, again)
+        assert [one.arguments["claim_new"] for one in again] == [False, True][not live :], again
+
+
+def _given_back(world: World, handed: Commit, asked_us: int) -> None:
+    """Assert that an item was handed out at once, and given back uncharged after a release of its session."""
+    assert 0 <= handed.time_us - asked_us <= POLL_US, (asked_us, handed)
+    work = delivered(handed)
+    assert work is not None, handed
+    freed = [one for one in releases(world) if one.position > handed.position]
+    back = [
+        one
+        for one in calls_by(world.commits, "a", "abandon_work_item")
+        if one.arguments["token"] == work.token
+    ]
+    assert [(one.time_us, one.took_effect) for one in freed] == [(handed.time_us, True)], freed
+    assert [(one.time_us, one.took_effect) for one in back] == [(handed.time_us, True)], back
+    assert back[0].arguments["ignore_attempt"] is True and not back[0].arguments["delay"], back
+    assert freed[0].position < back[0].position, (freed, back)
+    assert work.token not in [one.token for one in starts(world)], "a handler was started"
+    after = [delivered(one) for one in deliveries(world, "s") if one.position > handed.position]
+    assert [one.attempt_count for one in after if one is not None] == [work.attempt_count], after

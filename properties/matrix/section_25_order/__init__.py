@@ -1,0 +1,1 @@
+"""Section 25 of the matrix: delivery order and eligibility."""

@@ -1,0 +1,1 @@
+"""Section 28 of the matrix: terminal cleanup on every path."""

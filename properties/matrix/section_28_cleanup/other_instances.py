@@ -1,0 +1,268 @@
+"""Matrix section 28, what an end leaves alone, what comes after it, and ends that are none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from holdfast.core import OrchestrationContext
+from holdfast.core.client import Completed
+from holdfast.core.contract.events import SessionClosed
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded
+from holdfast.core.contract.work_items import (
+    ActivityCompleted,
+    ExternalRaised,
+    Message,
+    QueueMessage,
+    StartOrchestration,
+)
+from holdfast.properties.matrix.parts.closings import (
+    concluded,
+    ends,
+    gets_turn,
+    session_items,
+    session_starts,
+)
+from holdfast.properties.matrix.parts.conversations import (
+    MINUTE,
+    failure,
+    running,
+    seen,
+    session_events,
+    start,
+)
+from holdfast.properties.matrix.parts.takeovers import end_of
+from holdfast.sim.stage.faults import FaultBudget
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+
+R_S: Final = 30
+SECOND_US: Final = 1_000_000
+
+
+async def _leaves_sessions_open(ctx: OrchestrationContext, input: str) -> str:
+    how, seconds = input.split()
+    for name in ("s", "t"):
+        ctx.open_session_with_id(name)
+    beside = [ctx.schedule_activity("look", str(n)) for n in range(2)]
+    await ctx.schedule_activity_on_session("look", "", "t")
+    ctx.schedule_activity_on_session("work", "300", "s")
+    await ctx.join(*beside)
+    if how == "cancelled":
+        await ctx.dequeue_event("never")
+    await ctx.schedule_timer(timedelta(seconds=float(seconds)))
+    if how == "raised":
+        raise RuntimeError("given up")
+    return "done"
+
+
+async def _until_end(world: World, instance: str) -> None:
+    await world.until(lambda: any(ends(one, instance) for one in world.commits))
+
+
+@scenario(
+    covers=["28.7", "SS-18.6"],
+    workers=1,
+    situations=["instance.completed_with_open_session", "instance.cancelled_with_open_session"],
+    options=MINUTE,
+)
+async def no_session_closed_events_at_terminal(world: World) -> None:
+    """Automatic cleanup is not written to history, however the instance ends."""
+    world.worker("a", running(_leaves_sessions_open))
+    seconds = 2 + 6 * world.draw("seconds before the end / 6", 6)
+    for instance, how in (("i", "completed"), ("j", "raised"), ("k", "cancelled")):
+        await start(world, _leaves_sessions_open, instance, input=f"{how} {seconds}")
+    await world.sleep(seconds)
+    await world.client.cancel_instance("k", "enough")
+    statuses = [await world.finished(instance) for instance in ("i", "j", "k")]
+    with world.oracle("28.7"):
+        assert isinstance(statuses[0], Completed), statuses
+        assert [failure(status) for status in statuses[1:]] == ["given up", "canceled: enough"]
+        for instance in ("i", "j", "k"):
+            history = await world.history(instance)
+            assert session_events(history) == [("SessionOpened", "s"), ("SessionOpened", "t")], history
+            ack = concluded(next(one for one in world.commits if ends(one, instance)))
+            assert not [event for event in ack.delta if isinstance(event, SessionClosed)], ack
+            assert sorted(ack.closed) == ["s", "t"], ack
+
+
+def _late_messages(activity_id: int) -> list[Message]:
+    return [
+        StartOrchestration(
+            instance="i", orchestration=_leaves_sessions_open.__name__, input="completed 1", execution_id=1
+        ),
+        ActivityCompleted(instance="i", execution_id=1, id=activity_id, result='"late"'),
+        ExternalRaised(instance="i", name="go", data=""),
+        QueueMessage(instance="i", name="never", data=""),
+    ]
+
+
+@scenario(
+    covers=["28.8", "SS-18.9"],
+    workers=1,
+    faults=FaultBudget(duplicate=2),
+    situations=["instance.completed_with_open_session"],
+    options=MINUTE,
+)
+async def late_messages_do_not_resurrect(world: World) -> None:
+    """Messages after the end create nothing: duplicates, a late completion, events, at once or delayed."""
+    world.worker("a", running(_leaves_sessions_open))
+    how = ("completed", "raised")[world.draw("how it ends", 2)]
+    await start(world, _leaves_sessions_open, "i", input=f"{how} 3")
+    await _until_end(world, "i")
+    ended = len(world.commits)
+    before, status = await world.history("i"), await world.finished("i")
+    messages = _late_messages(session_starts(world)[-1].activity_id)
+    first = world.draw("which message comes first", len(messages))
+    for message in (*messages[first:], *messages[:first]):
+        delay = Millis(1_000 * world.draw("seconds it is late", 3))
+        await world.provider.enqueue_for_orchestrator(message, delay=delay)
+    await world.sleep(R_S + 5)
+    rows, items = world.sessions(), world.worker_rows()
+    depths = await world.client.get_queue_depths()
+    with world.oracle("28.8"):
+        assert (rows, items) == ([], []), (rows, items)
+        assert depths.orchestrator_queue == 0, depths
+        assert await world.history("i") == before and await world.status("i") == status
+        turns = [one for one in world.commits[ended:] if gets_turn(one)]
+        assert turns, "somebody has read the messages"
+        later = [one for one in world.commits[ended:] if one.operation == "ack_orchestration_item"]
+        for one in later:
+            said = concluded(one)
+            assert (said.delta, said.work, said.opened, said.status) == ([], [], [], None), said
+
+
+async def _parent(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    beside = [ctx.schedule_activity("look", str(n)) for n in range(2)]
+    await ctx.schedule_activity_on_session("look", "parent", session)
+    await ctx.join(*beside)
+    await ctx.schedule_sub_orchestration("_child", input, instance_id="first")
+    return await ctx.schedule_sub_orchestration("_child", "forever", instance_id="second")
+
+
+async def _child(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    await ctx.schedule_activity_on_session("look", "child", session)
+    if input == "forever":
+        return await ctx.schedule_activity_on_session("work", "300", session)
+    await ctx.schedule_timer(timedelta(seconds=float(input)))
+    return "done"
+
+
+@scenario(
+    covers=["28.9", "SS-18.10"],
+    workers=1,
+    situations=["instance.completed_with_open_session", "instance.cancelled_with_open_session"],
+    options=MINUTE,
+)
+async def parent_and_child_sessions_separate_at_end(world: World) -> None:
+    """Ends of parent and child affect their own sessions."""
+    world.worker("a", running(_parent, _child))
+    await start(world, _parent, "i", input=str(1 + 3 * world.draw("seconds of the first child / 3", 6)))
+    await world.until(lambda: world.session("first", "s") is not None)
+    await world.until(lambda: len(session_starts(world, "first")) == 1)
+    parents = world.session("i", "s")
+    await _until_end(world, "first")
+    at_childs_end = world.session("first", "s"), world.session("i", "s")
+    await world.until(lambda: len(session_starts(world, "second")) == 2)
+    await world.sleep(world.draw("seconds before the cancellation", 5))
+    childs, childs_items = world.session("second", "s"), len(session_items(world, "second"))
+    await world.client.cancel_instance("i", "enough")
+    await _until_end(world, "i")
+    at_parents_end = world.session("i", "s"), world.session("second", "s")
+    items_then = len(session_items(world, "second"))
+    await _until_end(world, "second")
+    at_the_end = world.sessions(), session_items(world, "second")
+    statuses = [await world.finished(instance) for instance in ("first", "i", "second")]
+    with world.oracle("28.9"):
+        assert parents is not None and parents.worker_id is not None, parents
+        assert at_childs_end == (None, parents), (at_childs_end, parents)
+        assert childs is not None and childs_items == 1, (childs, childs_items)
+        assert at_parents_end == (None, childs) and items_then == 1, (at_parents_end, childs)
+        assert at_the_end == ([], []), at_the_end
+        assert isinstance(statuses[0], Completed), statuses
+        assert [failure(status) for status in statuses[1:]] == [
+            "canceled: enough",
+            "canceled: parent canceled",
+        ]
+
+
+async def _one_activity(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    beside = [ctx.schedule_activity("look", str(n)) for n in range(2)]
+    await ctx.join(*beside)
+    return await ctx.schedule_activity_on_session("work", input, session)
+
+
+@scenario(
+    covers=["28.12", "SS-19.6"],
+    workers=2,
+    situations=["instance.cancelled_with_open_session", "handler.signalled_lost"],
+    options=MINUTE,
+)
+async def cancel_one_instance_keeps_others(world: World) -> None:
+    """Cancelling one instance leaves other instances' sessions alone."""
+    for name in ("a", "b"):
+        world.worker(name, running(_one_activity))
+    await start(world, _one_activity, "i", "j", input="50")
+    for instance in ("i", "j"):
+        await world.until(lambda: bool(session_starts(world, instance)))  # noqa: B023 - awaited at once
+    await world.sleep(4 * world.draw("seconds before the cancellation / 4", 6))
+    await world.client.cancel_instance("i", "enough")
+    before = world.session("j", "s"), session_items(world, "j")
+    await _until_end(world, "i")
+    after = world.session("j", "s"), session_items(world, "j")
+    gone = world.session("i", "s"), session_items(world, "i")
+    statuses = [await end_of(world, instance, within_s=90) for instance in ("i", "j")]
+    with world.oracle("28.12"):
+        assert gone == (None, []), gone
+        assert before == after and before[0] is not None and len(before[1]) == 1, (before, after)
+        assert failure(statuses[0]) == "canceled: enough", statuses
+        assert isinstance(statuses[1], Completed), statuses
+        starts = session_starts(world, "j")
+        assert len(starts) == 1, starts
+        value = seen(statuses[1].output)
+        assert (value.owner, value.session, value.input) == (before[0].worker_id, "s", "50"), value
+        told = [one.event.token for one in world.locals if isinstance(one.event, HandlerSignalled)]
+        assert told == [session_starts(world, "i")[0].token], told
+
+
+SLOW_ITEMS: Final = {"worker_lock_timeout": timedelta(seconds=100)}
+"""Item locks are renewed every 95 s: it is the session's renewal that finds out."""
+
+
+@scenario(
+    covers=["28.13", "SS-18.7", "SS-7.14"],
+    workers=1,
+    situations=["handler.signalled_lost", "lease.dropped_after_end"],
+    options=MINUTE,
+)
+async def inflight_signal_after_terminal(world: World) -> None:
+    """Handlers of ended instances are signalled and the lease is dropped."""
+    slow = world.draw("what finds out first", 2) == 1
+    worker = world.worker("a", running(_leaves_sessions_open), **(SLOW_ITEMS if slow else {}))
+    how = ("completed", "raised", "cancelled")[world.draw("how it ends", 3)]
+    seconds = 2 + 5 * world.draw("seconds before the end / 5", 12)
+    await start(world, _leaves_sessions_open, "i", input=f"{how} {seconds}")
+    await world.until(lambda: any(event.activity_id for event in session_starts(world)))
+    if how == "cancelled":
+        await world.sleep(seconds)
+        await world.client.cancel_instance("i", "enough")
+    await _until_end(world, "i")
+    ended_us = world.now_us
+    await world.sleep(R_S)
+    await world.quiet()  # what is due at this very moment is done
+    leases = worker.runtime.leases() if worker.runtime is not None else None
+    with world.oracle("28.13"):
+        assert leases == (), leases
+        signals = [one for one in world.locals if isinstance(one.event, HandlerSignalled)]
+        tokens = [event.token for event in session_starts(world)]
+        assert [one.event.token for one in signals if isinstance(one.event, HandlerSignalled)] == tokens
+        bound_us = (R_S if slow else 25) * SECOND_US
+        assert ended_us <= signals[0].time_us <= ended_us + bound_us, (ended_us, signals)
+        ended = [one.event for one in world.locals if isinstance(one.event, LeaseEnded)]
+        assert sorted(event.session_id for event in ended) == ["s", "t"], ended
+        assert {event.cause for event in ended} == {"lost"}, ended
+        assert sum(event.in_flight for event in ended) == (1 if slow else 0), ended

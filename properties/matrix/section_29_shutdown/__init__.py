@@ -1,0 +1,1 @@
+"""Section 29 of the matrix: graceful shutdown, order and failures."""

@@ -1,0 +1,287 @@
+"""Matrix section 29: what a graceful shutdown does with a fetch and with handlers that are under way."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from holdfast.core import ActivityContext, OrchestrationContext, Registry
+from holdfast.core.client import Completed
+from holdfast.core.contract.observe import HandlerStarted, HandlerStopped
+from holdfast.core.contract.provider import TagFilter
+from holdfast.properties.matrix.parts.conversations import (
+    MINUTE,
+    POLL_MS,
+    encoded,
+    observations,
+    running,
+    start,
+)
+from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, of_session
+from holdfast.properties.matrix.parts.takeovers import (
+    ONLY_ACTIVITIES,
+    ONLY_TURNS,
+    calls_by,
+    last_local,
+    row,
+    second_of,
+    signals,
+    starts,
+    until_second,
+)
+from holdfast.sim.stage.process import Process
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+from holdfast.traces.record import Commit
+
+NAMES: Final = ("s", "t", "u")
+_FETCH: Final = "fetch_session_work_item"
+_RELEASE: Final = "release_session_lock"
+
+
+async def _one_on_each(ctx: OrchestrationContext, input: str) -> str:
+    """A short activity on each of three sessions."""
+    names = [ctx.open_session_with_id(name) for name in NAMES]
+    return encoded(await ctx.join(*(ctx.schedule_activity_on_session("work", "1", name) for name in names)))
+
+
+def _token(handed: Commit) -> str:
+    work = delivered(handed)
+    assert work is not None, handed
+    return work.token
+
+
+@scenario(
+    covers=["29.1", "SS-9.8"],
+    workers=2,
+    situations=["item.abandoned_uncharged", "session.released_shutdown", "session.claimed_after_release"],
+    level="fault",
+    options={**MINUTE, "worker_concurrency": 3},
+)
+async def shutdown_stops_fetching_first(world: World) -> None:
+    """After shutdown begins nothing new is taken."""
+    world.worker("turns", running(_one_on_each), **ONLY_TURNS)
+    leaving = world.worker("a", running(_one_on_each), **ONLY_ACTIVITIES)
+    await world.until(lambda: leaving.runtime is not None)
+    for slot in range(3):  # each slot has a claim committed whose answer is still on its way
+        delay_ms = 20 + 5 * world.draw(f"ms that answer {slot} takes / 5", 6)
+        world.strike("slow_answer", "a", "fetch_session_work_item", seconds=delay_ms / 1000)
+    await start(world, _one_on_each, "i")
+    taken = 1 + world.draw("fetches under way that have brought something", 3)
+    await world.until(lambda: len(_handed(world, "a")) == taken)
+    await world.sleep(world.draw("ms before the shutdown / 5", 4) * 5 / 1000)
+    began = len(world.commits)
+    await leaving.shutdown(20)
+    returned_ms = world.provider_now_ms
+    left = {one.session_id: one.worker_id for one in world.sessions()}
+    other = world.worker("b", running(_one_on_each), **ONLY_ACTIVITIES)
+    status = await world.finished("i")
+    with world.oracle("29.1"):
+        assert starts(world, "a") == [], "a handler started after the shutdown had begun"
+        under_way = _handed(world, "a")
+        assert len(under_way) >= taken, under_way
+        fetched = [one for one in world.commits[began:] if (one.process, one.operation) == ("a", _FETCH)]
+        assert len(fetched) <= 3, f"three slots, and {len(fetched)} fetches after the shutdown began"
+        for handed in under_way:
+            _given_back(world, handed)
+        assert left == dict.fromkeys(NAMES), left
+        assert {entry.owner for entry in observations(status)} == {other.worker_id}, status
+        for handed in _handed(world, "b"):
+            assert 0 <= handed.provider_ms - returned_ms <= POLL_MS, (handed, returned_ms)
+        assert [start.attempt for start in starts(world, "b")] == [1, 1, 1], starts(world, "b")
+
+
+def _handed(world: World, process: str) -> list[Commit]:
+    return [one for name in NAMES for one in deliveries(world.commits, name) if one.process == process]
+
+
+def _given_back(world: World, handed: Commit) -> None:
+    """Assert that an item was given back at once and uncharged, and its session released after that."""
+    token = _token(handed)
+    back = [
+        one for one in calls_by(world.commits, "a", "abandon_work_item") if one.arguments["token"] == token
+    ]
+    assert [one.took_effect for one in back] == [True], (handed, back)
+    assert back[0].arguments["ignore_attempt"] is True, back
+    assert not back[0].arguments["delay"], back
+    work = delivered(handed)
+    assert work is not None
+    freed = [
+        one
+        for one in calls_by(world.commits, "a", "release_session_lock")
+        if one.arguments["session_id"] == work.item.session_id
+    ]
+    assert [one.took_effect for one in freed] == [True], (handed, freed)
+    assert freed[0].position > back[0].position > handed.position, (handed, back, freed)
+
+
+def _blocking_on_s(block_ms: int) -> Any:
+    """A registry whose activity `block` is a plain function, which nothing can stop."""
+
+    def make(process: Process) -> Registry:
+        registry = running(_two_idle_one_blocked)()
+        process.blocking_ms = block_ms
+
+        @registry.activity("block")
+        def block(ctx: ActivityContext, input: str) -> str:
+            return process.name
+
+        return registry
+
+    return make
+
+
+async def _two_idle_one_blocked(ctx: OrchestrationContext, input: str) -> str:
+    """Two sessions that are used and then idle, and one whose activity blocks."""
+    names = [ctx.open_session_with_id(name) for name in NAMES]
+    await ctx.join(*(ctx.schedule_activity_on_session("look", "", name) for name in names[1:]))
+    blocked = ctx.schedule_activity_on_session("block", "", names[0])
+    await ctx.dequeue_event("more")
+    await ctx.join(*(ctx.schedule_activity_on_session("look", "", name) for name in names[1:]))
+    return await blocked
+
+
+@scenario(
+    covers=["29.3", "SS-9.12", "SS-9.9"],
+    workers=2,
+    situations=["session.released_shutdown", "session.migrated", "handler.signalled_shutdown"],
+    level="fault",
+    options={**MINUTE, "worker_concurrency": 3},
+)
+async def unstoppable_handler_leaves_session_to_expire(world: World) -> None:
+    """If a handler cannot be stopped its session is not released."""
+    # it blocks for a while that is longer than all before the shutdown, and the allowance
+    block_ms = 40_000 + 5_000 * world.draw("seconds beyond 40 that it blocks / 5", 6)
+    world.worker("turns", _blocking_on_s(block_ms), **ONLY_TURNS)
+    stuck = world.worker("a", _blocking_on_s(block_ms), **ONLY_ACTIVITIES)
+    await start(world, _two_idle_one_blocked, "i")
+    await world.until(lambda: any(one.session_id == "s" for one in starts(world, "a")))
+    await world.sleep(3 * world.draw("seconds before the shutdown / 3", 7))
+    owner, began_us = stuck.worker_id, world.now_us
+    allowance_s = (20, 10, 5, 1)[world.draw("allowance", 4)]
+    stall_s = world.draw("seconds that it stalls meanwhile", 2)
+    if stall_s:
+        stuck.stall(stall_s)
+    await stuck.shutdown(allowance_s)
+    returned_us, returned_ms = world.now_us, world.provider_now_ms
+    left = {one.session_id: (one.worker_id, one.locked_until) for one in world.sessions()}
+    world.worker("b", _blocking_on_s(0), **ONLY_ACTIVITIES)
+    await world.client.enqueue_event("i", "more", "")
+    status = await world.finished("i")
+    with world.oracle("29.3"):
+        # the grace period is 10 s; before the releases, fetches under way are awaited for 50 ms
+        in_time_ms = 1000 * (min(allowance_s, 10) + stall_s) + 50
+        assert returned_us - began_us <= in_time_ms * 1000, (began_us, returned_us)
+        assert {name: left[name] for name in NAMES[1:]} == dict.fromkeys(NAMES[1:], (None, None)), left
+        named, expiry = left["s"]
+        assert named == owner and expiry is not None and expiry > returned_ms, left
+        released = [one.arguments["session_id"] for one in calls_by(world.commits, "a", _RELEASE)]
+        assert sorted(map(str, released)) == list(NAMES[1:]), released
+        again = _handed(world, "b")
+        assert [one.provider_ms for one in again if of_session(one, "s")] == [expiry], (again, expiry)
+        for one in again:
+            assert of_session(one, "s") or 0 <= one.provider_ms - returned_ms <= POLL_MS, (one, returned_ms)
+        attempts = [one.attempt for one in starts(world, "b") if one.session_id == "s"]
+        assert attempts == [1], f"attempts at the item of the blocked session: {attempts}"
+        assert isinstance(status, Completed) and status.output == "b", status
+
+
+def _stops_after_a_while(process: Process) -> Registry:
+    """On `a` the seventh question is answered 1.2 s after the worker is told to stop."""
+    registry = running(_one_busy_one_idle)()
+
+    @registry.activity("q7")
+    async def q7(ctx: ActivityContext, input: str) -> str:
+        if process.name == "a":
+            await ctx.cancelled()
+            await asyncio.sleep(1.2)
+        return process.name
+
+    return registry
+
+
+async def _one_busy_one_idle(ctx: OrchestrationContext, input: str) -> str:
+    """S' is used once; at the word "q7" it is S that has an item in flight. A few plain ones beside them."""
+    busy, idle = ctx.open_session_with_id("s"), ctx.open_session_with_id("t")
+    await ctx.schedule_activity_on_session("look", "", idle)
+    await ctx.dequeue_event("q7")
+    asked = ctx.schedule_activity_on_session("q7", "", busy)
+    await ctx.join(*(ctx.schedule_activity("look", str(n), tag="beside") for n in range(4)))
+    return await asked
+
+
+@scenario(
+    covers=["29.7", "SS-9.9", "SS-9.10", "SS-9.11"],
+    workers=2,
+    situations=["session.released_shutdown", "handler.signalled_shutdown", "item.same_attempt_again"],
+    level="multi-runtime",
+    options={**MINUTE, "worker_concurrency": 1, "session_idle_timeout": timedelta(seconds=300)},
+)
+async def timeline_graceful_shutdown(world: World) -> None:
+    """Worked timeline W8."""
+    world.worker(
+        "c",
+        _stops_after_a_while,
+        worker_concurrency=1 + world.draw("slots for what is beside", 2),
+        worker_tag_filter=TagFilter.only("beside"),
+    )
+    leaving = world.worker("a", _stops_after_a_while, **ONLY_ACTIVITIES)
+    await start(world, _one_busy_one_idle, "i")
+    await until_second(world, 85 + 2 * world.draw("when q7 is asked / 2", 7))
+    await world.client.enqueue_event("i", "q7", "")
+    await until_second(world, 100)
+    busy, idle, owner = row(world, "s"), row(world, "t"), leaving.worker_id
+    world.strike("slow_answer", "a", "abandon_work_item", seconds=0.1)
+    ending = asyncio.ensure_future(leaving.shutdown(5))
+    await until_second(world, 101.25)
+    meanwhile = row(world, "s"), row(world, "t")
+    await ending
+    returned = world.now_us / 1_000_000
+    released = row(world, "s"), row(world, "t")
+    await until_second(world, 101.4)
+    taking = world.worker("b", _stops_after_a_while, **ONLY_ACTIVITIES)
+    await world.until(lambda: bool(starts(world, "b")))
+    taken = row(world, "s"), row(world, "t")
+    status = await world.finished("i")
+    with world.oracle("29.7"):
+        assert busy is not None and idle is not None and (busy[0], idle[0]) == (owner, owner), (busy, idle)
+        handed = deliveries(world.commits, "s")
+        assert len(handed) == 2, handed
+        first, second = handed
+        assert [(when, event.cause) for when, event in signals(world)] == [(100_000_000, "shutdown")], (
+            signals(world)
+        )
+        ended = last_local(world, "a", HandlerStopped)
+        assert ended is not None and ended.event == _discarded(first), ended
+        assert ended.time_us == 101_200_000, ended
+        given = calls_by(world.commits, "a", "abandon_work_item")
+        assert [(one.time_us, one.took_effect) for one in given] == [(101_200_000, True)], given
+        back = given[0]
+        assert back.arguments == {"token": _token(first), "delay": None, "ignore_attempt": True}, back
+        assert meanwhile == (busy, idle), (meanwhile, busy, idle)
+        freed = calls_by(world.commits, "a", _RELEASE)
+        assert [(one.time_us, one.took_effect) for one in freed] == [(101_300_000, True)] * 2, freed
+        assert sorted(str(one.arguments["session_id"]) for one in freed) == ["s", "t"], freed
+        assert released == ((None, None), (None, None)) and returned == 101.3, (released, returned)
+        fetches = [one for one in calls_by(world.commits, "a", _FETCH) if one.time_us >= 100_000_000]
+        assert fetches == [], fetches
+        assert not calls_by(world.commits, "a", "ack_work_item")[1:], "the answer of q7 was acknowledged"
+        assert (second.process, second_of(second.provider_ms)) == ("b", 101.4), second
+        assert taken == ((taking.worker_id, 161.4), (None, None)), taken
+        attempts = [(one.process, one.event.attempt) for one in _starts_on_s(world)]
+        assert attempts == [("a", 1), ("b", 1)], attempts
+        assert isinstance(status, Completed) and status.output == "b", status
+
+
+def _discarded(handed: Commit) -> HandlerStopped:
+    token = _token(handed)
+    return HandlerStopped(f"work-0-{handed.arguments['worker_id']}", token, "discarded")
+
+
+def _starts_on_s(world: World) -> list[Any]:
+    return [
+        local
+        for local in world.locals
+        if isinstance(local.event, HandlerStarted) and local.event.session_id == "s"
+    ]

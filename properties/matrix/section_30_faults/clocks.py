@@ -1,0 +1,250 @@
+"""Matrix section 30, clocks: jumps of the store's clock and of a worker's, the instant of expiry."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from holdfast.core import OrchestrationContext
+from holdfast.core.client import Completed
+from holdfast.core.contract.observe import RenewalSent
+from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
+from holdfast.properties.matrix.parts.deliveries import deliveries, item_of
+from holdfast.properties.matrix.parts.takeovers import (
+    ONLY_ACTIVITIES,
+    ONLY_TURNS,
+    lease_ends,
+    more,
+    one_then_one,
+    row,
+    second_of,
+    signals,
+    until_second,
+)
+from holdfast.properties.matrix.parts.turns_by_hand import (
+    D,
+    begin,
+    fetch,
+    fetched,
+    item,
+    named,
+    row_of,
+)
+from holdfast.sim.toolkit.bench import Bench
+from holdfast.sim.toolkit.scenario import scenario
+from holdfast.sim.toolkit.world import World
+
+
+async def in_passing(ctx: OrchestrationContext, input: str) -> str:
+    """No activities: turns for the sake of turns."""
+    await ctx.join(*(ctx.schedule_timer(timedelta(seconds=n)) for n in range(3)))
+    return "done"
+
+
+def _renewed_every(seconds: int) -> dict[str, object]:
+    """Item locks that outlast every jump here, renewed so often; D = 60 s, R = 30 s."""
+    return {
+        **MINUTE,
+        "worker_lock_timeout": timedelta(seconds=300),
+        "worker_lock_renewal_buffer": timedelta(seconds=300 - seconds),
+    }
+
+
+@scenario(
+    covers=["30.1", "SS-24.3", "SS-24.1"],
+    workers=2,
+    situations=["clock.jumped_forward", "session.renewed_late"],
+    level="fault",
+    options=_renewed_every(51),
+)
+async def forward_clock_jump(world: World) -> None:
+    """After a forward jump the first to commit wins: a renewal keeps the session."""
+    await _jump_forward(world, claim_first=False)
+
+
+@scenario(
+    covers=["30.1", "SS-24.3", "SS-24.1"],
+    workers=2,
+    situations=["clock.jumped_forward", "session.migrated", "item.renewal_refused"],
+    level="fault",
+    options=_renewed_every(51),
+)
+async def forward_clock_jump_and_a_claim(world: World) -> None:
+    """After a forward jump the first to commit wins: a claim takes the session over."""
+    await _jump_forward(world, claim_first=True)
+
+
+async def _jump_forward(world: World, *, claim_first: bool) -> None:
+    world.worker("turns", running(one_then_one, in_passing), **ONLY_TURNS)
+    owner = world.worker("a", running(one_then_one), worker_concurrency=1, **ONLY_ACTIVITIES)
+    await start(world, in_passing, "x", "y", "z")
+    await start(world, one_then_one, "i", input="200")
+    await until_second(world, 1 + 4 * world.draw("seconds before more work / 4", 10))
+    await more(world)
+    await until_second(world, 50)
+    seen: dict[float, object] = {50: row(world)}
+    world.jump_clock(100_000)
+    await until_second(world, 50.2 if claim_first else 51.2)
+    other = world.worker("b", running(one_then_one), worker_concurrency=1, **ONLY_ACTIVITIES)
+    await until_second(world, 50.5 if claim_first else 51.3)
+    seen[150.5] = row(world)
+    await until_second(world, 53)
+    seen[153] = row(world)
+    told = signals(world)
+    status = await world.finished("i")
+    with world.oracle("30.1"):
+        a, b = owner.worker_id, other.worker_id
+        assert seen[50] == (a, 90), seen
+        assert isinstance(status, Completed), status
+        if claim_first:
+            assert seen[150.5] == (b, 210.2), seen
+            assert [(time_us, event.cause) for time_us, event in told] == [(51_000_000, "item_lost")], told
+            assert [one.process for one in deliveries(world.commits, "s")] == ["a", "b", "b"]
+        else:
+            assert seen[150.5] == seen[153] == (a, 211), seen
+            assert signals(world) == [] and len(lease_ends(world, "a")) <= 1, signals(world)
+            assert [one.process for one in deliveries(world.commits, "s")] == ["a", "a"]
+            assert {one.owner for one in observations(status)} == {a}, status
+
+
+async def _one_then_two(ctx: OrchestrationContext, input: str) -> str:
+    session = ctx.open_session_with_id("s")
+    items = [ctx.schedule_activity_on_session("work", input, session)]
+    for _ in range(2):
+        await ctx.dequeue_event("more")
+        items.append(ctx.schedule_activity_on_session("work", input, session))
+    return encoded(await ctx.join(*items))
+
+
+@scenario(
+    covers=["30.2", "SS-24.4", "SS-25.20", "SS-24.5"],
+    workers=2,
+    situations=["clock.jumped_forward", "clock.jumped_back", "session.taken_over_after_crash"],
+    level="fault",
+    options=_renewed_every(50),
+)
+async def backward_clock_jump(world: World) -> None:
+    """Going back in time never gives two owners."""
+    back_s = 30 + 5 * world.draw("jump back of 30 and more / 5", 4)
+    expires = bool(world.draw("it has expired before", 2))
+    world.worker("turns", running(_one_then_two, in_passing), **ONLY_TURNS)
+    owner = world.worker("a", running(_one_then_two), **ONLY_ACTIVITIES)
+    await start(world, in_passing, "x", "y", "z")
+    await start(world, _one_then_two, "i", input="200")
+    await until_second(world, 49.9)
+    rows = [row(world)]
+    if expires:
+        world.jump_clock(100_000)
+        world.jump_clock(-100_000)
+    world.jump_clock(-1000 * back_s)
+    other = world.worker("b", running(_one_then_two), **ONLY_ACTIVITIES)
+    await until_second(world, 50.1)
+    rows.append(row(world))
+    await more(world)
+    await world.until(lambda: len(deliveries(world.commits, "s")) == 2)
+    rows.append(row(world))
+    await until_second(world, 50.2 + world.draw("seconds before the crash", 10))
+    owner.crash()
+    await more(world)
+    await world.until(lambda: len(deliveries(world.commits, "s")) == 3)
+    with world.oracle("30.2"):
+        a = owner.worker_id
+        assert rows == [(a, 90)] * 3, "the renewal at 20 computes max(90, 80), and so does the delivery"
+        handed = deliveries(world.commits, "s")
+        assert [one.process for one in handed[:3]] == ["a", "a", "b"], handed
+        assert second_of(handed[2].provider_ms) == 90, (second_of(handed[2].provider_ms), back_s, expires)
+        blocked_s = handed[2].time_us / 1_000_000 - 50
+        assert blocked_s == 40 + back_s, "40 s, and the jump"
+        assert row(world) == (other.worker_id, 150), row(world)
+
+
+@scenario(covers=["30.3", "SS-25.19", "SS-4.6"], workers=2, level="provider")
+async def expiry_boundary(bench: Bench) -> None:
+    """At the exact instant of expiry the lock is over."""
+    provider = bench.provider
+    await begin(provider, opened=named("s"), work=[item(3, "s"), item(4, "s")])
+    first = await fetched(provider, "A")
+    claimed = row_of(bench, "s")
+    assert claimed is not None and claimed.locked_until == bench.clock.now_ms() + D, claimed
+    bench.clock.advance(D - 1)
+    assert bench.clock.now_ms() == claimed.locked_until - 1
+    assert await fetch(provider, "B") is None and row_of(bench, "s") == claimed
+    bench.clock.advance(1)
+    taken = await fetched(provider, "B")
+    assert (taken.item.id, taken.attempt_count) == (first.item.id, 2), taken
+    now_taken = row_of(bench, "s")
+    assert now_taken is not None, "the row is gone"
+    assert (now_taken.worker_id, now_taken.locked_until) == ("B", bench.clock.now_ms() + D), now_taken
+
+
+@scenario(covers=["30.13", "SS-25.5", "SS-4.6"], workers=1, level="provider")
+async def claim_by_same_worker_after_expiry(bench: Bench) -> None:
+    """The former owner may take its own expired session again."""
+    provider = bench.provider
+    await begin(provider, opened=named("s"), work=[item(3, "s"), item(4, "s")])
+    await fetched(provider, "A")
+    for late_ms in (0, 1, 5_000):
+        bench.clock.advance(D + late_ms)
+        expired = row_of(bench, "s")
+        assert expired is not None and expired.worker_id == "A", expired
+        assert await fetch(provider, "A", claim_new=False) is None and row_of(bench, "s") == expired
+        again = await fetched(provider, "A")
+        assert again.item.id == 3, again
+        renewed = row_of(bench, "s")
+        assert renewed is not None, "the row is gone"
+        assert (renewed.worker_id, renewed.locked_until) == ("A", bench.clock.now_ms() + D), renewed
+
+
+async def _works_then_rests(ctx: OrchestrationContext, input: str) -> str:
+    sessions = [ctx.open_session_with_id(name) for name in ("s", "t")]
+    answers = await ctx.join(*(ctx.schedule_activity_on_session("work", "90", name) for name in sessions))
+    await ctx.dequeue_event("end")
+    return encoded(answers)
+
+
+EXPECTED: Final = [
+    *((second, "renew_work_item_lock") for second in (25, 50, 75)),
+    *((second, "renew_session_lock") for second in (105, 135)),
+    (140, "release_session_lock"),
+]
+"""What a worker does about a session after its claim at 0: I = 25, R = 30, T = 50, 90 s of work."""
+HOUR_MS: Final = 3_600_000
+
+
+@scenario(
+    covers=["30.4", "SS-24.2", "SS-24.8"],
+    workers=1,
+    situations=["session.renewed_by_item", "session.renewed_between", "session.released_idle"],
+    level="fault",
+    options={**MINUTE, "session_idle_timeout": timedelta(seconds=50)},
+)
+async def worker_wall_clock_jump(world: World) -> None:
+    """A worker's wall clock does not matter."""
+    worker = world.worker("a", running(_works_then_rests))
+    await start(world, _works_then_rests, "i")
+    forward_s = 1 + 5 * world.draw("seconds to the jump forward / 5", 24)
+    back_s = 1 + 5 * world.draw("seconds from there to the one back / 5", 24)
+    await until_second(world, forward_s)
+    worker.jump_wall_clock(HOUR_MS)
+    await until_second(world, forward_s + back_s)
+    worker.jump_wall_clock(-HOUR_MS)
+    worker.jump_wall_clock(-HOUR_MS * world.draw("and an hour more", 2))
+    await until_second(world, 245)
+    calls = [one for one in world.commits if one.operation in {name for _, name in EXPECTED}]
+    leases = None if worker.runtime is None else worker.runtime.leases()
+    rows = world.sessions()
+    await world.client.enqueue_event("i", "end", "")
+    status = await world.finished("i")
+    with world.oracle("30.4"):
+        expected = sorted((second * 1_000_000, name) for second, name in [*EXPECTED, *EXPECTED])
+        assert sorted((one.time_us, one.operation) for one in calls) == expected, calls
+        assert all(one.took_effect for one in calls), calls
+        for one in calls:
+            duration = one.arguments.get("extend_session_for", one.arguments.get("extend_for", 60_000))
+            assert duration == 60_000, one
+        sent = [one.time_us for one in world.locals if isinstance(one.event, RenewalSent)]
+        assert sorted(sent) == [105_000_000] * 2 + [135_000_000] * 2, sent
+        assert [(each.worker_id, each.locked_until) for each in rows] == [(None, None)] * 2, rows
+        assert leases == () and signals(world) == [], leases
+        assert [item_of(one).session_id for one in deliveries(world.commits, "s")] == ["s"]
+        assert isinstance(status, Completed), status

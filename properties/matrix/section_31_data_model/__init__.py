@@ -1,0 +1,1 @@
+"""Section 31 of the matrix: data model, upgrade, wrappers."""

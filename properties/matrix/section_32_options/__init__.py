@@ -1,0 +1,1 @@
+"""Section 32 of the matrix: options and interface details."""

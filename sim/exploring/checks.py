@@ -1,0 +1,95 @@
+"""Checks: scenarios without a world, run once: at the level of one store, or of pure code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.contract.store import HookMissing
+from holdfast.sim.exploring.explorer import MakeWatchers, Reporting, Run, StoreView, no_watchers
+from holdfast.sim.loop.event_loop import Loop
+from holdfast.sim.loop.virtual_time import VirtualTime
+from holdfast.sim.toolkit.bench import Bench, Factory
+from holdfast.sim.toolkit.scenario import Scenario
+from holdfast.traces.choice import Tape
+from holdfast.traces.failure import Failure
+
+
+def run_check(
+    scenario: Scenario, factory: Factory | None = None, *, watchers: MakeWatchers = no_watchers
+) -> Run:
+    """Run a `unit` check, or a `provider` check on a fresh store of a factory, its calls watched.
+
+    All its rows are asserted if the body returns, and violated if it raises an AssertionError. Raises
+    ConfigurationError for a scenario with a world, and for a provider check without a factory.
+    """
+    if scenario.explored:
+        raise ConfigurationError(f"scenario {scenario.name} has schedules: use run_schedule")
+    if scenario.level == "unit":
+        return _judged(scenario, scenario.body)
+    if factory is None:
+        raise ConfigurationError(f"check {scenario.name} needs a provider")
+    bench = Bench(factory)
+    try:
+        made = tuple(watchers(StoreView(bench.store, bench.clock.now_ms, scenario.runtime_options, {})))
+        bench.record.watch(made)
+        run = _judged(scenario, lambda: scenario.body(bench))
+        bench.record.end()
+    finally:
+        bench.close()
+    run.commits, run.watchers = bench.record.commits, made
+    for watcher in made:
+        if isinstance(watcher, Reporting):
+            run.failures += watcher.failures
+    if run.error is None:
+        run.error = next(iter(bench.record.errors), None)
+    return run
+
+
+def run_alone(body: Callable[[], Awaitable[object]]) -> object:
+    """Run a coroutine function on a simulated loop of its own; timers fire one by one, when they are due.
+
+    Returns what it returns and raises what it raises; a TimeoutError if it waits for what never comes.
+    """
+    time = VirtualTime()
+    loop = Loop("alone", time)
+    tasks: list[asyncio.Task[object]] = []
+
+    async def main() -> object:
+        return await body()
+
+    loop.turn([(lambda: tasks.append(loop.create_task(main())), ())])
+    while not tasks[0].done() and (due_us := loop.next_due_us()) is not None:
+        time.now_us = max(time.now_us, due_us)
+        loop.turn([(loop.pop_due().fire, ())])
+    if not tasks[0].done():
+        raise TimeoutError("it still waits, and no timer is left that could end that")
+    return tasks[0].result()
+
+
+def _judged(scenario: Scenario, body: Callable[[], Awaitable[object]]) -> Run:
+    run = Run(
+        scenario=scenario.name,
+        tape=Tape(),
+        draw_counts={"schedule": 0, "fault": 0, "data": 0},
+        draws=(),
+        fingerprint="",
+        digest=None,
+        commits=(),
+        locals=(),
+        faults=(),
+        watchers=(),
+    )
+    try:
+        run_alone(body)
+    except AssertionError as error:
+        message = str(error) or "an assertion without a message failed"
+        run.failures = [Failure(row, message, 0, 0) for row in scenario.covers]
+    except HookMissing as error:
+        run.cut_off = str(error)
+    except Exception as error:
+        run.error = f"the check raised {error!r}"
+    else:
+        run.asserted = scenario.covers
+    return run

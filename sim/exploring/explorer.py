@@ -1,0 +1,341 @@
+"""Explorer: one run of one scenario under one strategy; what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol, runtime_checkable
+
+from holdfast.core.contract.clock import ProviderClock
+from holdfast.core.contract.errors import ConfigurationError, ProviderError
+from holdfast.core.contract.store import HookMissing, Store
+from holdfast.core.hosting.options import RuntimeOptions
+from holdfast.sim.errors import SimulationError
+from holdfast.sim.loop import guards
+from holdfast.sim.loop.driving import drive, store_loop_running
+from holdfast.sim.loop.event_loop import asyncgen_hooks
+from holdfast.sim.loop.ids import VirtualIds
+from holdfast.sim.loop.virtual_time import VirtualTime
+from holdfast.sim.stage.chronicle import Chronicle
+from holdfast.sim.stage.draws import Draws
+from holdfast.sim.stage.engine import Engine
+from holdfast.sim.stage.faults import FaultBudget, Faults
+from holdfast.sim.stage.misfortune import Misfortunes
+from holdfast.sim.stage.stage import Stage
+from holdfast.sim.stage.strategy import Strategy
+from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.scenario import Scenario
+from holdfast.sim.toolkit.suspects import Suspect
+from holdfast.sim.toolkit.world import OracleFailed, World
+from holdfast.traces.choice import Draw, Stream, Tape
+from holdfast.traces.digest import Digest
+from holdfast.traces.failure import Failure
+from holdfast.traces.record import Commit, Fault, Local, Watcher
+
+_HOUR_US: Final = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a run is cut off; such a run is evidence for nothing."""
+
+    max_steps: int = 20_000
+    max_virtual_us: int = 48 * _HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """What monitors get of a run besides its events.
+
+    The live store, for its inspection hooks; its clock; the options workers run with unless they override
+    them; and `workers`, the options by process name, which grows as the scenario starts workers.
+    """
+
+    store: Store
+    clock: ProviderClock
+    options: RuntimeOptions
+    workers: Mapping[str, RuntimeOptions]
+
+
+MakeWatchers = Callable[[StoreView], Sequence[Watcher]]
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A watcher that can say what it found broken."""
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """What it found, in order."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One run and what came of it.
+
+    `digest` is None unless the run was recorded in full; `fingerprint` tells distinct sequences of commits
+    apart and is always there. `error` is set if the scenario or a process did what no oracle is about: a run
+    with an error is evidence for nothing. `complaints` are what asyncio would have logged in its processes,
+    `suspects` names in registered code that may leave the simulation: hints, not verdicts.
+    """
+
+    scenario: str
+    tape: Tape
+    draw_counts: Mapping[Stream, int]
+    draws: Sequence[Draw]
+    fingerprint: str
+    digest: str | None
+    commits: Sequence[Commit]
+    locals: Sequence[Local]
+    faults: Sequence[Fault]
+    watchers: Sequence[Watcher]
+    failures: list[Failure] = field(default_factory=list)
+    asserted: tuple[str, ...] = ()
+    cut_off: str | None = None
+    steps: int = 0
+    virtual_us: int = 0
+    error: str | None = None
+    complaints: tuple[str, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is evidence: it ran to its end and nothing outside the oracles went wrong."""
+        return self.error is None and self.cut_off is None
+
+
+def no_watchers(view: StoreView) -> Sequence[Watcher]:
+    """Nobody watches."""
+    return ()
+
+
+def run_schedule(
+    scenario: Scenario,
+    factory: Factory,
+    strategy: Strategy,
+    *,
+    watchers: MakeWatchers = no_watchers,
+    budget: FaultBudget | None = None,
+    full: bool = False,
+    limits: Limits | None = None,
+) -> Run:
+    """Run a scenario once, under the draws of a strategy that has been told to `begin`.
+
+    Args:
+        factory: makes the store.
+        watchers: makes the monitors of this run; called with the live store.
+        budget: what faults may strike, instead of the scenario's own.
+        full: label every draw and compute the digest; a lean run does neither.
+
+    Raises ConfigurationError for a scenario without a world, within a running event loop, and under
+    `python -O`: the simulator relies on its assertions.
+    """
+    if sys.flags.optimize:
+        raise ConfigurationError("the simulator does not run under python -O: it needs its assertions")
+    if asyncio._get_running_loop() is not None:
+        raise ConfigurationError(
+            "a schedule is run outside every event loop: call run_schedule from plain code"
+        )
+    if not scenario.explored:
+        raise ConfigurationError(f"scenario {scenario.name} is a {scenario.level} check, it has no schedules")
+    options = scenario.runtime_options
+    time = VirtualTime()
+    store = factory(time.provider_ms, VirtualIds(0))
+    try:
+        workers: dict[str, RuntimeOptions] = {}
+        view = StoreView(store, time.provider_ms, options, workers)
+        made = tuple(watchers(view))
+        draws = Draws(strategy, labelled=full)
+        chronicle = Chronicle(time, made)
+        faults = Faults(scenario.faults if budget is None else budget, options)
+        stage = Stage(store, time, draws, chronicle, lambda: faults.delays_ms)
+        engine = Engine(stage, Misfortunes(stage, faults))
+        refused: list[str] = []
+        with (
+            _undisturbed(),
+            asyncgen_hooks(),
+            guards.installed(),
+            guards.collecting(refused),
+            store_loop_running(stage.store_loop),
+        ):
+            run = _Running(engine, World(stage, store, options, workers, scenario.body), limits or Limits())
+            try:
+                run.to_the_end()
+                digest = _digest(engine, store) if full else None
+            finally:
+                stage.bury()
+        strategy.learn(draws.tape, draws.counts())
+        return run.result(scenario.name, digest, made, refused)
+    finally:
+        store.close()
+
+
+def explore(
+    scenario: Scenario,
+    factory: Factory,
+    strategy: Strategy,
+    *,
+    schedules: int,
+    first: int = 0,
+    watchers: MakeWatchers = no_watchers,
+    budget: FaultBudget | None = None,
+    limits: Limits | None = None,
+) -> Iterator[Run]:
+    """Lean runs of schedules `first`, `first` + 1, ... of a strategy, one after the other.
+
+    Whoever wants to stop stops asking. Runs may repeat a sequence of commits: count distinct `fingerprint`s.
+    Who shares schedules out hands out whole blocks of `strategies.BLOCK`: strategies learn within a block.
+    """
+    with guards.installed():
+        for schedule in range(first, first + schedules):
+            strategy.begin(schedule)
+            yield run_schedule(scenario, factory, strategy, watchers=watchers, budget=budget, limits=limits)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No automatic garbage collection within a run: it costs a tenth of the time and helps nobody."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class _Running:
+    """The loop: enabled, choose, apply, record; and when it ends."""
+
+    def __init__(self, engine: Engine, world: World, limits: Limits) -> None:
+        self._engine = engine
+        self._world = world
+        self._limits = limits
+        self._steps = 0
+        self._cut_off: str | None = None
+        self._error: str | None = None
+        self._raised: BaseException | None = None
+
+    def to_the_end(self) -> None:
+        """Run until the body has returned and every timed obligation is met or its bound has passed."""
+        try:
+            self._loop()
+        except SimulationError as error:
+            self._error = f"{type(error).__name__}: {error}"
+        self._raised = self._world.raised
+        self._engine.stage.chronicle.end(self._steps, self._cut_off)
+
+    def _loop(self) -> None:
+        engine, world, chronicle = self._engine, self._world, self._engine.stage.chronicle
+        while True:
+            if world.over:
+                engine.misfortunes.faults.stop()
+                open_until_us = chronicle.open_until_us()
+                if open_until_us <= engine.stage.time.now_us and (engine.stage.quiet or not open_until_us):
+                    return
+            if chronicle.violated:
+                return
+            if not engine.stage.quiet:
+                if self._steps >= self._limits.max_steps:
+                    self._cut_off = f"{self._steps} steps"
+                    return
+                self._steps += 1
+                engine.step()
+            elif not self._pass_time():
+                return
+            world.serve()
+
+    def _pass_time(self) -> bool:
+        """Nothing is enabled but time; False if the run ends here."""
+        engine, world = self._engine, self._world
+        if world.serve_quiet():
+            return True
+        if not engine.misfortunes.faults.over:
+            engine.misfortunes.strike_while_idle()
+            if not engine.stage.quiet:
+                return True
+        next_us = engine.stage.next_time_us()
+        if world.over:
+            open_until_us = engine.stage.chronicle.open_until_us()
+            next_us = open_until_us if next_us is None else min(next_us, open_until_us)
+        if next_us is None:
+            self._cut_off = "deadlock: nothing is enabled and nothing is due, but the scenario still waits"
+            return False
+        if next_us > self._limits.max_virtual_us:
+            self._cut_off = f"{self._limits.max_virtual_us // 1_000_000} virtual seconds"
+            return False
+        engine.stage.advance(next_us)
+        return True
+
+    def result(
+        self, scenario: str, digest: str | None, watchers: Sequence[Watcher], refused: Sequence[str]
+    ) -> Run:
+        """What came of it."""
+        engine, world, chronicle = self._engine, self._world, self._engine.stage.chronicle
+        run = Run(
+            scenario=scenario,
+            tape=engine.stage.draws.tape,
+            draw_counts=engine.stage.draws.counts(),
+            draws=engine.stage.draws.draws,
+            fingerprint=chronicle.fingerprint(),
+            digest=digest,
+            commits=chronicle.commits,
+            locals=chronicle.locals,
+            faults=chronicle.faults,
+            watchers=watchers,
+            failures=list(world.failures),
+            asserted=tuple(world.asserted),
+            cut_off=self._cut_off,
+            steps=self._steps,
+            virtual_us=engine.stage.time.now_us,
+            error=self._error,
+            complaints=(*refused, *engine.stage.complaints),
+            suspects=tuple(world.suspects),
+        )
+        for watcher in watchers:
+            if isinstance(watcher, Reporting):
+                run.failures += watcher.failures
+        run.failures += [
+            Failure("process", message, len(run.commits), run.virtual_us) for message in engine.stage.broken
+        ]
+        self._judge_body(run)
+        if run.error is None:
+            run.error = next(iter((*refused, *chronicle.watcher_errors)), None)
+        return run
+
+    def _judge_body(self, run: Run) -> None:
+        """How the body ended, if it did not just return."""
+        raised = self._raised
+        if raised is None or isinstance(raised, OracleFailed):
+            return
+        if isinstance(raised, HookMissing):
+            run.cut_off = str(raised)
+        elif isinstance(raised, AssertionError):
+            message = str(raised) or "an assertion outside every oracle failed"
+            run.failures.append(Failure("scenario", message, len(run.commits), run.virtual_us))
+        elif run.error is None:
+            run.error = f"the scenario raised {raised!r}"
+
+
+def _digest(engine: Engine, store: Store) -> str:
+    """Commits in order, then the history of every execution that was seen."""
+    made = Digest()
+    chronicle = engine.stage.chronicle
+    for commit in chronicle.commits:
+        made.commit(commit)
+    provider = store.open()
+    for instance in sorted(chronicle.executions):
+        for execution_id in range(1, chronicle.executions[instance] + 1):
+            try:
+                history = drive(provider.read_with_execution(instance, execution_id), "read_with_execution")
+            except ProviderError:  # a scenario may have spoilt it
+                made.unreadable(instance, execution_id)
+            else:
+                made.history(instance, execution_id, history)
+    return made.hexdigest()

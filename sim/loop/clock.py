@@ -1,0 +1,47 @@
+"""ProcessClock: what one simulated process knows of time.
+
+Its monotonic clock starts somewhere else at every boot, so that comparing those of two processes, or taking
+one for the store's, is visibly wrong. Its wall clock may be off.
+"""
+
+import asyncio
+
+from holdfast.core.contract.ids import Micros, Millis
+from holdfast.sim.loop.event_loop import Loop
+from holdfast.sim.loop.virtual_time import EPOCH_MS, VirtualTime
+
+
+class ProcessClock:
+    """The `core.clock.Clock` of one process."""
+
+    __slots__ = ("_loop", "_time", "wall_offset_ms")
+
+    def __init__(self, time: VirtualTime, loop: Loop) -> None:
+        self._time = time
+        self._loop = loop
+        self.wall_offset_ms = 0
+
+    def now_ms(self) -> Millis:
+        """The wall clock of this process, with its offset."""
+        return Millis(EPOCH_MS + self._time.now_us // 1000 + self.wall_offset_ms)
+
+    def monotonic_us(self) -> Micros:
+        """The monotonic clock; no jump moves it (SS-24.2)."""
+        return Micros(self._time.now_us + self._loop.offset_us)
+
+    async def sleep_until(self, due: Micros) -> None:
+        """Wait until `monotonic_us()` has reached `due`; return at once if it has."""
+        loop = self._loop
+        if due <= self._time.now_us + loop.offset_us:
+            return
+        future = loop.create_future()
+        timer = loop.call_at_us(due, _wake, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,317 @@
+"""Loop: the event loop of one simulated process. Its time is virtual, its next turn is the world's decision.
+
+asyncio's own classes run on it unmodified: tasks, futures, locks, queues, `TaskGroup`, `timeout`. It never
+waits: `turn` delivers something (an answer, a due timer, a signal) and runs the process until it is waiting
+again, in asyncio's own first-in-first-out order.
+
+The queue holds plain tuples, and a turn neither selects nor looks at timers: that, and handing out a real
+handle only to callers that can cancel it, is what makes a task switch cheaper than stock asyncio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import sys
+from asyncio import _set_running_loop
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from typing import Any, Final, NoReturn, TypeVarTuple
+
+from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits
+from holdfast.sim.loop.refusals import RefusingLoop
+from holdfast.sim.loop.tasks import Future, Handle, SharedContextHandle, Task, Timer
+from holdfast.sim.loop.virtual_time import VirtualTime
+
+_Ts = TypeVarTuple("_Ts")
+
+_CALLBACKS_MAX: Final = 200_000
+"""Callbacks of one turn after which the process is taken for one that never waits."""
+
+_TASKS_SWEPT_AT: Final = 64
+
+_UNCANCELLABLE: Final = SharedContextHandle()
+
+Blocking = Callable[[Callable[..., Any], tuple[Any, ...]], asyncio.Future[Any]]
+"""Runs a blocking function of a process: how long it takes is the tape's decision."""
+
+
+class Loop(RefusingLoop):
+    """An asyncio event loop for one simulated process.
+
+    `offset_us` is where its monotonic clock stood at virtual time 0. `resting` is what counts as the running
+    loop between its turns: the store's, for the calls that commit there. `complaints` are what asyncio would
+    have logged: exceptions nobody retrieved, callbacks that raised.
+    """
+
+    # asyncio asks at every new future: a C callable that answers False costs least
+    get_debug: Any = bool
+
+    def __init__(
+        self, name: str, time: VirtualTime, *, offset_us: int = 0, resting: Loop | None = None
+    ) -> None:
+        self.name = name
+        self._resting = resting
+        self.offset_us = offset_us
+        self.numbers = itertools.count(1)
+        self.complaints: list[str] = []
+        self.blocking: Blocking | None = None
+        self._time = time
+        self._ready: deque[tuple[Callable[..., object], tuple[Any, ...], Context]] = deque()
+        self._timers: list[tuple[int, int, Timer]] = []
+        self._tasks: list[Task] = []
+        self._sweep_at = _TASKS_SWEPT_AT
+        self._dead = False
+        self._factory: Any = None
+        self._call_soon = self._make_call_soon()
+        # swapped at each turn: outside its own turn nobody may schedule anything here
+        self.call_soon: Any = self._foreign_call_soon
+
+    def __repr__(self) -> str:
+        return f"<Loop of {self.name}>"
+
+    # --- what the world does --------------------------------------------------------------------------
+
+    def turn(self, callbacks: Sequence[tuple[Callable[..., object], tuple[Any, ...]]]) -> None:
+        """Call these in order, as one pass of the loop, and run the process until it is waiting again.
+
+        Raises NeverWaits if it does not come to that; KeyboardInterrupt and SystemExit pass through.
+        """
+        ready = self._ready
+        popleft = ready.popleft
+        for callback, arguments in callbacks:
+            ready.append((callback, arguments, copy_context()))
+        self.call_soon = self._call_soon
+        _set_running_loop(self)
+        try:
+            while ready:
+                try:
+                    for _ in itertools.repeat(None, _CALLBACKS_MAX):
+                        if not ready:
+                            return
+                        callback, arguments, context = popleft()
+                        context.run(callback, *arguments)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler(
+                        {"message": f"exception in callback {callback!r}", "exception": error}
+                    )
+                else:
+                    raise NeverWaits(
+                        f"process {self.name} ran {_CALLBACKS_MAX} callbacks without waiting for anything;"
+                        " look for a loop around asyncio.sleep(0) or a future that is already done"
+                    )
+        finally:
+            _set_running_loop(self._resting)
+            self.call_soon = self._foreign_call_soon
+
+    def next_due_us(self) -> int | None:
+        """Virtual time at which the next timer is due, None if there is none."""
+        timers = self._timers
+        while timers and timers[0][2].callback is None:
+            heapq.heappop(timers)
+        return timers[0][0] - self.offset_us if timers else None
+
+    def count_due(self) -> int:
+        """How many timers are due now."""
+        now_us = self._time.now_us + self.offset_us
+        return sum(1 for due_us, _, timer in self._timers if due_us <= now_us and timer.callback is not None)
+
+    def pop_due(self) -> Timer:
+        """Take the timer that `next_due_us` told about."""
+        return heapq.heappop(self._timers)[2]
+
+    def kill(self) -> None:
+        """Cut the loop off: from here on it refuses everything, for good."""
+        self._dead = True
+        self._call_soon = self._fenced
+        self.call_soon = self._fenced
+        self._ready.clear()
+        self._timers.clear()
+
+    def unfinished(self) -> list[Task]:
+        """The tasks that are not done, oldest first."""
+        return [task for task in self._tasks if not task.done()]
+
+    def forget(self) -> None:
+        """Let go of all tasks."""
+        self._tasks.clear()
+        self.blocking = None
+
+    # --- scheduling -----------------------------------------------------------------------------------
+
+    def _make_call_soon(self) -> Callable[..., Any]:
+        append = self._ready.append
+
+        def call_soon(callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+            if context is None:
+                handle = Handle(callback, args)
+                append((handle.run, (), copy_context()))
+                return handle
+            append((callback, args, context))
+            return _UNCANCELLABLE
+
+        return call_soon
+
+    def _foreign_call_soon(
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> NoReturn:
+        running = asyncio._get_running_loop()
+        culprit = running.name if isinstance(running, Loop) else "code outside every process"
+        message = (
+            f"{culprit} scheduled {callback!r} on the loop of {self.name}: an event, lock, queue or future is"
+            " shared between processes; make it inside the boot function, and talk through the provider"
+        )
+        self.complaints.append(message)
+        raise ForeignLoop(message)
+
+    def _fenced(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise Fenced(f"process {self.name} has crashed")
+
+    def call_later(
+        self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> Any:
+        """A timer, `delay` seconds from now; cut up to whole microseconds."""
+        due_us = self._time.now_us + self.offset_us + round(delay * 1_000_000)
+        return self.call_at_us(due_us, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> Any:
+        """A timer at a time of `loop.time()`."""
+        return self.call_at_us(round(when * 1_000_000), callback, *args, context=context)
+
+    def call_at_us(
+        self, due_us: int, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Timer:
+        """A timer at a time of the process's monotonic clock; one due already waits for a step, too."""
+        if self._dead:
+            self._fenced()
+        now_us = self._time.now_us + self.offset_us
+        timer = Timer(max(due_us, now_us), callback, args, copy_context() if context is None else context)
+        heapq.heappush(self._timers, (timer.due_us, next(self.numbers), timer))
+        return timer
+
+    def time(self) -> float:
+        """The monotonic clock of the process in seconds."""
+        return (self._time.now_us + self.offset_us) / 1_000_000
+
+    # --- tasks and futures ----------------------------------------------------------------------------
+
+    def create_future(self) -> Any:
+        """A future of this loop."""
+        if self._dead:
+            self._fenced()
+        return Future(loop=self)
+
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: Context | None = None, **options: Any
+    ) -> Any:
+        """A task of this loop; unnamed ones take the name of their coroutine."""
+        if self._dead:
+            coro.close()
+            self._fenced()
+        if self._factory is not None:
+            return self._factory(self, coro, name=name, context=context)
+        task = Task(coro, loop=self, name=name or getattr(coro, "__qualname__", "task"), context=context)
+        tasks = self._tasks
+        tasks.append(task)
+        if len(tasks) > self._sweep_at:
+            self._tasks = tasks = [kept for kept in tasks if not kept.done()]
+            self._sweep_at = max(_TASKS_SWEPT_AT, 2 * len(tasks))
+        return task
+
+    def set_task_factory(self, factory: Any) -> None:
+        """A factory of the process's own; its tasks are no longer kept through a crash, nor ordered."""
+        self._factory = factory
+
+    def get_task_factory(self) -> Any:
+        """The factory set, if any."""
+        return self._factory
+
+    # --- blocking work --------------------------------------------------------------------------------
+
+    def run_in_executor(self, executor: Any, func: Callable[[*_Ts], Any], *args: *_Ts) -> Any:
+        """Run a blocking function inline: on the store's loop at once, in a process as the tape decides."""
+        if self._dead:
+            self._fenced()
+        if self.blocking is not None:
+            return self.blocking(func, args)
+        future = Future(loop=self)
+        try:
+            result = func(*args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        return future
+
+    def set_default_executor(self, executor: Any) -> None:
+        """Accepted and ignored: there are no threads."""
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Nothing to shut down."""
+
+    async def shutdown_asyncgens(self) -> None:
+        """Nothing to shut down."""
+
+    # --- the rest of the interface --------------------------------------------------------------------
+
+    def is_running(self) -> bool:
+        """Whether it is this loop's turn."""
+        return asyncio._get_running_loop() is self
+
+    def is_closed(self) -> bool:
+        """Whether its process has crashed or ended."""
+        return self._dead
+
+    def close(self) -> None:
+        """Accepted and ignored: a loop ends with its process."""
+
+    def set_debug(self, enabled: bool) -> None:
+        """Accepted and ignored."""
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Take note of it; on a dead loop nothing is worth noting."""
+        if self._dead:
+            return
+        error = context.get("exception")
+        self.complaints.append(
+            f"{self.name}: {context.get('message')}" + (f": {error!r}" if error is not None else "")
+        )
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """The same as `call_exception_handler`."""
+        self.call_exception_handler(context)
+
+    def set_exception_handler(self, handler: Any) -> None:
+        """Accepted and ignored: complaints are collected."""
+
+    def get_exception_handler(self) -> None:
+        """There is none."""
+
+
+@contextmanager
+def asyncgen_hooks() -> Iterator[None]:
+    """Within this block an async generator dropped half-way is closed by a task of the loop whose turn it is.
+
+    As on asyncio's own loop. One dropped outside every turn belongs to a dead process: nothing of it runs.
+    """
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(finalizer=_close_asyncgen)
+    try:
+        yield
+    finally:
+        sys.set_asyncgen_hooks(*before)
+
+
+def _close_asyncgen(generator: AsyncGenerator[Any, Any]) -> None:
+    loop = asyncio._get_running_loop()
+    if isinstance(loop, Loop) and not loop.is_closed():
+        loop.create_task(generator.aclose(), name="aclose")

@@ -1,0 +1,47 @@
+"""VirtualIds: names that look random and are a function of who asks, and for the how many-th time."""
+
+from typing import Final
+
+from holdfast.core.contract.ids import LockToken
+
+_SPREAD: Final = 0x9E3779B97F4A7C15F39CC0605CEDC835
+"""An odd number: multiplying by it modulo 2**128 maps different counters to different, far apart values."""
+
+_MASK_128: Final = 2**128 - 1
+
+
+class VirtualIds:
+    """The `core.clock.IdSource` of one process, or of the store.
+
+    `line` tells sources apart. `identity_line` is what `bits` are made from: a process restarted with the
+    same identity keeps it, while its tokens and UUIDs are new ones all the same.
+    """
+
+    __slots__ = ("_bits", "_identity_line", "_line", "_made")
+
+    def __init__(self, line: int, identity_line: int | None = None) -> None:
+        self._line = line << 64
+        self._identity_line = (line if identity_line is None else identity_line) << 64 | 1 << 63
+        self._made = 0
+        self._bits = 0
+
+    def _next(self) -> int:
+        self._made += 1
+        return (self._line + self._made) * _SPREAD & _MASK_128
+
+    def token(self) -> LockToken:
+        """A lock token, unique among all of this world."""
+        return LockToken(f"{self._next():032x}")
+
+    def guid(self) -> str:
+        """A version 4 UUID, unique among all of this world but for 6 bits of 128."""
+        text = f"{self._next():032x}"
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+
+    def bits(self, count: int) -> int:
+        """A number of `count` bits, the same at every boot with the same identity."""
+        self._bits += 1
+        value = (self._identity_line + self._bits) * _SPREAD & _MASK_128
+        if count <= 128:
+            return value >> (128 - count)
+        return value << (count - 128)

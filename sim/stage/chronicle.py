@@ -1,0 +1,159 @@
+"""Chronicle: what happened in a run so far, told to its watchers as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from zlib import crc32
+
+import xxhash
+
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.observe import LocalEvent
+from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata, FetchedTurn, FetchedWork
+from holdfast.sim.loop.virtual_time import VirtualTime
+from holdfast.sim.stage.process import Process
+from holdfast.traces.record import Booted, Commit, Fault, FaultKind, Local, Outcome, RunEnd, Watcher
+
+_NOTHING: Final = b"-"
+_SOMETHING: Final = b"+"
+_ERROR: Final = b"!"
+
+
+class Chronicle:
+    """Commits, local events and faults in order; instances seen and how their executions ended.
+
+    `ended` maps an instance to the status of its latest acknowledged end of an execution, `executions` to its
+    highest execution number fetched; both in order of first appearance.
+    """
+
+    def __init__(self, time: VirtualTime, watchers: Sequence[Watcher]) -> None:
+        self.commits: list[Commit] = []
+        self.locals: list[Local] = []
+        self.faults: list[Fault] = []
+        self.watcher_errors: list[str] = []
+        self.ended: dict[str, str] = {}
+        self.executions: dict[str, int] = {}
+        self._time = time
+        self._watchers = tuple(watchers)
+        self._turns: dict[str, str] = {}  # token of a turn -> instance
+        self._sequence = bytearray()
+        self._heads: dict[tuple[str, int, str, str], bytes] = {}
+
+    # --- taking note ----------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        process: Process,
+        operation: str,
+        arguments: Mapping[str, object],
+        outcome: Outcome,
+        result: object = None,
+        error: ProviderError | None = None,
+    ) -> Commit:
+        """A call has been at the store, or was kept from it."""
+        time = self._time
+        commit = Commit(
+            len(self.commits),
+            process.name,
+            process.boot,
+            operation,
+            arguments,
+            outcome,
+            result,
+            error,
+            time.now_us,
+            time.provider_ms(),
+        )
+        self.commits.append(commit)
+        self._sequence += self._summary(commit)
+        if error is None and outcome in ("answered", "lost"):
+            if operation == "ack_orchestration_item":
+                self._turn_acknowledged(arguments)
+            elif isinstance(result, FetchedTurn):
+                self._turn_fetched(result)
+        self._tell("on_commit", commit)
+        return commit
+
+    def local(self, process: Process, event: LocalEvent) -> None:
+        """A process reported something."""
+        local = Local(process.name, process.boot, self._time.now_us, event)
+        self.locals.append(local)
+        self._tell("on_local", local)
+
+    def fault(self, kind: FaultKind, process: str | None, amount_ms: int = 0) -> None:
+        """A fault struck."""
+        fault = Fault(kind, process, self._time.now_us, amount_ms)
+        self.faults.append(fault)
+        self._tell("on_fault", fault)
+
+    def booted(self, process: Process) -> None:
+        """A process was started."""
+        booted = Booted(process.name, process.boot, self._time.now_us)
+        self._tell("on_boot", booted)
+
+    def end(self, steps: int, cut_off: str | None) -> None:
+        """The run is over."""
+        end = RunEnd(self._time.now_us, steps, cut_off)
+        self._tell("on_end", end)
+
+    def _tell(self, how: str, what: object) -> None:
+        """Tell every watcher. One that raises must not disturb the process it watches: it is told no more."""
+        for watcher in self._watchers:
+            try:
+                getattr(watcher, how)(what)
+            except Exception as error:
+                self.watcher_errors.append(f"{type(watcher).__name__}.{how} raised {error!r}")
+                self._watchers = tuple(other for other in self._watchers if other is not watcher)
+
+    # --- what follows from it -------------------------------------------------------------------------
+
+    @property
+    def violated(self) -> bool:
+        """Whether a watcher has seen enough."""
+        for watcher in self._watchers:  # noqa: SIM110 - asked after every step
+            if watcher.violated:
+                return True
+        return False
+
+    def open_until_us(self) -> int:
+        """The latest time by which a timed obligation that is open now must have been met."""
+        return max((watcher.open_until_us() for watcher in self._watchers), default=0)
+
+    def fingerprint(self) -> str:
+        """A cheap name for the sequence of commits, to tell distinct schedules: 16 hexadecimal digits.
+
+        It covers process, operation, outcome, the item found, and virtual time; the digest covers all.
+        """
+        return xxhash.xxh3_64_hexdigest(self._sequence)
+
+    def _summary(self, commit: Commit) -> bytes:
+        key = (commit.process, commit.boot, commit.operation, commit.outcome)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = crc32("/".join(map(str, key)).encode()).to_bytes(4, "little")
+        result: Any = commit.result
+        if commit.error is not None:
+            tail = _ERROR
+        elif result is None:
+            tail = _NOTHING
+        elif isinstance(result, FetchedTurn):
+            tail = result.item.instance.encode()
+        elif isinstance(result, FetchedWork):
+            tail = f"{result.item.instance}/{result.item.id}".encode()
+        else:
+            tail = _SOMETHING
+        return head + commit.time_us.to_bytes(7, "little") + tail
+
+    def _turn_fetched(self, result: FetchedTurn) -> None:
+        item = result.item
+        self._turns[result.token] = item.instance
+        self.executions[item.instance] = max(self.executions.get(item.instance, 0), item.execution_id)
+
+    def _turn_acknowledged(self, arguments: Mapping[str, object]) -> None:
+        instance = self._turns.get(str(arguments["token"]))
+        metadata = arguments["metadata"]
+        if instance is not None and isinstance(metadata, ExecutionMetadata):
+            status = metadata.status
+            if status in TERMINAL_STATUSES or status == "ContinuedAsNew":
+                self.ended[instance] = status

@@ -1,0 +1,200 @@
+"""Engine: the choice of a step, and what it does to the store.
+
+A step lets one request commit, or delivers an answer or a due timer to one process, or several in one turn; a
+fault may strike along with it; and then that process runs until it is waiting again. A commit has four
+outcomes (design idea 6): done and answered, done and the answer lost, refused, never sent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.core.contract.errors import ProviderError
+from holdfast.sim.errors import SimulationError
+from holdfast.sim.loop.driving import drive
+from holdfast.sim.stage.gate import behind
+from holdfast.sim.stage.misfortune import Misfortunes
+from holdfast.sim.stage.process import Process
+from holdfast.sim.stage.script import Strike
+from holdfast.sim.stage.stage import Stage
+from holdfast.sim.stage.steps import FETCHES, Request, settle
+from holdfast.traces.record import FaultKind, Outcome
+
+
+class Engine:
+    """Moves a stage on, one step at a time."""
+
+    def __init__(self, stage: Stage, misfortunes: Misfortunes) -> None:
+        self.stage = stage
+        self.misfortunes = misfortunes
+        self._draw = stage.draws.draw
+        self._faults = misfortunes.faults
+
+    def step(self) -> None:
+        """Take one of the enabled steps; there must be one."""
+        ready = self.stage.ready
+        count = len(ready)
+        if count == 1:
+            step = ready.pop()
+        else:
+            if self.stage.draws.wants_actors:
+                self.stage.draws.offer([enabled.actor for enabled in ready])
+            step = ready.pop(self._draw("schedule", "step", count))
+        if isinstance(step, Request):
+            self._commit(step)
+        else:
+            self.stage.deliver(step)
+
+    # --- committing -----------------------------------------------------------------------------------
+
+    def _commit(self, request: Request) -> None:
+        if request.future.done():  # its caller was cancelled: done all the same, or never sent
+            if self._draw("schedule", "cancelled call", 2):
+                self.stage.parking.gave_up(request)
+                return
+        if request.process.fallible and request.process.alive:
+            if self.stage.script and (planned := self.stage.script.take(request)) is not None:
+                self._commit_under(planned.kind, request, planned)
+                return
+            kinds = [] if self._faults.over else self._faults.kinds_for_call(request.operation)
+            if kinds:
+                struck = self._draw("fault", "commit", 1 + len(kinds))
+                if struck:
+                    self._commit_under(kinds[struck - 1], request, None)
+                    return
+        self._execute(request, None)
+
+    def _commit_under(self, kind: FaultKind, request: Request, planned: Strike | None) -> None:
+        """A fault befalls a call, by the tape, or by a strike that the scenario has planned."""
+        process = request.process
+        match kind:
+            case "crash":
+                before = planned.before if planned is not None else not self._draw("fault", "crash.when", 2)
+                if before:
+                    self._crash(process, planned)
+                else:
+                    self._execute(request, kind, planned)
+            case "slow_call":
+                self._spend(kind, planned)
+                delay_ms = (
+                    self.misfortunes.draw_delay("slow_call.for") if planned is None else planned.delay_ms
+                )
+                self.stage.chronicle.fault(kind, process.name, delay_ms)
+                self.stage.after(delay_ms, lambda: self._arrive(request))
+            case "refused":
+                self._spend(kind, planned)
+                self.stage.chronicle.fault(kind, process.name)
+                self.stage.parking.gave_up(request)
+                self.stage.chronicle.commit(process, request.operation, request.arguments, "refused")
+                self.stage.answer(request, None, _transient(request, "the store is busy"))
+            case "provider_clock":
+                self._spend(kind, planned)
+                self.misfortunes.jump_clock()
+                self._execute(request, None)
+            case "unsent":
+                self._spend(kind, planned)
+                self.stage.parking.gave_up(request)
+                self.stage.chronicle.commit(process, request.operation, request.arguments, "unsent")
+                self._answer_late(request, kind, None, _transient(request, "no answer"), planned)
+            case _:
+                self._execute(request, kind, planned)
+
+    def _spend(self, kind: FaultKind, planned: Strike | None) -> None:
+        if planned is None:
+            self._faults.spend(kind)
+
+    def _crash(self, process: Process, planned: Strike | None) -> None:
+        """What is planned is the scenario's: so is whether it starts again."""
+        if planned is None:
+            self.misfortunes.crash(process)
+        else:
+            self.stage.crash(process)
+
+    def _arrive(self, request: Request) -> None:
+        """A slow call is there; it was on its way, so a crash of its process has not stopped it."""
+        if request.process.alive or request.process.crashed:
+            self.stage.ready.append(request)
+
+    def _execute(self, request: Request, kind: FaultKind | None, planned: Strike | None = None) -> None:
+        """Let the call reach the store; `kind` is what then happens to its answer."""
+        process = request.process
+        result, error, told = self._call(request)
+        if result is None and error is None and request.operation in FETCHES:
+            if planned is not None:
+                planned.spare()
+            self.stage.chronicle.commit(process, request.operation, request.arguments, "answered")
+            self.stage.nothing_found(request)
+            return
+        outcome: Outcome = "answered"
+        if kind in ("lost_answer", "crash") or request.future.done() or not process.alive:
+            outcome = "lost"
+        if error is None:
+            self.stage.parking.note(request, result)
+        self.stage.chronicle.commit(process, request.operation, request.arguments, outcome, result, error)
+        match kind:
+            case None:
+                self.stage.answer(request, result, told)
+            case "crash":
+                self._crash(process, planned)
+            case "lost_answer":
+                self._spend(kind, planned)
+                self._answer_late(request, kind, None, _transient(request, "no answer"), planned)
+            case "slow_answer":
+                self._spend(kind, planned)
+                self._answer_late(request, kind, result, told, planned, least=1)
+            case "stall":
+                self._faults.spend(kind)
+                self.stage.stall(process, self.misfortunes.draw_delay("stall.for"))
+                self.stage.answer(request, result, told)
+            case "duplicate":
+                self.stage.answer(request, result, told)
+                self.misfortunes.duplicate(request)
+            case _:
+                raise AssertionError(f"{kind} does not strike a call that commits")
+
+    def _call(self, request: Request) -> tuple[Any, ProviderError | None, BaseException | None]:
+        """Result, the error as recorded, and the exception that the caller sees."""
+        operation = request.operation
+        try:
+            method = behind(request.process.store, operation)
+            return drive(method(**request.effective_arguments()), operation), None, None
+        except ProviderError as error:
+            return None, error, error
+        except SimulationError:
+            raise
+        except Exception as error:  # not lawful (PV-4.1), but the caller would see it
+            self.stage.complaints.append(
+                f"{operation}: the provider raised {error!r}, expected a ProviderError"
+            )
+            return None, ProviderError.permanent(operation, f"raised {type(error).__name__}"), error
+
+    def _answer_late(
+        self,
+        request: Request,
+        kind: FaultKind,
+        result: object,
+        error: BaseException | None,
+        planned: Strike | None,
+        *,
+        least: int = 0,
+    ) -> None:
+        """Answer after a drawn or planned delay, `least` 0 for at once."""
+        request.settled = True
+        if planned is None:
+            delays = (0, *self._faults.delays_ms)[least:]
+            delay_ms = delays[self._draw("fault", f"{kind}.for", len(delays))]
+        else:
+            delay_ms = planned.delay_ms
+        self.stage.chronicle.fault(kind, request.process.name, delay_ms)
+        if delay_ms:
+            self.stage.after(delay_ms, lambda: self._late(request, result, error))
+        else:
+            self.stage.answer(request, result, error)
+
+    def _late(self, request: Request, result: object, error: BaseException | None) -> None:
+        if request.process.alive and not request.future.done():
+            self.stage.post(request.process, settle, request.future, result, error)
+
+
+def _transient(request: Request, message: str) -> ProviderError:
+    return ProviderError.transient(request.operation, message)

@@ -1,0 +1,272 @@
+"""Parking: fetches that found nothing wait here until something may have changed for them.
+
+The waiting of a fetch is the world's business (design idea 5). A parked fetch is woken by a commit that could
+matter for its queue, or when the store's clock passes a time, known from the arguments of earlier commits,
+at which a lock or a delay ends. A wake-up is no promise: the fetch is tried, and parked again if there is
+nothing. Of the fetches of one process that ask the same, only the oldest is woken, and the next once that one
+has found something; a new fetch joins them at once if one like it has just found nothing. So an empty queue
+costs one empty fetch per process and change, not one per slot and poll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from holdfast.core.contract.provider import FetchedTurn, FetchedWork
+from holdfast.core.contract.work_items import TimerFired
+from holdfast.sim.stage.process import Process
+from holdfast.sim.stage.steps import FETCHES, Kind, Request
+
+Queue = Literal["turns", "work", "sessions"]
+
+_QUEUE_OF: Final[dict[str, Queue]] = {
+    "fetch_orchestration_item": "turns",
+    "fetch_work_item": "work",
+    "fetch_session_work_item": "sessions",
+}
+_WORK: Final[tuple[Queue, ...]] = ("work", "sessions")
+_TURNS: Final[tuple[Queue, ...]] = ("turns",)
+_SESSIONS: Final[tuple[Queue, ...]] = ("sessions",)
+
+Key = tuple[str, ...]
+
+
+class Parking:
+    """The parked fetches of a world and the times at which they must look again.
+
+    `enable` puts a request back among the enabled steps; `store_ms` reads the store's clock.
+    """
+
+    def __init__(self, enable: Callable[[Request], None], store_ms: Callable[[], int]) -> None:
+        self._enable = enable
+        self._store_ms = store_ms
+        self._parked: dict[Kind, list[Request]] = {}
+        self._awake: set[Kind] = set()  # only ever looked into
+        self._hopeless: dict[Kind, int] = {}  # found nothing at this time, and no commit mattered since
+        self._times: dict[Key, tuple[int, tuple[Queue, ...]]] = {}
+        self._passed: dict[Key, tuple[int, tuple[Queue, ...]]] = {}  # may come again: the clock may jump back
+        self._looked_ms = 0
+        self._session_of: dict[str, Key] = {}  # item token -> the session it extends
+        self._arrivals = 0  # messages that became visible so far
+        self._arrivals_at_fetch: dict[str, int] = {}  # turn token -> the number of them then
+        self._made = 0
+
+    # --- parking and waking ---------------------------------------------------------------------------
+
+    def park(self, request: Request) -> None:
+        """Let it wait; it found nothing."""
+        kind = request.fetch_kind()
+        self._awake.discard(kind)
+        self._hopeless[kind] = self._store_ms()
+        waiting = self._parked.setdefault(kind, [])
+        waiting.append(request)
+        if len(waiting) > 1:
+            waiting.sort(key=_issued)
+
+    def is_hopeless(self, request: Request) -> bool:
+        """Whether a fetch just like this one has found nothing, and since then nothing has changed, nor time.
+
+        Time counts, because what a store does with it is for the store to say: one that lets a lock expire
+        too early must be found out by the next poll.
+        """
+        return self._hopeless.get(request.fetch_kind()) == self._store_ms()
+
+    def gave_up(self, request: Request) -> None:
+        """A call is over without having looked: if it was a fetch, the next of its kind may."""
+        if request.operation in FETCHES:
+            self._found(request)
+
+    def remove(self, request: Request) -> None:
+        """Forget a fetch whose time is over."""
+        waiting = self._parked.get(request.fetch_kind())
+        if waiting and request in waiting:
+            waiting.remove(request)
+
+    def remove_process(self, process: Process) -> None:
+        """Forget all fetches of a process that has crashed."""
+        for kind in [kind for kind in self._parked if kind[0] is process]:
+            del self._parked[kind]
+            self._awake.discard(kind)
+            self._hopeless.pop(kind, None)
+
+    def wake(self, queues: Sequence[Queue], process: Process | None = None) -> None:
+        """Let the fetches of these queues look again, those of one process only if it is given."""
+        for kind, waiting in self._parked.items():
+            if _QUEUE_OF[kind[1]] in queues and (process is None or kind[0] is process):
+                self._hopeless.pop(kind, None)
+                if waiting:
+                    self._wake_one(kind, waiting)
+
+    def _wake_one(self, kind: Kind, waiting: list[Request]) -> None:
+        if kind in self._awake:
+            return
+        while waiting:
+            request = waiting.pop(0)
+            if not request.future.done():
+                self._awake.add(kind)
+                self._enable(request)
+                return
+
+    # --- times ----------------------------------------------------------------------------------------
+
+    def next_time_ms(self) -> int | None:
+        """When, on the store's clock, a parked fetch must look again; None if no time matters."""
+        if not self._times or not any(self._parked.values()):
+            return None
+        return min(self._times.values())[0]
+
+    def pass_time(self) -> None:
+        """Wake whoever waits for a time that has come."""
+        now = self._store_ms()
+        if now < self._looked_ms:
+            for key in [key for key, (at, _) in self._passed.items() if at > now]:
+                self._times.setdefault(key, self._passed.pop(key))
+        self._looked_ms = now
+        passed = [key for key, (at, _) in self._times.items() if at <= now]
+        for key in passed:
+            self._passed[key] = self._times.pop(key)
+            queues = self._passed[key][1]
+            if "turns" in queues:
+                self._arrivals += 1
+            self.wake(queues)
+
+    def _later(self, after_ms: int, queues: tuple[Queue, ...], key: Key | None = None) -> None:
+        if key is None:
+            self._made += 1
+            key = ("delay", str(self._made))
+        self._times[key] = (after_ms, queues)
+
+    # --- what a commit changes ------------------------------------------------------------------------
+
+    def note(self, request: Request, result: Any) -> None:
+        """A call took effect: learn the times it set, and wake those for whom it may matter."""
+        learn = _LEARN.get(request.operation)
+        if learn is not None:
+            learn(self, request, request.arguments, result)
+
+    def _arrived(self) -> None:
+        self._arrivals += 1
+        self.wake(_TURNS)
+
+    def _enqueued_message(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        delay = arguments["delay"] or 0
+        self._message(arguments["item"], delay)
+
+    def _message(self, item: object, delay: int = 0) -> None:
+        at = self._store_ms() + delay
+        if isinstance(item, TimerFired):
+            at = max(at, item.fire_at_ms)
+        if at > self._store_ms():
+            self._later(at, _TURNS)
+        else:
+            self._arrived()
+
+    def _fetched_turn(
+        self, request: Request, arguments: Mapping[str, Any], result: FetchedTurn | None
+    ) -> None:
+        self._found(request)
+        if result is not None:
+            self._later(self._store_ms() + arguments["lock_timeout"], _TURNS, ("turn", result.token))
+            self._arrivals_at_fetch[result.token] = self._arrivals
+
+    def _acked_turn(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        token = arguments["token"]
+        self._times.pop(("turn", token), None)
+        if self._arrivals_at_fetch.pop(token, -1) != self._arrivals:
+            self.wake(_TURNS)  # something arrived while the instance was locked
+        for item in arguments["orchestrator_items"]:
+            self._message(item)
+        if arguments["worker_items"]:
+            self.wake(_WORK)
+
+    def _abandoned_turn(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        self._times.pop(("turn", arguments["token"]), None)
+        if arguments["delay"]:
+            self._later(self._store_ms() + arguments["delay"], _TURNS)
+        else:
+            self._arrived()
+
+    def _renewed_turn(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        self._later(self._store_ms() + arguments["extend_for"], _TURNS, ("turn", arguments["token"]))
+
+    def _enqueued_work(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        self.wake(_WORK)
+
+    def _fetched_work(
+        self, request: Request, arguments: Mapping[str, Any], result: FetchedWork | None
+    ) -> None:
+        self._found(request)
+        if result is None:
+            return
+        self._later(self._store_ms() + arguments["lock_timeout"], _WORK, ("item", result.token))
+        if request.operation == "fetch_session_work_item" and result.item.session_id is not None:
+            session = ("session", result.item.instance, result.item.session_id)
+            self._session_of[result.token] = session
+            self._extend_session(session, arguments["session_lock_duration"])
+            self.wake(_SESSIONS, request.process)  # what the session holds is now eligible for this worker
+
+    def _found(self, request: Request) -> None:
+        kind = request.fetch_kind()
+        self._awake.discard(kind)
+        self._hopeless.pop(kind, None)
+        waiting = self._parked.get(kind)
+        if waiting:
+            self._wake_one(kind, waiting)
+
+    def _extend_session(self, session: Key, duration: int) -> None:
+        at = self._store_ms() + duration
+        before = self._times.get(session)
+        self._later(at if before is None else max(before[0], at), _SESSIONS, session)
+
+    def _acked_work(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        self._times.pop(("item", arguments["token"]), None)
+        self._session_of.pop(arguments["token"], None)
+        if arguments["completion"] is not None:
+            self._arrived()
+
+    def _abandoned_work(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        self._times.pop(("item", arguments["token"]), None)
+        self._session_of.pop(arguments["token"], None)
+        if arguments["delay"]:
+            self._later(self._store_ms() + arguments["delay"], _WORK)
+        else:
+            self.wake(_WORK)
+
+    def _renewed_work(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        token = arguments["token"]
+        self._later(self._store_ms() + arguments["extend_for"], _WORK, ("item", token))
+        if token in self._session_of:
+            self._extend_session(
+                self._session_of[token], arguments["extend_session_for"] or arguments["extend_for"]
+            )
+
+    def _renewed_session(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        self._extend_session(
+            ("session", arguments["instance_id"], arguments["session_id"]), arguments["extend_for"]
+        )
+
+    def _released_session(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+        self._times.pop(("session", arguments["instance_id"], arguments["session_id"]), None)
+        self.wake(_SESSIONS)
+
+
+_LEARN: Final[dict[str, Callable[..., None]]] = {
+    "enqueue_for_orchestrator": Parking._enqueued_message,
+    "fetch_orchestration_item": Parking._fetched_turn,
+    "ack_orchestration_item": Parking._acked_turn,
+    "abandon_orchestration_item": Parking._abandoned_turn,
+    "renew_orchestration_item_lock": Parking._renewed_turn,
+    "enqueue_for_worker": Parking._enqueued_work,
+    "fetch_work_item": Parking._fetched_work,
+    "fetch_session_work_item": Parking._fetched_work,
+    "ack_work_item": Parking._acked_work,
+    "abandon_work_item": Parking._abandoned_work,
+    "renew_work_item_lock": Parking._renewed_work,
+    "renew_session_lock": Parking._renewed_session,
+    "release_session_lock": Parking._released_session,
+}
+
+
+def _issued(request: Request) -> int:
+    return request.issued_us

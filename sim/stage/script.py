@@ -1,0 +1,87 @@
+"""Script: faults that a scenario sets for calls to come, instead of leaving them to the tape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from holdfast.sim.stage.steps import Request
+
+Planned = Literal["crash", "slow_call", "slow_answer", "lost_answer", "refused", "unsent"]
+"""The kinds of the table that strike a call and can be set for one."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Strike:
+    """A fault set for calls: which, and what befalls them; `count` is how many it has struck so far.
+
+    Attributes:
+        kind: what befalls them.
+        process: whose calls; None for those of every process that faults may strike.
+        operation: which calls; None for all.
+        skip: how many of them are let through first.
+        times: how many are struck; None for all until `end`.
+        delay_ms: for how long a call or its answer is on its way.
+        before: whether a crash comes before the call takes effect, not just after.
+    """
+
+    kind: Planned
+    process: str | None
+    operation: str | None
+    skip: int
+    times: int | None
+    delay_ms: int
+    before: bool
+    count: int = 0
+    _on_their_way: dict[Request, None] = field(default_factory=dict)
+    """Slow calls that have not arrived yet: they are not struck again when they do."""
+
+    def end(self) -> None:
+        """Strike no further call."""
+        self.times = self.count
+
+    def spare(self) -> None:
+        """It was a fetch that found nothing and waits on: it has no answer yet to be late or lost."""
+        self.count -= 1
+
+    @property
+    def over(self) -> bool:
+        """Whether it strikes no further call."""
+        return self.times is not None and self.count >= self.times
+
+    def befalls(self, request: Request) -> bool:
+        """Whether this call, which is about to commit, is one of those."""
+        if self.process not in (None, request.process.name) or self.operation not in (
+            None,
+            request.operation,
+        ):
+            return False
+        if request in self._on_their_way:
+            del self._on_their_way[request]
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.count += 1
+        if self.kind == "slow_call":
+            self._on_their_way[request] = None
+        return True
+
+
+class Script:
+    """The strikes set and not over, in order; the first that concerns a call is the one."""
+
+    def __init__(self) -> None:
+        self._strikes: list[Strike] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._strikes)
+
+    def set(self, strike: Strike) -> None:
+        """From now on it looks at every call."""
+        self._strikes.append(strike)
+
+    def take(self, request: Request) -> Strike | None:
+        """What befalls this call."""
+        self._strikes = [strike for strike in self._strikes if not strike.over]
+        return next((strike for strike in self._strikes if strike.befalls(request)), None)

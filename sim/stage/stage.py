@@ -1,0 +1,388 @@
+"""Stage: the processes of a world, what each of them may hear next, and time.
+
+The enabled steps are kept in one list, in the order in which they became enabled, so that choice 0 is the
+oldest. What a step delivers is heard by one process, in one turn of its loop, several things at once if the
+tape says so (design idea 3); then that process runs until it is waiting again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from heapq import heappop, heappush
+from typing import Any
+
+from holdfast.core.contract.store import Store
+from holdfast.sim.loop import guards
+from holdfast.sim.loop.clock import ProcessClock
+from holdfast.sim.loop.event_loop import Loop
+from holdfast.sim.loop.ids import VirtualIds
+from holdfast.sim.loop.tasks import Future
+from holdfast.sim.loop.virtual_time import VirtualTime
+from holdfast.sim.stage.blocking import run_blocking
+from holdfast.sim.stage.chronicle import Chronicle
+from holdfast.sim.stage.draws import Draws
+from holdfast.sim.stage.gate import Gate
+from holdfast.sim.stage.parking import Parking
+from holdfast.sim.stage.process import Process
+from holdfast.sim.stage.script import Script
+from holdfast.sim.stage.steps import FETCHES, Delivery, DueTimers, Request, Step, settle
+
+Boot = Callable[[Process], Awaitable[object]]
+"""What a process does: run afresh at every start."""
+
+Callbacks = list[tuple[Callable[..., object], tuple[Any, ...]]]
+
+
+@dataclass(slots=True)
+class _Program:
+    """What runs under a process name: its boot function, and how often it was started."""
+
+    boot: Boot
+    line: int
+    fallible: bool
+    boot_count: int = 0
+    identity: int = 0
+
+
+class Stage:
+    """Processes, enabled steps, and time. `delays_ms` tells the durations that blocking calls may take.
+
+    `complaints` are what asyncio would have logged in a process, `broken` the processes that an exception
+    ended: a worker must not be ended so, whatever strikes it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        time: VirtualTime,
+        draws: Draws,
+        chronicle: Chronicle,
+        delays_ms: Callable[[], tuple[int, ...]],
+    ) -> None:
+        self.time = time
+        self.store_loop = Loop("the store", time)
+        self.draws = draws
+        self.chronicle = chronicle
+        self.ready: list[Step] = []
+        self.parking = Parking(self.ready.append, time.provider_ms)
+        self.script = Script()
+        self.processes: list[Process] = []
+        self.complaints: list[str] = []
+        self.broken: list[str] = []
+        self.on_boot: Callable[[Process], None] = _ignore
+        self._store = store
+        self._delays_ms = delays_ms
+        self._dead: list[Process] = []
+        self._programs: dict[str, _Program] = {}
+        self._withheld: dict[Process, list[Step]] = {}
+        self._agenda: list[tuple[int, int, Callable[[], None], Request | None]] = []
+        self._agenda_count = 0
+
+    # --- processes ------------------------------------------------------------------------------------
+
+    def register(self, name: str, boot: Boot, *, fallible: bool = True) -> None:
+        """Say what runs under this name. Raises ValueError for a name that is taken."""
+        if name in self._programs:
+            raise ValueError(f"process name {name!r} is taken; restart it through its handle")
+        self._programs[name] = _Program(boot, len(self._programs) + 1, fallible)
+
+    def start(self, name: str, *, same_identity: bool = False) -> Process:
+        """Start a boot of a registered process; its first turn is a step like others."""
+        program = self._programs[name]
+        program.boot_count += 1
+        if not same_identity:
+            program.identity = program.boot_count
+        line = program.line << 16 | program.boot_count
+        loop = Loop(
+            f"{name}/{program.boot_count}",
+            self.time,
+            offset_us=(1 + line % 1009) * 1_000_000_000,
+            resting=self.store_loop,
+        )
+        process = Process(
+            name,
+            program.boot_count,
+            loop=loop,
+            clock=ProcessClock(self.time, loop),
+            ids=VirtualIds(line, program.line << 16 | program.identity),
+            notify=self.chronicle.local,
+            draw=self.draw_data,
+            fallible=program.fallible,
+        )
+        if program.fallible:
+            loop.blocking = partial(run_blocking, process, self.time, self._delays_ms)
+        process.store = self._store.open(process.observer)
+        process.provider = Gate(process, process.store, self._submit)
+        self.processes.append(process)
+        self.ready.append(Delivery(process, process.begin, (program.boot,)))
+        self.chronicle.booted(process)
+        self.on_boot(process)
+        return process
+
+    def crash(self, process: Process) -> None:
+        """Cut a process off, for good. Nothing happens if it is dead already."""
+        if process.alive:
+            process.crashed = True
+            self.chronicle.fault("crash", process.name)
+            self.remove(process)
+
+    def remove(self, process: Process) -> None:
+        """Take a process out of the world: it has crashed, or its boot function has returned."""
+        process.kill()
+        self.complaints += process.loop.complaints
+        process.loop.complaints.clear()
+        self.processes.remove(process)
+        self._dead.append(process)
+        self.ready[:] = [step for step in self.ready if step.process is not process]
+        self._withheld.pop(process, None)
+        self.parking.remove_process(process)
+
+    def bury(self) -> None:
+        """End of the run: close everything that is left, under the fence."""
+        for process in list(self.processes):
+            self.remove(process)
+        for process in self._dead:
+            process.bury()
+        self.ready.clear()
+        self._agenda.clear()
+        self._dead.clear()
+
+    def stall(self, process: Process, duration_ms: int) -> None:
+        """A process hears nothing and runs nothing for a while; what it has sent may still commit."""
+        if process.stalled or not process.alive:
+            return
+        self.chronicle.fault("stall", process.name, duration_ms)
+        process.stalled = True
+        withheld = [step for step in self.ready if step.process is process and type(step) is not Request]
+        self.ready[:] = [step for step in self.ready if step not in withheld]
+        self._withheld[process] = withheld
+        self.after(duration_ms, lambda: self._resume(process))
+
+    def _resume(self, process: Process) -> None:
+        if process.alive:
+            process.stalled = False
+            self.ready += self._withheld.pop(process, ())
+            self._announce_timers(process)
+
+    def jump_clock(self, amount_ms: int) -> None:
+        """Let the store's clock jump."""
+        self.chronicle.fault("provider_clock", None, amount_ms)
+        self.time.jump_ms += amount_ms
+        self.parking.pass_time()
+
+    def jump_wall_clock(self, process: Process, amount_ms: int) -> None:
+        """Let the wall clock of one process jump."""
+        self.chronicle.fault("wall_clock", process.name, amount_ms)
+        process.clock.wall_offset_ms += amount_ms
+
+    def restart(self, name: str, *, same_identity: bool = False) -> None:
+        """Start it again unless it runs."""
+        if not any(process.name == name for process in self.processes):
+            self.start(name, same_identity=same_identity)
+
+    # --- turns and deliveries -------------------------------------------------------------------------
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is enabled but time."""
+        return not self.ready
+
+    def turn(self, process: Process, callbacks: Callbacks) -> None:
+        """Call these in the process and run it until it is waiting again."""
+        guards.enter(process.loop.name)
+        try:
+            process.loop.turn(callbacks)
+        except SystemExit as error:
+            self._exited(process, error)
+        finally:
+            guards.leave()
+        if not process.alive:
+            return
+        self._announce_timers(process)
+        main = process.main
+        if main is not None and main.done():
+            self._ended(process)
+
+    def _exited(self, process: Process, error: SystemExit) -> None:
+        """Code of the process called `sys.exit`: its process ends, not the simulator's."""
+        if process.fallible:
+            self.broken.append(f"{process.name}: it called sys.exit({error.code!r})")
+            self.remove(process)
+
+    def _ended(self, process: Process) -> None:
+        main = process.main
+        assert main is not None
+        error = None if main.cancelled() else main.exception()
+        if error is not None and process.fallible:
+            self.broken.append(f"{process.name}: its boot function raised {error!r}")
+        if process.fallible:
+            self.remove(process)
+
+    def _announce_timers(self, process: Process) -> None:
+        if process.timers_announced or process.stalled:
+            return
+        due_us = process.loop.next_due_us()
+        if due_us is not None and due_us <= self.time.now_us:
+            process.timers_announced = True
+            self.ready.append(DueTimers(process))
+
+    def deliver(self, first: Delivery | DueTimers) -> None:
+        process = first.process
+        if type(first) is DueTimers and not self._timer_is_due(process):
+            process.timers_announced = False  # it was cancelled meanwhile
+            return
+        others = [step for step in self.ready if step.process is process and type(step) is not Request]
+        batch: list[Step] = [first]
+        if others:
+            batch += others[: self.draws.draw("schedule", "together", len(others) + 1)]
+        callbacks: Callbacks = []
+        for step in batch:
+            if step is not first:
+                self.ready.remove(step)
+            if type(step) is Delivery:
+                callbacks.append((step.callback, step.arguments))
+            else:
+                process.timers_announced = False
+                if self._timer_is_due(process):
+                    self._take_timers(process, callbacks)
+        self.turn(process, callbacks)
+
+    def _timer_is_due(self, process: Process) -> bool:
+        due_us = process.loop.next_due_us()
+        return due_us is not None and due_us <= self.time.now_us
+
+    def _take_timers(self, process: Process, callbacks: Callbacks) -> None:
+        """The first due timer; with it, if the tape says so, others that are due as well."""
+        loop = process.loop
+        due_count = loop.count_due()
+        taken = 1 if due_count == 1 else 1 + self.draws.draw("schedule", "timers", due_count)
+        for _ in range(taken):
+            if loop.next_due_us() is None:
+                return
+            timer = loop.pop_due()
+            callbacks.append((timer.fire, ()))
+
+    def answer(self, request: Request, result: object, error: BaseException | None) -> None:
+        """Deliver an answer: at once, or, if more may come in the same turn, when the tape says so."""
+        process = request.process
+        request.settled = True
+        if not process.alive or request.future.done():
+            return
+        delivery = Delivery(process, settle, (request.future, result, error))
+        if process.stalled:
+            self._withheld[process].append(delivery)
+        elif self._has_request(process) and self.draws.draw("schedule", "hold answer", 2):
+            self.ready.append(delivery)
+        else:
+            self.deliver(delivery)
+
+    def _has_request(self, process: Process) -> bool:
+        for step in self.ready:  # noqa: SIM110 - asked at every answer; a generator costs more than the answer
+            if step.process is process and type(step) is Request:
+                return True
+        return False
+
+    def post(self, process: Process, callback: Callable[..., object], *arguments: Any) -> None:
+        """Let a process hear something that is no answer, such as a signal; delivered as a step."""
+        delivery = Delivery(process, callback, arguments)
+        if process.stalled:
+            self._withheld[process].append(delivery)
+        else:
+            self.ready.append(delivery)
+
+    def _submit(self, process: Process, operation: str, arguments: dict[str, Any]) -> Future:
+        future = Future(loop=process.loop)
+        request = Request(process, operation, arguments, future, self.time.now_us)
+        if operation in FETCHES and arguments["poll_timeout"] and self.parking.is_hopeless(request):
+            self._park(request)
+        else:
+            self.ready.append(request)
+        return future
+
+    def nothing_found(self, request: Request) -> None:
+        """A fetch came to nothing: it waits for a change, or until its own poll timeout is over."""
+        if request.future.done() or not request.process.alive:
+            self.parking.gave_up(request)
+        elif request.issued_us + request.arguments["poll_timeout"] * 1000 <= self.time.now_us:
+            self.parking.gave_up(request)
+            self.answer(request, None, None)
+        else:
+            self._park(request)
+            kind = request.fetch_kind()
+            alike = [
+                step
+                for step in self.ready
+                if type(step) is Request
+                and step.process is request.process
+                and step.operation == request.operation
+                and step.arguments["poll_timeout"]
+                and step.fetch_kind() == kind
+            ]
+            for step in alike:
+                self.ready.remove(step)
+                self._park(step)
+
+    def _park(self, request: Request) -> None:
+        if request.deadline_us is None:
+            request.deadline_us = request.issued_us + request.arguments["poll_timeout"] * 1000
+            self.at(request.deadline_us, partial(self._give_up, request), request)
+        self.parking.park(request)
+
+    def _give_up(self, request: Request) -> None:
+        """The poll timeout of a fetch has passed: only now its process sees that there was nothing."""
+        self.parking.remove(request)
+        if request in self.ready:
+            self.ready.remove(request)
+            self.parking.gave_up(request)
+        request.settled = True
+        if request.process.alive and not request.future.done():
+            self.post(request.process, settle, request.future, None, None)
+
+    def draw_data(self, site: str, arity: int) -> int:
+        """A generated value."""
+        return self.draws.draw("data", site, arity) if arity > 1 else 0
+
+    # --- time -----------------------------------------------------------------------------------------
+
+    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
+        """Do something after a time; at once if that is none."""
+        if delay_ms:
+            self.at(self.time.now_us + delay_ms * 1000, action, None)
+        else:
+            action()
+
+    def at(self, time_us: int, action: Callable[[], None], request: Request | None) -> None:
+        self._agenda_count += 1
+        heappush(self._agenda, (time_us, self._agenda_count, action, request))
+
+    def next_time_us(self) -> int | None:
+        """The next time at which something is due; None if nothing ever is."""
+        agenda = self._agenda
+        while agenda and (request := agenda[0][3]) is not None and (request.settled or request.future.done()):
+            heappop(agenda)
+        times = [agenda[0][0]] if agenda else []
+        for process in self.processes:
+            if not process.stalled and (due_us := process.loop.next_due_us()) is not None:
+                times.append(due_us)
+        store_ms = self.parking.next_time_ms()
+        if store_ms is not None:
+            times.append(self.time.when_provider_shows(store_ms))
+        return max(min(times), self.time.now_us) if times else None
+
+    def advance(self, to_us: int) -> None:
+        """Let time go on to a point that is not beyond `next_time_us`, and enable what is due then."""
+        self.time.now_us = to_us
+        agenda = self._agenda
+        while agenda and agenda[0][0] <= to_us:
+            _, _, action, request = heappop(agenda)
+            if request is None or not (request.settled or request.future.done()):
+                action()
+        for process in self.processes:
+            self._announce_timers(process)
+        self.parking.pass_time()
+
+
+def _ignore(process: Process) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,115 @@
+"""What a step can be: a request that commits, an answer that arrives, timers that fire.
+
+The world keeps the enabled ones in one list, in the order in which they became enabled; a fault is drawn when
+one of them is taken, and time advances when there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast.sim.stage.process import Process
+
+FETCHES = frozenset({"fetch_orchestration_item", "fetch_work_item", "fetch_session_work_item"})
+"""The calls that may wait; the world does it for them (design idea 5)."""
+
+_NO_TIMEOUT: Mapping[str, object] = {"poll_timeout": 0}
+
+
+Kind = tuple[Process, str, object]
+"""What makes two fetches interchangeable: who asks, for what, and with which filter."""
+
+
+class Request:
+    """A provider call on its way. Enabled until it commits, unless it is parked or slow.
+
+    `deadline_us` is when a fetch that found nothing gives up; None until it has been parked once. `settled`
+    says that the answer is decided, delivered or not.
+    """
+
+    __slots__ = (
+        "arguments",
+        "deadline_us",
+        "future",
+        "issued_us",
+        "kind",
+        "operation",
+        "process",
+        "settled",
+    )
+
+    def __init__(
+        self, process: Process, operation: str, arguments: dict[str, Any], future: Any, issued_us: int
+    ) -> None:
+        self.process = process
+        self.operation = operation
+        self.arguments = arguments
+        self.future = future
+        self.issued_us = issued_us
+        self.deadline_us: int | None = None
+        self.settled = False
+        self.kind: Kind | None = None
+
+    @property
+    def actor(self) -> str:
+        """Who moves if this is chosen, for strategies that keep priorities."""
+        return f"{self.process.name}/{self.operation}"
+
+    def effective_arguments(self) -> Mapping[str, Any]:
+        """What the store is called with: fetches never wait there."""
+        if self.operation in FETCHES:
+            return {**self.arguments, **_NO_TIMEOUT}
+        return self.arguments
+
+    def fetch_kind(self) -> Kind:
+        """The kind of a fetch, made once."""
+        kind = self.kind
+        if kind is None:
+            arguments = self.arguments
+            asked = (arguments.get("tag_filter"), arguments.get("claim_new"), arguments.get("filter"))
+            kind = self.kind = (self.process, self.operation, asked)
+        return kind
+
+
+class Delivery:
+    """Something for one process to hear: an answer, a signal, its boot."""
+
+    __slots__ = ("arguments", "callback", "process")
+
+    def __init__(self, process: Process, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        self.process = process
+        self.callback = callback
+        self.arguments = arguments
+
+    @property
+    def actor(self) -> str:
+        """Who moves if this is chosen."""
+        return f"{self.process.name}/deliver"
+
+
+class DueTimers:
+    """The timers of one process whose time has come; they fire in order of due time, one a step."""
+
+    __slots__ = ("process",)
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    @property
+    def actor(self) -> str:
+        """Who moves if this is chosen."""
+        return f"{self.process.name}/timer"
+
+
+Step = Request | Delivery | DueTimers
+
+
+def settle(future: Any, result: object, error: BaseException | None) -> None:
+    """Answer a request, unless its caller has been cancelled meanwhile: then the answer is dropped."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,76 @@
+"""Recorded: a provider of a bench whose calls become commits, told to watchers as those of a run are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from holdfast.core.contract.clock import ProviderClock
+from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.provider import Provider
+from holdfast.sim.stage.gate import Gate, behind
+from holdfast.sim.stage.process import Process
+from holdfast.traces.record import Commit, RunEnd, Watcher
+
+CHECK = "check"
+"""The name of the process that makes a check's calls."""
+
+
+class Record:
+    """The calls of a check in the order in which they were done.
+
+    A call is done and told without anything in between, so that this is the order of the store. A watcher
+    that raises is told no more: it must not disturb the check.
+    """
+
+    def __init__(self, clock: ProviderClock) -> None:
+        self.commits: list[Commit] = []
+        self.errors: list[str] = []
+        self._clock = clock
+        self._watching: Sequence[Watcher] = ()
+
+    def watch(self, watchers: Sequence[Watcher]) -> None:
+        """Tell these, from now on."""
+        self._watching = watchers
+
+    def call(
+        self, operation: str, arguments: dict[str, Any], result: object, error: ProviderError | None
+    ) -> None:
+        """A call has been answered."""
+        now = self._clock()
+        at = len(self.commits)
+        commit = Commit(at, CHECK, 1, operation, arguments, "answered", result, error, now * 1000, now)
+        self.commits.append(commit)
+        for watcher in self._watching:
+            try:
+                watcher.on_commit(commit)
+            except Exception as raised:
+                self.errors.append(f"{type(watcher).__name__}.on_commit raised {raised!r}")
+                self._watching = [other for other in self._watching if other is not watcher]
+
+    def end(self) -> None:
+        """Nothing follows."""
+        for watcher in self._watching:
+            watcher.on_end(RunEnd(self._clock() * 1000, len(self.commits), None))
+
+
+class Recorded(Gate):
+    """A provider whose calls are done at once and recorded. One that is cancelled has no answer to record."""
+
+    def __init__(self, provider: Provider, record: Record) -> None:
+        super().__init__(cast(Process, None), provider, cast(Any, None))
+        self._provider = provider
+        self._record = record
+
+    async def _call(self, operation: str, arguments: dict[str, Any]) -> Any:
+        try:
+            result = await behind(self._provider, operation)(**arguments)
+        except ProviderError as error:
+            self._record.call(operation, arguments, None, error)
+            raise
+        self._record.call(operation, arguments, result, None)
+        return result
+
+    async def close(self) -> None:
+        """Close the provider behind it."""
+        await self._provider.close()

@@ -1,0 +1,124 @@
+"""Scenarios: a workload and its fault plan, spelled out, with what it covers; and the registry of them.
+
+    @scenario(covers=["5.1"], workers=2, faults=FaultBudget(crash=1), situations=["session.taken_over"])
+    async def owner_crashes(world: World) -> None:
+        ...
+
+Levels say what a body is given. `runtime`, `multi-runtime` and `fault` bodies take a `World` and run under
+many schedules. A `provider` body takes a `Bench`: one store under a stepped clock; it runs once per provider.
+A `unit` body takes nothing and runs once. The rows of the last two are asserted when the body returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal, get_args
+
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.hosting.options import RuntimeOptions
+from holdfast.sim.stage.faults import FaultBudget
+
+Level = Literal["unit", "provider", "runtime", "multi-runtime", "fault"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+WITH_WORLD: Final[tuple[Level, ...]] = ("runtime", "multi-runtime", "fault")
+
+ScenarioBody = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A registered scenario. `module` tells where its body is."""
+
+    name: str
+    title: str
+    body: ScenarioBody
+    covers: tuple[str, ...]
+    workers: int = 1
+    faults: FaultBudget = field(default_factory=FaultBudget)
+    situations: tuple[str, ...] = ()
+    level: Level = "runtime"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """The module of the body."""
+        return self.body.__module__
+
+    @property
+    def explored(self) -> bool:
+        """Whether it runs under many schedules, in a world."""
+        return self.level in WITH_WORLD
+
+    @cached_property
+    def runtime_options(self) -> RuntimeOptions:
+        """The options of its workers: the defaults with the overrides."""
+        return RuntimeOptions(**self.options)
+
+
+_SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(
+    *,
+    covers: Sequence[str],
+    workers: int = 1,
+    faults: FaultBudget | None = None,
+    situations: Sequence[str] = (),
+    level: Level = "runtime",
+    options: Mapping[str, Any] | None = None,
+    register: bool = True,
+) -> Callable[[ScenarioBody], Scenario]:
+    """Make a scenario of an `async def`; its name is the function's, its title the docstring's first line.
+
+    Args:
+        covers: rows of the matrix and clauses that the body's oracles are about; at least one.
+        workers: how many worker processes take part; for people and for reports.
+        faults: what may strike, by the tape; nothing by default.
+        situations: what must really have occurred for a run to count.
+        level: what the body is given.
+        options: overrides of `RuntimeOptions` for the workers.
+        register: put it in the registry; without, it is only returned.
+
+    Raises ConfigurationError for a name that is taken, no row, an unknown level, or impossible options.
+    """
+    if not covers:
+        raise ConfigurationError("a scenario covers at least one row or clause; covers is empty")
+    if level not in LEVELS:
+        raise ConfigurationError(f"level is {level!r}, expected one of {', '.join(LEVELS)}")
+
+    def make(body: ScenarioBody) -> Scenario:
+        name = body.__name__
+        title = (body.__doc__ or name.replace("_", " ")).strip().splitlines()[0]
+        made = Scenario(
+            name=name,
+            title=title,
+            body=body,
+            covers=tuple(covers),
+            workers=workers,
+            faults=FaultBudget() if faults is None else faults,
+            situations=tuple(situations),
+            level=level,
+            options=dict(options or {}),
+        )
+        made.runtime_options  # noqa: B018 - raises for options that cannot be meant
+        if register:
+            _register(made)
+        return made
+
+    return make
+
+
+def _register(made: Scenario) -> None:
+    before = _SCENARIOS.get(made.name)
+    if before is not None and before.module != made.module:
+        raise ConfigurationError(
+            f"two scenarios are called {made.name!r}, in {before.module} and in {made.module}; rename one"
+        )
+    _SCENARIOS[made.name] = made
+
+
+def scenarios() -> dict[str, Scenario]:
+    """All registered scenarios by name, in order of registration."""
+    return dict(_SCENARIOS)

@@ -1,0 +1,91 @@
+"""Suspects: what no guard can intercept, looked for in the code that is registered.
+
+`datetime.now` cannot be replaced, nor can a name that was imported before the guards stood (`from time import
+time`). So the compiled code of orchestrations and activities is read for such names. A finding is a hint, and
+none is no proof: the proof is running twice (`sim.determinism`).
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any, Final, NamedTuple
+
+from holdfast.core.program.registry import Registry
+from holdfast.sim.loop.guards import GUARDED
+
+_SUSPECT_ATTRIBUTES: Final[dict[str, frozenset[str]]] = {
+    "datetime": frozenset({"now", "utcnow", "today"}),
+    "date": frozenset({"today"}),
+    "time": frozenset({"localtime", "gmtime", "ctime", "process_time", "thread_time"}),
+    "random": frozenset({"Random", "SystemRandom"}),
+    "os": frozenset({"getpid", "getrandom"}),
+    "secrets": frozenset({"token_hex", "token_bytes", "token_urlsafe", "randbelow", "randbits", "choice"}),
+}
+"""Names, and the attributes of theirs that ask the machine without being guarded."""
+
+_GUARDED_ATTRIBUTES: Final = frozenset(guard.shown.removesuffix("()") for guard in GUARDED)
+_GUARDED_FUNCTIONS: Final = {
+    id(getattr(guard.owner, guard.attribute)): guard.shown.removesuffix("()") for guard in GUARDED
+}
+"""The functions themselves, as they were before any guard: what `from time import time` binds."""
+
+
+class Suspect(NamedTuple):
+    """A name in registered code that probably leaves the simulation."""
+
+    function: str
+    name: str
+    file: str
+    line: int
+
+
+def scan_registry(registry: Registry) -> list[Suspect]:
+    """Suspects in all orchestrations and activities of a registry, by name."""
+    found: list[Suspect] = []
+    for name in registry.orchestration_names():
+        for version in registry.orchestration_versions(name):
+            resolved = registry.resolve_orchestration(name, version)
+            if resolved is not None:
+                found += scan(resolved.handler)
+    for name in registry.activity_names():
+        found += scan(registry.resolve_activity(name))
+    return found
+
+
+def scan(function: object) -> tuple[Suspect, ...]:
+    """Names in this function, and in functions nested in it, that ask the machine."""
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return ()
+    found = _SCANNED.get(code)
+    if found is None:
+        found = _SCANNED[code] = tuple(_suspects(code, getattr(function, "__globals__", {})))
+    return found
+
+
+_SCANNED: dict[CodeType, tuple[Suspect, ...]] = {}
+"""Every code object is read once: a registry is made afresh at each boot, from the same code."""
+
+
+def _suspects(code: CodeType, names: dict[str, Any]) -> Iterator[Suspect]:
+    pending = [code]
+    while pending:
+        current = pending.pop()
+        for name in _suspect_names(current, names):
+            yield Suspect(current.co_qualname, name, current.co_filename, current.co_firstlineno)
+        pending += [constant for constant in current.co_consts if isinstance(constant, CodeType)]
+
+
+def _suspect_names(code: CodeType, names: dict[str, Any]) -> Iterator[str]:
+    owner = ""
+    for instruction in dis.get_instructions(code):
+        loaded = instruction.argval if isinstance(instruction.argval, str) else ""
+        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            shown = f"{owner}.{loaded}"
+            if shown in _GUARDED_ATTRIBUTES or loaded in _SUSPECT_ATTRIBUTES.get(owner, ()):
+                yield shown
+        elif instruction.opname == "LOAD_GLOBAL" and (asked := _GUARDED_FUNCTIONS.get(id(names.get(loaded)))):
+            yield asked
+        owner = loaded

@@ -1,0 +1,332 @@
+"""World: what the body of a scenario sees of the simulation.
+
+The body is a process like others, but no fault strikes it, and its waiting costs no steps: what it waits for
+is looked at after every step of the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any, Literal, cast
+
+from holdfast.core.client import Client, OrchestrationStatus
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.ids import Millis
+from holdfast.core.contract.provider import TERMINAL_STATUSES, Provider
+from holdfast.core.contract.store import SessionRecord, Store, WorkerRow, inspectable
+from holdfast.core.hosting.options import RuntimeOptions
+from holdfast.core.program.registry import Registry
+from holdfast.core.runtime import Runtime
+from holdfast.sim.stage.misfortune import NETWORK
+from holdfast.sim.stage.process import Process
+from holdfast.sim.stage.script import Planned, Strike
+from holdfast.sim.stage.stage import Callbacks, Stage
+from holdfast.sim.stage.steps import settle
+from holdfast.sim.toolkit.handle import Handle
+from holdfast.sim.toolkit.suspects import Suspect, scan_registry
+from holdfast.traces.failure import Failure
+from holdfast.traces.record import Commit, Fault, Local
+
+Body = Callable[["World"], Awaitable[None]]
+MakeRegistry = Callable[[], Registry] | Callable[[Process], Registry]
+"""Makes a registry afresh at each boot, so that what its activities close over is cold after a crash."""
+
+SCENARIO = "scenario"
+"""The name of the process that runs a scenario's body."""
+
+
+class OracleFailed(Exception):
+    """Ends a body whose oracle did not hold; the failure has been taken note of."""
+
+
+class World:
+    """The simulated system, from within a scenario.
+
+    Attributes:
+        client: a client in the scenario's own process; its calls are steps like others.
+        options: what `worker` starts from; set by the scenario's decorator.
+        failures, asserted: what oracles found, and the rows whose oracle held.
+        suspects: names in the workers' registered code that may leave the simulation, in order of finding.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        store: Store,
+        options: RuntimeOptions,
+        workers: dict[str, RuntimeOptions],
+        body: Body,
+    ) -> None:
+        self.options = options
+        self._workers = workers
+        self.failures: list[Failure] = []
+        self.asserted: list[str] = []
+        self.suspects: dict[Suspect, None] = {}
+        self._stage = stage
+        self._store = store
+        self._raw = store.open()
+        self._handles: dict[str, Handle] = {}
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
+        self._matching: list[tuple[Callable[[Commit], bool], asyncio.Future[Any]]] = []
+        self._matched_count = 0
+        self._quiet: list[asyncio.Future[Any]] = []
+        stage.on_boot = self._booted
+        stage.register(SCENARIO, lambda process: body(self), fallible=False)
+        self._process = stage.start(SCENARIO)
+        self.client = Client(self._process.provider, clock=self._process.clock)
+        self._reader = Client(self._raw, clock=self._process.clock)
+
+    # --- processes ------------------------------------------------------------------------------------
+
+    def worker(self, name: str, registry: MakeRegistry, **option_overrides: Any) -> Handle:
+        """Start a process that runs a runtime, both dispatchers, until it is told to stop."""
+        options = replace(self.options, **option_overrides) if option_overrides else self.options
+        self._workers[name] = options
+        takes_process = _takes_an_argument(registry)
+
+        async def boot(process: Process) -> None:
+            made = cast(Any, registry)(process) if takes_process else cast(Any, registry)()
+            self.suspects.update(dict.fromkeys(scan_registry(made)))
+            runtime = Runtime(
+                process.provider,
+                made,
+                options,
+                clock=process.clock,
+                ids=process.ids,
+                observer=process.observer,
+            )
+            self._handles[name].runtime = runtime
+            await runtime.run()
+
+        handle = self.process(name, boot)
+        handle.runs_runtime = True
+        return handle
+
+    def process(self, name: str, boot: Callable[[Process], Awaitable[object]]) -> Handle:
+        """Start any process; `boot` runs afresh at every start. Raises ValueError if the name is taken."""
+        if name == NETWORK:
+            raise ValueError(f"process name {name!r} is taken: it delivers duplicates; choose another")
+        self._stage.register(name, boot)
+        handle = self._handles[name] = Handle(name, self._stage, self.until)
+        self._stage.start(name)
+        return handle
+
+    def _booted(self, process: Process) -> None:
+        handle = self._handles.get(process.name)
+        if handle is not None:
+            handle.process = process
+            handle.runtime = None
+
+    @property
+    def provider(self) -> Provider:
+        """The provider of the scenario's own process; its calls are steps like others."""
+        return self._process.provider
+
+    # --- waiting --------------------------------------------------------------------------------------
+
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait until it is true; it is asked after every step."""
+        if not predicate():
+            future = self._process.loop.create_future()
+            self._waiting.append((predicate, future))
+            await future
+
+    async def commit(self, match: Callable[[Commit], bool]) -> Commit:
+        """The next commit from now on that matches."""
+        future = self._process.loop.create_future()
+        self._matching.append((match, future))
+        found: Commit = await future
+        return found
+
+    async def finished(
+        self, instance: str, execution_end: Literal["terminal", "any"] = "terminal"
+    ) -> OrchestrationStatus:
+        """The status of an instance once it has ended, or with `any` once any of its executions has."""
+        ended = self._stage.chronicle.ended
+        if execution_end == "terminal":
+            await self.until(lambda: ended.get(instance) in TERMINAL_STATUSES)
+        else:
+            await self.until(lambda: instance in ended)
+        return await self._reader.get_orchestration_status(instance)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    async def quiet(self) -> None:
+        """Wait until nothing is enabled but time."""
+        future = self._process.loop.create_future()
+        self._quiet.append(future)
+        await future
+
+    def serve(self) -> None:
+        """Wake the body as long as something it waits for is there. Called by the explorer after a step."""
+        while self._waiting or self._matching:
+            told: Callbacks = []
+            for waiter in tuple(self._waiting):
+                answered, error = _ask(waiter[0])
+                if answered:
+                    self._waiting.remove(waiter)
+                    told.append((settle, (waiter[1], None, error)))
+            if self._matching:
+                self._match(told)
+            if not told:
+                break
+            self._stage.turn(self._process, told)
+        self._matched_count = len(self.commits)
+
+    def _match(self, told: Callbacks) -> None:
+        for commit in self.commits[self._matched_count :]:
+            for waiter in self._matching[:]:
+                answered, error = _ask(partial(waiter[0], commit))
+                if answered:
+                    self._matching.remove(waiter)
+                    told.append((settle, (waiter[1], commit, error)))
+        self._matched_count = len(self.commits)
+
+    def serve_quiet(self) -> bool:
+        """Wake those who wait for quiet; whether there were any. Called by the explorer when all is quiet."""
+        waiting, self._quiet = self._quiet, []
+        if waiting:
+            self._stage.turn(self._process, [(settle, (future, None, None)) for future in waiting])
+        return bool(waiting)
+
+    @property
+    def over(self) -> bool:
+        """Whether the body has returned or raised."""
+        main = self._process.main
+        return main is not None and main.done()
+
+    @property
+    def raised(self) -> BaseException | None:
+        """What the body raised, if it has ended so."""
+        main = self._process.main
+        if main is None or not main.done() or main.cancelled():
+            return None
+        return main.exception()
+
+    # --- looking --------------------------------------------------------------------------------------
+
+    @property
+    def commits(self) -> list[Commit]:
+        """All commits so far."""
+        return self._stage.chronicle.commits
+
+    @property
+    def locals(self) -> list[Local]:
+        """All local events so far."""
+        return self._stage.chronicle.locals
+
+    @property
+    def faults(self) -> list[Fault]:
+        """All faults so far."""
+        return self._stage.chronicle.faults
+
+    @property
+    def now_us(self) -> int:
+        """Virtual time."""
+        return self._stage.time.now_us
+
+    @property
+    def provider_now_ms(self) -> Millis:
+        """The store's clock."""
+        return self._stage.time.provider_ms()
+
+    def sessions(self) -> list[SessionRecord]:
+        """All session rows, by the store's hook. Raises ConfigurationError if it has none."""
+        return inspectable(self._store, "session_records").session_records()
+
+    def session(self, instance: str, session_id: str) -> SessionRecord | None:
+        """One session row."""
+        for record in self.sessions():
+            if (record.instance_id, record.session_id) == (instance, session_id):
+                return record
+        return None
+
+    def worker_rows(self) -> list[WorkerRow]:
+        """All rows of the worker queue, by the store's hook. Raises ConfigurationError if it has none."""
+        return inspectable(self._store, "worker_rows").worker_rows()
+
+    async def history(self, instance: str, execution_id: int | None = None) -> list[StoredEvent]:
+        """The history of the latest execution, or of one; no step."""
+        return await self._reader.read_history(instance, execution_id)
+
+    async def status(self, instance: str) -> OrchestrationStatus:
+        """The status of an instance; no step."""
+        return await self._reader.get_orchestration_status(instance)
+
+    # --- acting ---------------------------------------------------------------------------------------
+
+    def jump_clock(self, ms: int) -> None:
+        """Let the store's clock jump, forward or back."""
+        self._stage.jump_clock(ms)
+
+    def strike(
+        self,
+        kind: Planned,
+        process: str | None = None,
+        operation: str | None = None,
+        *,
+        skip: int = 0,
+        times: int | None = 1,
+        seconds: float = 0,
+        before: bool = False,
+    ) -> Strike:
+        """Let a fault befall calls to come; see `Strike`. A process that crashes so stays down."""
+        strike = Strike(
+            kind=kind,
+            process=process,
+            operation=operation,
+            skip=skip,
+            times=times,
+            delay_ms=round(seconds * 1000),
+            before=before,
+        )
+        self._stage.script.set(strike)
+        return strike
+
+    def draw(self, site: str, arity: int) -> int:
+        """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
+        return self._stage.draw_data(site, arity)
+
+    def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
+        """Let the next calls of an operation fail in their middle, by the store's hook."""
+        store = inspectable(self._store, "break_calls")
+        store.break_calls(operation, change=change, times=times, retryable=retryable)
+
+    def corrupt_history(self, instance: str) -> None:
+        """Make the stored events of an instance undecodable, by the store's hook."""
+        inspectable(self._store, "corrupt_instance_history").corrupt_instance_history(instance)
+
+    @contextmanager
+    def oracle(self, *rows: str) -> Iterator[None]:
+        """The assertions for rows of the matrix: one that fails violates each row, and ends the body.
+
+        Leaving it normally says that the rows were asserted and held.
+        """
+        try:
+            yield
+        except AssertionError as error:
+            message = str(error) or "an assertion without a message failed"
+            place = len(self.commits), self.now_us
+            self.failures += [Failure(row, message, *place) for row in rows]
+            raise OracleFailed(", ".join(rows)) from error
+        self.asserted += [row for row in rows if row not in self.asserted]
+
+
+def _ask(predicate: Callable[[], bool]) -> tuple[bool, Exception | None]:
+    """Whether its waiter is to be woken, and with which exception: one that raises raises in the body."""
+    try:
+        return predicate(), None
+    except Exception as error:
+        return True, error
+
+
+@lru_cache(maxsize=256)
+def _takes_an_argument(make: Callable[..., object]) -> bool:
+    return bool(inspect.signature(make).parameters)
