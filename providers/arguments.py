@@ -6,17 +6,32 @@ Each check raises a permanent `ProviderError` that names the value (PV-4.6); non
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import StoredEvent
 from holdfast.core.contract.ids import INT63_MAX, Millis
-from holdfast.core.contract.provider import ScheduledActivityIdentifier
+from holdfast.core.contract.provider import ExecutionMetadata, ScheduledActivityIdentifier
 from holdfast.core.contract.work_items import (
     MESSAGE_KINDS,
-    ActivityCompleted,
+    ActivityCompletedMessage,
     ActivityExecute,
-    ActivityFailed,
+    ActivityFailedMessage,
+    Message,
+    stored_name,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusions:
+    """The arguments of an acknowledgement besides its token."""
+
+    execution_id: int
+    history_delta: Sequence[StoredEvent]
+    worker_items: Sequence[ActivityExecute]
+    orchestrator_items: Sequence[Message]
+    metadata: ExecutionMetadata
+    cancelled_activities: Sequence[ScheduledActivityIdentifier]
 
 
 def duration(operation: str, name: str, value: Millis | None) -> Millis:
@@ -54,7 +69,7 @@ def messages(operation: str, items: Iterable[object]) -> None:
     for item in items:
         if not isinstance(item, MESSAGE_KINDS):
             raise ProviderError.permanent(
-                operation, f"{type(item).__name__} does not belong in the orchestrator queue"
+                operation, f"{stored_name(type(item))} does not belong in the orchestrator queue"
             )
 
 
@@ -63,7 +78,7 @@ def activities(operation: str, items: Iterable[object]) -> None:
     for item in items:
         if not isinstance(item, ActivityExecute):
             raise ProviderError.permanent(
-                operation, f"{type(item).__name__} does not belong in the worker queue"
+                operation, f"{stored_name(type(item))} does not belong in the worker queue"
             )
         number(operation, "execution_id of an activity", item.execution_id)
         number(operation, "id of an activity", item.id)
@@ -71,9 +86,9 @@ def activities(operation: str, items: Iterable[object]) -> None:
 
 def completion(operation: str, item: object | None) -> None:
     """How a work item ends: a result, a failure, or nothing to report (PV-11.6)."""
-    if item is not None and not isinstance(item, ActivityCompleted | ActivityFailed):
+    if item is not None and not isinstance(item, ActivityCompletedMessage | ActivityFailedMessage):
         raise ProviderError.permanent(
-            operation, f"a completion is ActivityCompleted or ActivityFailed, not {type(item).__name__}"
+            operation, f"a completion is ActivityCompleted or ActivityFailed, not {stored_name(type(item))}"
         )
 
 

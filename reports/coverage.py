@@ -19,7 +19,7 @@ from holdfast.properties.spec import clauses as spec_clauses
 from holdfast.properties.spec import rows as spec_rows
 from holdfast.properties.spec import sections as spec_sections
 from holdfast.reports.evidence import Breach, Evidence
-from holdfast.reports.judging import Bench, Judgement
+from holdfast.reports.judging import EvidenceIndex, Judgement
 from holdfast.reports.summary import BreachLine, Summary, summarized
 from holdfast.reports.words import Status, strongest, weakest
 
@@ -131,7 +131,7 @@ class Coverage:
 def coverage(evidence: Evidence, spec: Spec | None = None) -> Coverage:
     """Judge every row, clause and invariant of the specification by this evidence."""
     spec = spec or Spec()
-    bench = Bench(evidence, spec.checks)
+    bench = EvidenceIndex(evidence, spec.checks)
     lines = _Lines(bench, spec)
     rows = tuple(lines.row(row) for row in spec.rows)
     statuses = {row.id: row.providers for row in rows}
@@ -171,7 +171,7 @@ def decode_coverage(content: bytes) -> Coverage:
 class _Lines:
     """Makes the lines of the report out of judgements."""
 
-    def __init__(self, bench: Bench, spec: Spec) -> None:
+    def __init__(self, bench: EvidenceIndex, spec: Spec) -> None:
         self._bench = bench
         self._spec = spec
         self._providers = bench.evidence.providers

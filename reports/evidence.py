@@ -145,7 +145,7 @@ class RunEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckResult:
+class CheckEvidence:
     """A conformance check of the provider contract on one provider. `reason` says why not `held`."""
 
     id: str
@@ -162,7 +162,7 @@ class Evidence:
     providers: tuple[str, ...] = ()
     scenarios: tuple[ScenarioInfo, ...] = ()
     runs: tuple[RunEvidence, ...] = ()
-    checks: tuple[CheckResult, ...] = ()
+    checks: tuple[CheckEvidence, ...] = ()
     kills: tuple[Kill, ...] = ()
     """From the stored kill matrix, whatever code that was made with."""
     shown: Mapping[str, str] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class Tally:
     def __init__(self, fingerprint: str, providers: Iterable[str]) -> None:
         self._start = Evidence(fingerprint=fingerprint, providers=tuple(sorted(set(providers))))
         self._scenarios: list[ScenarioInfo] = []
-        self._checks: list[CheckResult] = []
+        self._checks: list[CheckEvidence] = []
         self._runs: dict[tuple[str, str], _RunTally] = {}
 
     def know(self, *scenarios: ScenarioInfo) -> None:
@@ -196,7 +196,7 @@ class Tally:
                 tally = self._runs[key] = _RunTally(*key)
             tally.add(result)
 
-    def check(self, *results: CheckResult) -> None:
+    def check(self, *results: CheckEvidence) -> None:
         """These conformance checks were made."""
         self._checks.extend(results)
 
@@ -328,8 +328,8 @@ def _first_breaches(*breaches: Breach) -> tuple[Breach, ...]:
 _SEVERITY: Final[Mapping[CheckOutcome, int]] = {"failed": 0, "held": 1, "skipped": 2}
 
 
-def _worst_checks(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
-    worst: dict[tuple[str, str], CheckResult] = {}
+def _worst_checks(results: Iterable[CheckEvidence]) -> tuple[CheckEvidence, ...]:
+    worst: dict[tuple[str, str], CheckEvidence] = {}
     for result in sorted(
         results, key=lambda made: (made.id, made.provider, _SEVERITY[made.outcome], made.reason)
     ):

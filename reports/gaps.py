@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from holdfast.reports.coverage import ClauseCoverage, Coverage, InvariantCoverage, RowCoverage
-from holdfast.reports.evidence import CheckResult, Evidence
+from holdfast.reports.evidence import CheckEvidence, Evidence
 from holdfast.reports.kills import Kill, survivors_first
 from holdfast.reports.words import STATUSES, Status, is_covered
 
@@ -28,7 +28,7 @@ class Gaps:
     rows: tuple[tuple[Status, tuple[RowCoverage, ...]], ...]
     invariants: tuple[InvariantCoverage, ...]
     clauses: tuple[tuple[str, tuple[ClauseCoverage, ...]], ...]
-    checks: tuple[CheckResult, ...]
+    checks: tuple[CheckEvidence, ...]
     unknown: tuple[str, ...]
     escaped: tuple[Kill, ...]
     stale: int

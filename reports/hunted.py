@@ -9,9 +9,9 @@ from typing import Final, Literal
 from holdfast.reports.kills import Kill, survivors_first
 from holdfast.reports.plots import Range, log_range
 
-Catch = Literal["as meant", "collateral", "survived"]
+CatchKind = Literal["as meant", "collateral", "survived"]
 
-CATCHES: Final[dict[Catch, str]] = {
+CATCHES: Final[dict[CatchKind, str]] = {
     "as meant": "the property it is meant for caught it",
     "collateral": "only another property caught it",
     "survived": "nothing caught it",
@@ -33,7 +33,7 @@ class OnProvider:
     """What came of a defect on one provider."""
 
     provider: str
-    word: Catch
+    word: CatchKind
     caught_by: str | None
     collateral: tuple[str, ...]
     hunts: tuple[Hunts, ...]
@@ -54,7 +54,7 @@ class HuntedDefect:
     needs: str
     meant: str
     scenario: str
-    word: Catch
+    word: CatchKind
     rows: tuple[str, ...]
     held: tuple[str, ...]
     providers: tuple[OnProvider, ...]

@@ -10,7 +10,7 @@ from holdfast.properties.spec import Check
 from holdfast.reports.evidence import (
     EVERY_PROVIDER,
     SCENARIO_RULE,
-    CheckResult,
+    CheckEvidence,
     Evidence,
     RunEvidence,
     ScenarioInfo,
@@ -29,7 +29,7 @@ class Judgement:
     situations: Mapping[str, int] = field(default_factory=dict)
 
 
-class Bench:
+class EvidenceIndex:
     """The evidence, indexed by what it is about."""
 
     def __init__(self, evidence: Evidence, checks: Sequence[Check]) -> None:
@@ -62,7 +62,7 @@ class Bench:
         """The conformance checks whose data name this row."""
         return self._checks.get(row, ())
 
-    def failed_checks(self) -> list[tuple[Check, CheckResult]]:
+    def failed_checks(self) -> list[tuple[Check, CheckEvidence]]:
         """The conformance checks that must hold and did not."""
         return [
             (check, result)
@@ -217,7 +217,7 @@ class Bench:
         )
 
 
-def _judged_check(check: Check, result: CheckResult) -> Judgement:
+def _judged_check(check: Check, result: CheckEvidence) -> Judgement:
     match result.outcome:
         case "held":
             return Judgement("exercised", schedules=1)

@@ -17,7 +17,7 @@ from holdfast.reports.words import STATUSES, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class RatchetEntry:
     """The evidence for a row or an invariant: the word on each provider, and names of what spoke for it."""
 
     providers: Mapping[str, Status]
@@ -26,13 +26,13 @@ class State:
     defects: tuple[str, ...] = ()
 
 
-def state_of(made: Coverage) -> dict[str, State]:
+def state_of(made: Coverage) -> dict[str, RatchetEntry]:
     """The state to record: rows and invariants by id, in the order of the specification."""
     lines: list[RowCoverage | InvariantCoverage] = [*made.rows, *made.invariants]
     return {line.id: _state(line) for line in lines}
 
 
-def lost(recorded: Mapping[str, State], now: Mapping[str, State]) -> list[str]:
+def lost(recorded: Mapping[str, RatchetEntry], now: Mapping[str, RatchetEntry]) -> list[str]:
     """What has been lost, a sentence each, in the order of the record; a provider not checked is no loss."""
     found: list[str] = []
     for name, before in recorded.items():
@@ -50,7 +50,7 @@ def lost(recorded: Mapping[str, State], now: Mapping[str, State]) -> list[str]:
     return found
 
 
-def encode_state(state: Mapping[str, State]) -> bytes:
+def encode_state(state: Mapping[str, RatchetEntry]) -> bytes:
     """The file: JSON, one line a row."""
     lines = [
         msgspec.json.encode(name) + b":" + msgspec.json.encode(one, order="deterministic")
@@ -59,20 +59,20 @@ def encode_state(state: Mapping[str, State]) -> bytes:
     return b"{\n" + b",\n".join(lines) + b"\n}\n"
 
 
-def decode_state(content: bytes) -> dict[str, State]:
+def decode_state(content: bytes) -> dict[str, RatchetEntry]:
     """The state of a file. Raises ValueError if it is none."""
     try:
-        return msgspec.json.decode(content, type=dict[str, State])
+        return msgspec.json.decode(content, type=dict[str, RatchetEntry])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"this is no recorded state of coverage: {error}") from None
 
 
-def _state(line: RowCoverage | InvariantCoverage) -> State:
+def _state(line: RowCoverage | InvariantCoverage) -> RatchetEntry:
     providers = {name: judged.status for name, judged in line.providers.items()}
     defects = tuple(sorted({one.name for one in line.defects if one.counts}))
     if isinstance(line, InvariantCoverage):
-        return State(providers=providers, defects=defects)
-    return State(
+        return RatchetEntry(providers=providers, defects=defects)
+    return RatchetEntry(
         providers=providers,
         checks=tuple(sorted(check.name for check in line.checks)),
         situations=tuple(name for name, count in line.situations.items() if count),

@@ -25,7 +25,8 @@ from holdfast.sim.strategies import (
     Strategy,
     make_strategy,
 )
-from holdfast.sim.toolkit.bench import Bench, Factory
+from holdfast.sim.toolkit.bench import Bench
+from holdfast.sim.toolkit.bench import StoreFactory as Factory
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import Scenario, scenario, scenarios
 from holdfast.sim.toolkit.world import World

@@ -4,6 +4,7 @@ An exemption names its reason and must still be needed: the lists may only shrin
 """
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -22,11 +23,14 @@ ROOMS_WITHOUT_TIME_AND_CHANCE = ("core", "providers", "properties", "traces")
 
 FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 70
+FOLDER_MODULES_MAX = 25
 ROOM_MAP_LINES_MAX = 15
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
 TIME_AND_CHANCE_MODULES = {"time", "random", "uuid", "secrets", "threading"}
 TIME_AND_CHANCE_CALLS = {("os", "urandom"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today")}
 
+# what an extra or a tool brings along: the plugin runs only within pytest
+OPTIONAL_IMPORTS = {"pytest"}
 # path: why it is one thing and long
 LONG_FILES: dict[str, str] = {
     "core/contract/provider.py": "the one contract, whole: every method with its five-part docstring (H16)",
@@ -69,6 +73,11 @@ def configuration() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
+def modules(folder: Path) -> int:
+    """The modules of a folder, its map not counted."""
+    return len([path for path in folder.glob("*.py") if path.name != "__init__.py"])
+
+
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     """Each function of a file with its number of lines."""
 
@@ -84,6 +93,28 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
                 yield from walk(child, prefix)
 
     yield from walk(tree(path), "")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports, late imports included."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def type_names(path: Path) -> Iterator[str]:
+    """The public classes and type aliases that a module defines at its top level."""
+    for node in tree(path).body:
+        if isinstance(node, ast.ClassDef):
+            defined = node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            defined = node.targets[0].id  # written like a class: an alias, a NewType, a type variable
+        else:
+            continue
+        if defined[0].isupper() and not defined.isupper():
+            yield defined
 
 
 def time_and_chance(path: Path) -> Iterator[str]:
@@ -136,6 +167,22 @@ def test_functions_are_short() -> None:
         function for path in shipped() for function, count in functions(path) if count > FUNCTION_LINES_MAX
     }
     assert long == LONG_FUNCTIONS.keys(), f"at most {FUNCTION_LINES_MAX} lines, or listed with a reason"
+
+
+def test_no_folder_is_a_crowd() -> None:
+    """The matrix has as many modules as the specification has sections, and the suite as it has subjects."""
+    folders = {path.parent for path in sources(ROOT / "core", ROOT / "sim", ROOT / "properties" / "judging")}
+    crowds = {name(folder): count for folder in folders if (count := modules(folder)) > FOLDER_MODULES_MAX}
+    assert not crowds, f"more than {FOLDER_MODULES_MAX} modules beside the map: cut it by import rule"
+
+
+def test_no_public_class_has_two_homes() -> None:
+    """One word, one thing: a class or type alias that everybody may name is defined in one module."""
+    homes: dict[str, set[str]] = {}
+    for path in shipped():
+        for defined in type_names(path):
+            homes.setdefault(defined, set()).add(name(path))
+    assert not {defined: places for defined, places in homes.items() if len(places) > 1}
 
 
 def test_time_and_chance_are_arguments() -> None:
@@ -195,6 +242,14 @@ def test_rooms_links_and_lists_agree() -> None:
     assert tool["coverage"]["paths"].keys() == set(ROOMS)
     assert tool["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"].keys() == set(ROOMS)
     assert {contract["id"] for contract in tool["importlinter"]["contracts"]} >= set(ROOMS)
+
+
+def test_what_is_declared_is_imported_and_what_is_imported_is_declared() -> None:
+    """Each dependency of the package is used by it, and nothing else that has to be installed is."""
+    declared = {re.split(r"[<>=\[]", line)[0] for line in configuration()["project"]["dependencies"]}
+    known = {"holdfast", *sys.stdlib_module_names, *OPTIONAL_IMPORTS}
+    imported = {module.split(".")[0] for path in shipped() for module in imports(path)}
+    assert imported - known == declared
 
 
 def test_every_front_door_file_is_in_the_wheel_list() -> None:

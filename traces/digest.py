@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import xxhash
 
+from holdfast.core.contract.work_items import stored_name
 from holdfast.traces.record import Commit
 
 
@@ -96,4 +97,4 @@ def canonical(value: Any) -> str:
 
 def _members(value: object, names: Sequence[str]) -> str:
     inside = ", ".join(f"{name}={canonical(getattr(value, name))}" for name in names)
-    return f"{type(value).__name__}({inside})"
+    return f"{stored_name(type(value))}({inside})"

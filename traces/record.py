@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.observe import LocalEvent
 
-Outcome = Literal["answered", "lost", "refused", "unsent"]
+CallOutcome = Literal["answered", "lost", "refused", "unsent"]
 """The four outcomes of a provider call: done and answered; done and the answer lost; refused by the store
 with a transient error, nothing done; never sent. The last two leave the store as it was."""
 
@@ -45,7 +45,7 @@ class Commit:
     boot: int
     operation: str
     arguments: Mapping[str, object]
-    outcome: Outcome
+    outcome: CallOutcome
     result: object
     error: ProviderError | None
     time_us: int

@@ -24,7 +24,7 @@ from holdfast.core.contract.provider import (
     FetchedWork,
     TagFilter,
 )
-from holdfast.traces.record import Booted, Commit, Fault, Local, Outcome, RunEnd
+from holdfast.traces.record import Booted, CallOutcome, Commit, Fault, Local, RunEnd
 
 StepKind = Literal["commit", "local", "fault", "boot"]
 Plain = str | int | bool | None | list[str]
@@ -50,7 +50,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     process: str | None
     boot: Count
     operation: str
-    outcome: Outcome | None = None
+    outcome: CallOutcome | None = None
     arguments: dict[str, Plain] = {}
     issued: str = ""
     result: str = ""
@@ -222,7 +222,7 @@ class Describer:
         return shortened(text, 2 * TEXT_MAX)
 
 
-class Difference(msgspec.Struct, frozen=True):
+class StepDifference(msgspec.Struct, frozen=True):
     """The first place where two runs of one tape part; None where a run has ended already."""
 
     n: int
@@ -230,13 +230,13 @@ class Difference(msgspec.Struct, frozen=True):
     replayed: StepRecord | None
 
 
-def first_difference(recorded: Sequence[StepRecord], replayed: Sequence[StepRecord]) -> Difference | None:
+def first_difference(recorded: Sequence[StepRecord], replayed: Sequence[StepRecord]) -> StepDifference | None:
     """Where two records part, error texts aside; None if nowhere."""
     for n in range(max(len(recorded), len(replayed))):
         left = recorded[n] if n < len(recorded) else None
         right = replayed[n] if n < len(replayed) else None
         if left is None or right is None or _compared(left) != _compared(right):
-            return Difference(n, left, right)
+            return StepDifference(n, left, right)
     return None
 
 
@@ -264,7 +264,7 @@ def brief(value: object) -> str:
         case msgspec.Struct():
             number = getattr(value, "id", getattr(value, "parent_id", None))
             answers = f" of #{number}" if number is not None else ""
-            return f"{type(value).__name__}{answers} for {_addressee(value)}{_what(value)}"
+            return f"{work_items.stored_name(type(value))}{answers} for {_addressee(value)}{_what(value)}"
         case TagFilter():
             tags = [*(["untagged"] if value.untagged else []), *sorted(value.tags)]
             return "any tag" if value.any_tag else ", ".join(tags) or "none"
@@ -284,7 +284,7 @@ def _result(result: object) -> str:
         case None:
             return ""
         case FetchedTurn():
-            messages = ", ".join(type(message).__name__ for message in result.item.messages)
+            messages = ", ".join(work_items.stored_name(type(message)) for message in result.item.messages)
             return f"turn of {result.item.instance}: {messages}"
         case FetchedWork():
             again = f", attempt {result.attempt_count}" if result.attempt_count > 1 else ""

@@ -29,7 +29,7 @@ from holdfast.core.hosting.backoff import client_pause
 from holdfast.core.hosting.options import in_micros, to_millis
 from holdfast.core.program import payload
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +219,7 @@ class Client(ManagementClient):
         """One value, changes of the running execution included (RT-19.14)."""
         return await self._provider.get_kv_value(instance, key)
 
-    async def get_kv_value_typed(self, instance: str, key: str, type: type[T]) -> T | None:
+    async def get_kv_value_typed(self, instance: str, key: str, type: type[_T]) -> _T | None:
         """One value, decoded from plain JSON (RT-1.24). Raises InvalidInput if it does not decode."""
         value = await self._provider.get_kv_value(instance, key)
         return None if value is None else _plain_decoded(value, type)
@@ -242,7 +242,7 @@ class Client(ManagementClient):
 
         return await self._poll(ended, timeout)
 
-    async def wait_for_orchestration_typed(self, instance: str, type: type[T], timeout: timedelta) -> T:
+    async def wait_for_orchestration_typed(self, instance: str, type: type[_T], timeout: timedelta) -> _T:
         """The decoded output (RT-19.12).
 
         Raises ActivityError with the display text if the instance failed, InvalidInput if the output does not
@@ -275,17 +275,19 @@ class Client(ManagementClient):
         """The value of a key as soon as it has one (RT-19.14)."""
         return await self._poll(lambda: self._provider.get_kv_value(instance, key), timeout)
 
-    async def wait_for_kv_value_typed(self, instance: str, key: str, type: type[T], timeout: timedelta) -> T:
+    async def wait_for_kv_value_typed(
+        self, instance: str, key: str, type: type[_T], timeout: timedelta
+    ) -> _T:
         """The decoded value of a key as soon as it has one."""
         return _plain_decoded(await self.wait_for_kv_value(instance, key, timeout), type)
 
     async def _poll(
         self,
-        look: Callable[[], Awaitable[T | None]],
+        look: Callable[[], Awaitable[_T | None]],
         timeout: timedelta,
         *,
         interval: Micros | None = None,
-    ) -> T:
+    ) -> _T:
         deadline = self._clock.monotonic_us() + in_micros(to_millis(timeout))
         poll_count = 0
         while (found := await look()) is None:
@@ -310,7 +312,7 @@ def _encoded(value: object) -> str:
         raise InvalidInput(f"encode failed: {error}") from error
 
 
-def _plain_decoded(text: str, type: type[T]) -> T:
+def _plain_decoded(text: str, type: type[_T]) -> _T:
     try:
         return payload.decode_json(text, type)
     except CodecError as error:

@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.core.contract.errors import CodecError
 from holdfast.core.contract.events import KNOWN_KINDS, Event, OpaqueEvent, StoredEvent, kind_of
-from holdfast.core.contract.work_items import MESSAGE_KINDS, ActivityExecute, Message, WorkItem
+from holdfast.core.contract.work_items import MESSAGE_KINDS, ActivityExecute, Message, WorkItem, stored_name
 
 _encoder = msgspec.json.Encoder()
 
@@ -98,10 +98,10 @@ def opaque_event(text: bytes | str) -> OpaqueEvent:
 
 _WORK_ITEM_KINDS: tuple[type[WorkItem], ...] = (*MESSAGE_KINDS, ActivityExecute)
 _ITEM_PREFIX: dict[type[WorkItem], bytes] = {
-    kind: b'{"' + kind.__name__.encode() + b'":' for kind in _WORK_ITEM_KINDS
+    kind: b'{"' + stored_name(kind).encode() + b'":' for kind in _WORK_ITEM_KINDS
 }
 _item_decoders: dict[str, msgspec.json.Decoder[WorkItem]] = {
-    kind.__name__: msgspec.json.Decoder(kind) for kind in _WORK_ITEM_KINDS
+    stored_name(kind): msgspec.json.Decoder(kind) for kind in _WORK_ITEM_KINDS
 }
 _wrapper_decoder: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -111,7 +111,7 @@ def encode_work_item(item: WorkItem) -> bytes:
     try:
         return _ITEM_PREFIX[type(item)] + _encoder.encode(item) + b"}"
     except (UnicodeEncodeError, msgspec.EncodeError) as error:
-        raise CodecError(f"{type(item).__name__} cannot be encoded: {error}") from None
+        raise CodecError(f"{stored_name(type(item))} cannot be encoded: {error}") from None
 
 
 def decode_work_item(text: bytes | str) -> WorkItem:
@@ -143,7 +143,7 @@ def decode_activity(text: bytes | str) -> ActivityExecute:
     """An entry of the worker queue. Raises CodecError for anything else (RT-3.6)."""
     item = decode_work_item(text)
     if not isinstance(item, ActivityExecute):
-        raise CodecError(f"{type(item).__name__} does not belong in the worker queue: {_excerpt(text)}")
+        raise CodecError(f"{stored_name(type(item))} does not belong in the worker queue: {_excerpt(text)}")
     return item
 
 

@@ -127,12 +127,15 @@ class TurnEnded:
     outcome: str
 
 
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
 @dataclass(frozen=True, slots=True)
 class Logged:
     """A structured log record: an event name of SS-22 or a message of RT-23.4, with its fields."""
 
     event: str
-    level: Literal["debug", "info", "warning", "error"]
+    level: LogLevel
     fields: dict[str, object]
 
 

@@ -1,11 +1,11 @@
 """What travels in the two queues (RT-3, PV-2.11).
 
-`Message` is an entry of the orchestrator queue, `ActivityExecute` the only entry of the worker queue. Three
-names also exist as events (`ActivityCompleted`, `ActivityFailed`, `TimerFired`); code that needs both imports
-the modules and says `events.TimerFired` and `work_items.TimerFired`.
+`Message` is an entry of the orchestrator queue, `ActivityExecute` the only entry of the worker queue. Four
+names of the specification are an event's or an action's, too: here the class says that it is the message, and
+`stored_name` gives the specification's name.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -40,7 +40,7 @@ def _no_events() -> tuple[tuple[str, str], ...]:
     return ()
 
 
-class ContinueAsNew(_Entry, frozen=True, kw_only=True):
+class ContinueAsNewMessage(_Entry, frozen=True, kw_only=True):
     """Begin the next execution of an instance, with what it carries over (SS-11.6)."""
 
     instance: str
@@ -55,7 +55,7 @@ class ContinueAsNew(_Entry, frozen=True, kw_only=True):
     open_sessions: tuple[str, ...] = ()
 
 
-class ActivityCompleted(_Entry, frozen=True, kw_only=True):
+class ActivityCompletedMessage(_Entry, frozen=True, kw_only=True):
     """A worker's answer: the result of an activity."""
 
     instance: str
@@ -64,7 +64,7 @@ class ActivityCompleted(_Entry, frozen=True, kw_only=True):
     result: str
 
 
-class ActivityFailed(_Entry, frozen=True, kw_only=True):
+class ActivityFailedMessage(_Entry, frozen=True, kw_only=True):
     """A worker's answer: the failure of an activity."""
 
     instance: str
@@ -73,7 +73,7 @@ class ActivityFailed(_Entry, frozen=True, kw_only=True):
     details: FailureDetails
 
 
-class TimerFired(_Entry, frozen=True, kw_only=True):
+class TimerFiredMessage(_Entry, frozen=True, kw_only=True):
     """A timer, not visible before `fire_at_ms` on the store's clock (PV-3.9)."""
 
     instance: str
@@ -137,10 +137,10 @@ class ActivityExecute(_Entry, frozen=True, kw_only=True):
 
 Message = (
     StartOrchestration
-    | ContinueAsNew
-    | ActivityCompleted
-    | ActivityFailed
-    | TimerFired
+    | ContinueAsNewMessage
+    | ActivityCompletedMessage
+    | ActivityFailedMessage
+    | TimerFiredMessage
     | ExternalRaised
     | QueueMessage
     | SubOrchCompleted
@@ -153,16 +153,28 @@ WorkItem = Message | ActivityExecute
 
 MESSAGE_KINDS: tuple[type[Message], ...] = (
     StartOrchestration,
-    ContinueAsNew,
-    ActivityCompleted,
-    ActivityFailed,
-    TimerFired,
+    ContinueAsNewMessage,
+    ActivityCompletedMessage,
+    ActivityFailedMessage,
+    TimerFiredMessage,
     ExternalRaised,
     QueueMessage,
     SubOrchCompleted,
     SubOrchFailed,
     CancelInstance,
 )
+
+_OTHER_STORED_NAMES: Final[dict[type, str]] = {
+    ContinueAsNewMessage: "ContinueAsNew",
+    ActivityCompletedMessage: "ActivityCompleted",
+    ActivityFailedMessage: "ActivityFailed",
+    TimerFiredMessage: "TimerFired",
+}
+
+
+def stored_name(kind: type) -> str:
+    """The name under which a kind of item is stored and told (PV-2.11); any other class goes by its own."""
+    return _OTHER_STORED_NAMES.get(kind, kind.__name__)
 
 
 def addressee(message: Message) -> str:

@@ -16,7 +16,7 @@ from holdfast.core.contract.failures import application
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.observe import Logged
 from holdfast.core.contract.provider import DispatcherCapabilityFilter, OrchestrationItem
-from holdfast.core.contract.work_items import ContinueAsNew, Message, QueueMessage, StartOrchestration
+from holdfast.core.contract.work_items import ContinueAsNewMessage, Message, QueueMessage, StartOrchestration
 from holdfast.core.dispatching.execution_end import lifecycle_record
 from holdfast.core.dispatching.history_scan import started_of
 from holdfast.core.dispatching.parent_link import ParentLink, parent_of
@@ -132,13 +132,13 @@ class _Batch:
 
     # --- reading the batch ------------------------------------------------------------------------------
 
-    def _choose_start(self) -> StartOrchestration | ContinueAsNew | None:
+    def _choose_start(self) -> StartOrchestration | ContinueAsNewMessage | None:
         """THE start item (RT-5.9). A running or ended execution needs none (RT-5.10, RT-5.11), and the
         successor of one that continued as new can only begin with its ContinueAsNew (RT-5.12)."""
         if self._is_running or self._has_ended:
             return None
         for message in self._item.messages:
-            if isinstance(message, ContinueAsNew):
+            if isinstance(message, ContinueAsNewMessage):
                 return message
         if self._has_continued:
             return None
@@ -151,7 +151,7 @@ class _Batch:
         return [
             _record(self._item, "Ignoring duplicate StartOrchestration for an existing instance")
             for message in self._item.messages
-            if isinstance(message, StartOrchestration | ContinueAsNew) and message is not self._start
+            if isinstance(message, StartOrchestration | ContinueAsNewMessage) and message is not self._start
         ]
 
     def _notices(self) -> tuple[Message, ...]:
@@ -187,7 +187,7 @@ class _Batch:
 
     def _execution_id(self) -> int:
         """The successor's number for a ContinueAsNew, else the fetched one (RT-5.13)."""
-        return self._item.execution_id + (1 if isinstance(self._start, ContinueAsNew) else 0)
+        return self._item.execution_id + (1 if isinstance(self._start, ContinueAsNewMessage) else 0)
 
     def _poisoned(self) -> Poisoned:
         execution_id = self._execution_id()
@@ -259,7 +259,7 @@ class _Batch:
     def _messages(self) -> tuple[Message, ...]:
         """What the engine is to record: carried messages first, starts left out (RT-5.9, RT-5.18)."""
         carried: list[Message] = []
-        if isinstance(self._start, ContinueAsNew):
+        if isinstance(self._start, ContinueAsNewMessage):
             carried = [
                 QueueMessage(instance=self._item.instance, name=name, data=data)
                 for name, data in self._start.carry_forward_events
@@ -267,15 +267,15 @@ class _Batch:
         others = [
             message
             for message in self._item.messages
-            if not isinstance(message, StartOrchestration | ContinueAsNew)
+            if not isinstance(message, StartOrchestration | ContinueAsNewMessage)
         ]
         return (*carried, *others)
 
     def _started(
-        self, start: StartOrchestration | ContinueAsNew, execution_id: int, version: str
+        self, start: StartOrchestration | ContinueAsNewMessage, execution_id: int, version: str
     ) -> OrchestrationStarted:
         """Event 1 of a new execution (RT-5.17)."""
-        carried = start if isinstance(start, ContinueAsNew) else None
+        carried = start if isinstance(start, ContinueAsNewMessage) else None
         return OrchestrationStarted(
             event_id=1,
             instance_id=self._item.instance,

@@ -39,7 +39,7 @@ _TERMINAL_WAIT: Final = "orchestration_terminal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class ForcedFailure:
     """An end of a running execution as Failed that no code decides: poison, or a failed acknowledgement.
 
     `recorded` are events of this acknowledgement before the end, such as an OrchestrationStarted.
@@ -57,7 +57,7 @@ class Failure:
     notices: Sequence[Message] = ()
 
 
-def fail_execution(failure: Failure) -> TurnCommit:
+def fail_execution(failure: ForcedFailure) -> TurnCommit:
     """The acknowledgement of such an end (RT-5.35 to RT-5.37, RT-9.15, RT-11.12, SS-18.2, SS-18.5)."""
     before = [*failure.persisted, *failure.recorded]
     writer = EventWriter(

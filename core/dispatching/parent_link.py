@@ -7,7 +7,7 @@ from typing import NamedTuple
 from holdfast.core.contract.events import OrchestrationStarted
 from holdfast.core.contract.failures import FailureDetails
 from holdfast.core.contract.work_items import (
-    ContinueAsNew,
+    ContinueAsNewMessage,
     StartOrchestration,
     SubOrchCompleted,
     SubOrchFailed,
@@ -40,7 +40,9 @@ class ParentLink(NamedTuple):
         )
 
 
-def parent_of(child: OrchestrationStarted | StartOrchestration | ContinueAsNew | None) -> ParentLink | None:
+def parent_of(
+    child: OrchestrationStarted | StartOrchestration | ContinueAsNewMessage | None,
+) -> ParentLink | None:
     """The link that a start carries, None for a root."""
     if child is None or child.parent_instance is None or child.parent_id is None:
         return None

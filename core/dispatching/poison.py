@@ -14,8 +14,8 @@ from holdfast.core.contract.failures import (
     PoisonOrchestration,
 )
 from holdfast.core.contract.provider import OrchestrationItem
-from holdfast.core.contract.work_items import ContinueAsNew, Message
-from holdfast.core.dispatching.execution_end import Failure, fail_execution, failed_record, metadata
+from holdfast.core.contract.work_items import ContinueAsNewMessage, Message
+from holdfast.core.dispatching.execution_end import ForcedFailure, fail_execution, failed_record, metadata
 from holdfast.core.dispatching.history_scan import started_of
 from holdfast.core.dispatching.parent_link import ParentLink, parent_from_id, parent_of
 from holdfast.core.dispatching.turn_commit import TurnCommit
@@ -51,7 +51,7 @@ def poisoned_batch(
         )
     )
     return fail_execution(
-        Failure(
+        ForcedFailure(
             instance=item.instance,
             execution_id=execution_id,
             persisted=persisted,
@@ -118,6 +118,6 @@ def _parent_of_unreadable(item: OrchestrationItem) -> ParentLink | None:
     if started is not None:
         return parent_of(started)
     for message in item.messages:
-        if isinstance(message, ContinueAsNew):
+        if isinstance(message, ContinueAsNewMessage):
             return parent_of(message)
     return parent_from_id(item.instance)

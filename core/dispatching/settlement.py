@@ -13,7 +13,7 @@ from holdfast.core.contract.observe import Logged
 from holdfast.core.contract.provider import ExecutionStatus
 from holdfast.core.contract.work_items import ActivityExecute, CancelInstance, Message, StartOrchestration
 from holdfast.core.dispatching.execution_end import (
-    Failure,
+    ForcedFailure,
     activity_identifiers,
     cancel_children,
     fail_execution,
@@ -31,11 +31,11 @@ from holdfast.core.engine import actions
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.intake import LATE_COMPLETION_DROPPED
 from holdfast.core.engine.turn_values import (
-    Cancelled,
-    Completed,
-    Continue,
-    ContinuedAsNew,
-    Failed,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionContinuedAsNew,
+    ExecutionContinues,
+    ExecutionFailed,
     TurnInput,
     TurnResult,
 )
@@ -85,8 +85,8 @@ def _overruled(
 
 def _failure(
     turn: TurnInput, arrived: tuple[Event, ...], details: FailureDetails, parent_execution_id: int | None
-) -> Failure:
-    return Failure(
+) -> ForcedFailure:
+    return ForcedFailure(
         instance=turn.instance,
         execution_id=turn.execution_id,
         persisted=turn.history[: turn.persisted_length],
@@ -125,15 +125,15 @@ class _Settlement:
 
     def commit(self) -> TurnCommit:
         match self._result.outcome:
-            case Continue():
+            case ExecutionContinues():
                 return self._continue()
-            case Completed(output):
+            case ExecutionCompleted(output):
                 return self._completed(output)
-            case Failed(details):
+            case ExecutionFailed(details):
                 return self._failed(details)
-            case Cancelled(reason):
+            case ExecutionCancelled(reason):
                 return self._cancelled_by(reason)
-            case ContinuedAsNew():
+            case ExecutionContinuedAsNew():
                 return self._continued_as_new(self._result.outcome)
 
     # --- one method per outcome -------------------------------------------------------------------------
@@ -175,14 +175,14 @@ class _Settlement:
         self._log.append(failed_record(self._turn.instance, self._turn.execution_id, details, self._known))
         return self._commit(outcome, output=details.display(), failure=details)
 
-    def _continued_as_new(self, outcome: ContinuedAsNew) -> TurnCommit:
+    def _continued_as_new(self, outcome: ExecutionContinuedAsNew) -> TurnCommit:
         """The successor gets what is carried; of this turn's new work only detached starts are done."""
         assert self._started is not None
         carried = self._result.open_sessions_after
         self._dispatch_detached()
         self._end(events.OrchestrationContinuedAsNew, input=outcome.input, open_sessions=carried)
         self._items.append(
-            work_items.ContinueAsNew(
+            work_items.ContinueAsNewMessage(
                 instance=self._turn.instance,
                 orchestration=self._started.name,
                 input=outcome.input,
@@ -207,7 +207,7 @@ class _Settlement:
                 self._dispatch_activity(action)
             case actions.CreateTimer():
                 self._items.append(
-                    work_items.TimerFired(
+                    work_items.TimerFiredMessage(
                         instance=turn.instance,
                         execution_id=turn.execution_id,
                         id=action.scheduling_event_id,
@@ -255,7 +255,7 @@ class _Settlement:
 
     def _cancel_dropped_children(self) -> None:
         """After all starts; not to a child that an ending turn never starts (RT-5.21, RT-5.27)."""
-        ends = not isinstance(self._result.outcome, Continue)
+        ends = not isinstance(self._result.outcome, ExecutionContinues)
         for schedule_id, child in self._result.cancelled_children:
             if not (ends and schedule_id in self._new_ids):
                 target = full_child_id(self._turn.instance, child)

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from holdfast.core.contract.errors import ActivityError, CodecError
 from holdfast.core.program import payload
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def nothing(text: str) -> None:
     return None
 
 
-def typed(text: str, result_type: type[T]) -> T:
+def typed(text: str, result_type: type[_T]) -> _T:
     """A value of the wanted type. Raises ActivityError if the text holds none."""
     try:
         return payload.decode(text, result_type)

@@ -38,7 +38,7 @@ from holdfast.core.program import payload
 from holdfast.core.program.registry import SYSCALL_PREFIX
 from holdfast.core.program.retry import RetryPolicy
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 PENDING_CHILD: Final = "sub::pending_"
 """Start of the placeholder of a child whose suffix is not known yet (RT-1.13)."""
@@ -92,8 +92,8 @@ class OrchestrationContext(KeyValueCalls):
         return self._activity(name, input, tag=tag)
 
     def schedule_activity_typed(
-        self, name: str, value: object, result_type: type[T], *, tag: str | None = None
-    ) -> DurableFuture[T]:
+        self, name: str, value: object, result_type: type[_T], *, tag: str | None = None
+    ) -> DurableFuture[_T]:
         """As `schedule_activity`, the result decoded; a result of another type raises ActivityError."""
         return self._decoded(self._activity(name, value, tag=tag), result_type)
 
@@ -108,8 +108,8 @@ class OrchestrationContext(KeyValueCalls):
         return self._activity(name, input, tag=tag, session_id=session_id)
 
     def schedule_activity_on_session_typed(
-        self, name: str, value: object, session_id: str, result_type: type[T], *, tag: str | None = None
-    ) -> DurableFuture[T]:
+        self, name: str, value: object, session_id: str, result_type: type[_T], *, tag: str | None = None
+    ) -> DurableFuture[_T]:
         """As `schedule_activity_on_session`, encoding and decoding as `schedule_activity_typed` (SS-2.6)."""
         return self._decoded(self._activity(name, value, tag=tag, session_id=session_id), result_type)
 
@@ -149,11 +149,11 @@ class OrchestrationContext(KeyValueCalls):
         self,
         name: str,
         value: object,
-        result_type: type[T],
+        result_type: type[_T],
         policy: RetryPolicy | None = None,
         *,
         tag: str | None = None,
-    ) -> T:
+    ) -> _T:
         """As `schedule_activity_with_retry`, the result decoded; a wrong type is not retried."""
         text = await self.schedule_activity_with_retry(name, value, policy, tag=tag)
         return answers.typed(text, result_type)
@@ -183,7 +183,7 @@ class OrchestrationContext(KeyValueCalls):
         """The next positional event of this name; one raised before it is recorded is missed (RT-8.3)."""
         return self._text_future(self._state.emit(WaitExternal(name=name)))
 
-    def schedule_wait_typed(self, name: str, value_type: type[T]) -> DurableFuture[T]:
+    def schedule_wait_typed(self, name: str, value_type: type[_T]) -> DurableFuture[_T]:
         """As `schedule_wait`, decoded; an event of another type ends the orchestration (RT-8.22)."""
         operation = self._state.emit(WaitExternal(name=name))
         return DurableFuture(self._state, operation, lambda text: self._decode_event(name, text, value_type))
@@ -192,7 +192,7 @@ class OrchestrationContext(KeyValueCalls):
         """The next unread message of a queue, also one that came earlier (RT-8.11)."""
         return self._text_future(self._state.emit(DequeueEvent(name=queue)))
 
-    def dequeue_event_typed(self, queue: str, value_type: type[T]) -> DurableFuture[T]:
+    def dequeue_event_typed(self, queue: str, value_type: type[_T]) -> DurableFuture[_T]:
         """As `dequeue_event`, decoded; a message of another type ends the orchestration (RT-8.22)."""
         operation = self._state.emit(DequeueEvent(name=queue))
         return DurableFuture(self._state, operation, lambda text: self._decode_event(queue, text, value_type))
@@ -213,11 +213,11 @@ class OrchestrationContext(KeyValueCalls):
         self,
         name: str,
         value: object,
-        result_type: type[T],
+        result_type: type[_T],
         *,
         version: str | None = None,
         instance_id: str | None = None,
-    ) -> DurableFuture[T]:
+    ) -> DurableFuture[_T]:
         """As `schedule_sub_orchestration`, the output decoded."""
         child = self._child(name, value, version=version, instance_id=instance_id)
         return self._decoded(self._text_future(child), result_type)
@@ -376,10 +376,10 @@ class OrchestrationContext(KeyValueCalls):
     def _text_future(self, operation: Operation) -> DurableFuture[str]:
         return DurableFuture(self._state, operation, answers.as_it_is)
 
-    def _decoded(self, future: DurableFuture[str], result_type: type[T]) -> DurableFuture[T]:
+    def _decoded(self, future: DurableFuture[str], result_type: type[_T]) -> DurableFuture[_T]:
         return future.decoded(lambda text: answers.typed(text, result_type))
 
-    def _decode_event(self, name: str, text: str, value_type: type[T]) -> T:
+    def _decode_event(self, name: str, text: str, value_type: type[_T]) -> _T:
         try:
             return payload.decode(text, value_type)
         except CodecError as error:

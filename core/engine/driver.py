@@ -35,7 +35,7 @@ class Panicked(NamedTuple):
     message: str
 
 
-Finish = Returned | Raised | Refused | Panicked
+CodeFinish = Returned | Raised | Refused | Panicked
 
 
 class Driver:
@@ -45,7 +45,7 @@ class Driver:
         self._state = state
         self._coroutine: Coroutine[Any, Any, object] | None = None
         self._awaited: Durable[Any] | None = None
-        self.finish: Finish | None = None
+        self.finish: CodeFinish | None = None
 
     def poll(self) -> None:
         """Let the code run until it can make no progress; sets `finish` if it ended."""
@@ -72,7 +72,7 @@ class Driver:
         except BaseException:
             pass  # a finally block met the sealed context, or awaits again
 
-    def _run(self) -> Finish | None:
+    def _run(self) -> CodeFinish | None:
         if self._coroutine is None:
             self._coroutine = self._start()
         while self._awaited is None or self._awaited.is_ready():
@@ -97,13 +97,13 @@ class Driver:
             self._state.misuse(f"orchestration '{started.name}' is no async function: it returned {made!r}")
         return made
 
-    def _raised(self, error: BaseException) -> Finish:
+    def _raised(self, error: BaseException) -> CodeFinish:
         if isinstance(error, Exception) and self._coroutine is not None:
             return Raised(_text(error))
         return Panicked(_text(error))
 
 
-def _signalled(signal: BaseException) -> Finish:
+def _signalled(signal: BaseException) -> CodeFinish:
     if isinstance(signal, SessionRefused):
         return Refused(str(signal))
     assert isinstance(signal, Misuse), f"{signal!r} in a running turn"

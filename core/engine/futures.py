@@ -17,7 +17,7 @@ from holdfast.core.contract.errors import ActivityError
 from holdfast.core.engine.actions import CallActivity, Operation, check_texts
 from holdfast.core.engine.turn_state import TurnState
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -43,10 +43,10 @@ class Durable(Generic[T_co]):
         return self.take()
 
 
-class DurableFuture(Durable[T]):
+class DurableFuture(Durable[_T]):
     """The future of one scheduled operation."""
 
-    def __init__(self, state: TurnState, operation: Operation, decode: Callable[[str], T]) -> None:
+    def __init__(self, state: TurnState, operation: Operation, decode: Callable[[str], _T]) -> None:
         self._state = state
         self._operation = operation
         self._decode = decode
@@ -60,7 +60,7 @@ class DurableFuture(Durable[T]):
             )
         return self._state.is_ready(self._operation)
 
-    def take(self) -> T:
+    def take(self) -> _T:
         """The value. Raises ActivityError with the display text of a failure (RT-4.38)."""
         answer = self._state.take(self._operation)
         if answer.is_error:
@@ -72,7 +72,7 @@ class DurableFuture(Durable[T]):
         self._state.require_running()
         self._state.drop(self._operation)
 
-    def with_tag(self, tag: str) -> DurableFuture[T]:
+    def with_tag(self, tag: str) -> DurableFuture[_T]:
         """Route the activity to workers that ask for this tag; only right after scheduling (RT-4.3)."""
         self._state.require_running()
         action = self._operation.action

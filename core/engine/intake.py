@@ -8,7 +8,7 @@ from typing import Final
 from holdfast.core.contract import events, work_items
 from holdfast.core.contract.events import Event
 from holdfast.core.contract.failures import FailureDetails, nondeterminism
-from holdfast.core.contract.work_items import Message
+from holdfast.core.contract.work_items import Message, stored_name
 from holdfast.core.engine.event_writer import EventWriter
 
 _SCHEDULES: dict[type[Event], str] = {
@@ -36,9 +36,9 @@ Warn = Callable[[str, dict[str, object]], None]
 """Called with an event name and fields for each message that is dropped."""
 
 _Completion = (
-    work_items.ActivityCompleted
-    | work_items.ActivityFailed
-    | work_items.TimerFired
+    work_items.ActivityCompletedMessage
+    | work_items.ActivityFailedMessage
+    | work_items.TimerFiredMessage
     | work_items.SubOrchCompleted
     | work_items.SubOrchFailed
 )
@@ -95,8 +95,8 @@ class Intake:
                 if self._may_cancel:  # the first reason wins (RT-4.14)
                     self._may_cancel = False
                     self._writer.append(events.OrchestrationCancelRequested, reason=message.reason)
-            case work_items.StartOrchestration() | work_items.ContinueAsNew():
-                self._warn("turn.start_ignored", {"kind": type(message).__name__})
+            case work_items.StartOrchestration() | work_items.ContinueAsNewMessage():
+                self._warn("turn.start_ignored", {"kind": stored_name(type(message))})
             case _:
                 self._complete(message)
 
@@ -125,13 +125,13 @@ class Intake:
     def _record(self, message: _Completion, schedule_id: int) -> None:
         append = self._writer.append
         match message:
-            case work_items.ActivityCompleted():
+            case work_items.ActivityCompletedMessage():
                 append(events.ActivityCompleted, source=schedule_id, result=message.result)
-            case work_items.TimerFired():
+            case work_items.TimerFiredMessage():
                 append(events.TimerFired, source=schedule_id, fire_at_ms=message.fire_at_ms)
             case work_items.SubOrchCompleted():
                 append(events.SubOrchestrationCompleted, source=schedule_id, result=message.result)
-            case work_items.ActivityFailed():
+            case work_items.ActivityFailedMessage():
                 append(events.ActivityFailed, source=schedule_id, details=message.details)
                 self._failed(message.details)
             case work_items.SubOrchFailed():
@@ -144,16 +144,20 @@ class Intake:
 
     def _drop(self, what: str, message: _Completion) -> None:
         _, execution_id, schedule_id = _identity(message)
-        fields = {"kind": type(message).__name__, "of_execution_id": execution_id, "schedule_id": schedule_id}
+        fields = {
+            "kind": stored_name(type(message)),
+            "of_execution_id": execution_id,
+            "schedule_id": schedule_id,
+        }
         self._warn(what, fields)
 
 
 def _identity(message: _Completion) -> tuple[str, int, int]:
     """Kind of the schedule it answers, execution and schedule id."""
     match message:
-        case work_items.ActivityCompleted() | work_items.ActivityFailed():
+        case work_items.ActivityCompletedMessage() | work_items.ActivityFailedMessage():
             return "activity", message.execution_id, message.id
-        case work_items.TimerFired():
+        case work_items.TimerFiredMessage():
             return "timer", message.execution_id, message.id
         case work_items.SubOrchCompleted() | work_items.SubOrchFailed():
             return "suborchestration", message.parent_execution_id, message.parent_id

@@ -8,7 +8,7 @@ from holdfast.core.engine.actions import ClearKeyValue, ClearKeyValues, SetKeyVa
 from holdfast.core.engine.turn_state import TurnState
 from holdfast.core.program import payload
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class KeyValueCalls:
@@ -49,7 +49,7 @@ class KeyValueCalls:
         """The value of a key, None if not set; all writes so far are seen (RT-16.3)."""
         return self._state.key_values.get(key)
 
-    def get_kv_value_typed(self, key: str, value_type: type[T]) -> T | None:
+    def get_kv_value_typed(self, key: str, value_type: type[_T]) -> _T | None:
         """The value of a key from plain JSON. Raises CodecError if it is of another type."""
         text = self._state.key_values.get(key)
         return None if text is None else payload.decode_json(text, value_type)

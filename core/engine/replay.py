@@ -19,7 +19,7 @@ from holdfast.core.contract.failures import FailureDetails, Infrastructure
 from holdfast.core.engine import actions
 from holdfast.core.engine.actions import Action, Operation
 from holdfast.core.engine.context import PENDING_CHILD
-from holdfast.core.engine.driver import Driver, Finish, Panicked
+from holdfast.core.engine.driver import CodeFinish, Driver, Panicked
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.matching import ACTION_EVENTS, Nondeterminism, match_next, recording_event
 from holdfast.core.engine.turn_state import TurnState
@@ -50,7 +50,7 @@ class Replay:
         self._cause_is_new = not state.is_replaying  # whether the event that asks for a poll is of this turn
 
     @property
-    def finish(self) -> Finish | None:
+    def finish(self) -> CodeFinish | None:
         """How the code ended, None if it waits."""
         return self._driver.finish
 

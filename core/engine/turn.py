@@ -15,7 +15,7 @@ from holdfast.core.contract.events import Event, OrchestrationStarted
 from holdfast.core.contract.failures import FailureDetails, application, nondeterminism
 from holdfast.core.contract.observe import Logged
 from holdfast.core.engine import actions
-from holdfast.core.engine.driver import Finish, Panicked, Raised, Refused, Returned
+from holdfast.core.engine.driver import CodeFinish, Panicked, Raised, Refused, Returned
 from holdfast.core.engine.dropped_futures import Drops, collect_drops
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.intake import Intake
@@ -24,13 +24,13 @@ from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.core.engine.replay import Replay
 from holdfast.core.engine.turn_state import TurnState
 from holdfast.core.engine.turn_values import (
-    Cancelled,
-    Completed,
-    Continue,
-    ContinuedAsNew,
-    Failed,
-    Outcome,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionContinuedAsNew,
+    ExecutionContinues,
+    ExecutionFailed,
     TurnInput,
+    TurnOutcome,
     TurnResult,
 )
 
@@ -92,19 +92,21 @@ class _Turn:
             intake.accept(message)
         return intake.abort
 
-    def _not_run(self, history: Sequence[Event], abort: FailureDetails | None) -> Outcome | None:
+    def _not_run(self, history: Sequence[Event], abort: FailureDetails | None) -> TurnOutcome | None:
         """The outcomes that need no code (RT-4.17 to RT-4.19)."""
         if abort is not None:
-            return Failed(abort)
+            return ExecutionFailed(abort)
         if any(isinstance(event, _TERMINAL) for event in history):
-            return Continue()
+            return ExecutionContinues()
         if not history:
-            return Failed(nondeterminism("corrupted history: empty"))
+            return ExecutionFailed(nondeterminism("corrupted history: empty"))
         if not isinstance(history[0], OrchestrationStarted):
-            return Failed(nondeterminism("corrupted history: first event must be OrchestrationStarted"))
+            return ExecutionFailed(
+                nondeterminism("corrupted history: first event must be OrchestrationStarted")
+            )
         return None
 
-    def _replay(self, history: Sequence[Event]) -> Outcome:
+    def _replay(self, history: Sequence[Event]) -> TurnOutcome:
         started = history[0]
         assert isinstance(started, OrchestrationStarted)
         persisted = self._turn.history[: self._turn.persisted_length]
@@ -114,36 +116,36 @@ class _Turn:
         try:
             error = replay.run(history)
             self._new_actions = replay.new_actions
-            return Failed(error) if error is not None else self._conclude(replay.finish, persisted)
+            return ExecutionFailed(error) if error is not None else self._conclude(replay.finish, persisted)
         except Nondeterminism as mismatch:
             self._new_actions = replay.new_actions
-            return Failed(nondeterminism(str(mismatch)))
+            return ExecutionFailed(nondeterminism(str(mismatch)))
         finally:
             replay.close()
             self._log.extend(state.log)
 
-    def _conclude(self, finish: Finish | None, persisted: Sequence[Event]) -> Outcome:
+    def _conclude(self, finish: CodeFinish | None, persisted: Sequence[Event]) -> TurnOutcome:
         """The outcome by priority (RT-4.49 to RT-4.54, RT-27.8)."""
         match finish:
             case Panicked(message):
-                return Failed(application(message, "Panicked"))
+                return ExecutionFailed(application(message, "Panicked"))
             case Refused(message):
                 with suppress(Nondeterminism):  # the refusal came first
                     self._collect_drops(persisted, code_ended=True)
-                return Failed(application(message), refused=True)
+                return ExecutionFailed(application(message), refused=True)
         for event in self._known():
             if isinstance(event, events.OrchestrationCancelRequested):
-                return Cancelled(event.reason)
+                return ExecutionCancelled(event.reason)
         for action in self._new_actions:
             if isinstance(action, actions.ContinueAsNew):
-                return ContinuedAsNew(action.input, action.version)
+                return ExecutionContinuedAsNew(action.input, action.version)
         self._collect_drops(persisted, code_ended=finish is not None)
         match finish:
             case Returned(output):
-                return Completed(output)
+                return ExecutionCompleted(output)
             case Raised(message):
-                return Failed(application(message))
-        return Continue()
+                return ExecutionFailed(application(message))
+        return ExecutionContinues()
 
     def _collect_drops(self, persisted: Sequence[Event], *, code_ended: bool) -> None:
         assert self._state is not None
@@ -172,7 +174,7 @@ class _Turn:
                 self._writer.append(events.ActivityCancelRequested, source=schedule_id, reason=SESSION_CLOSED)
         return ended
 
-    def _result(self, outcome: Outcome, arrived_count: int, closed: tuple[int, ...]) -> TurnResult:
+    def _result(self, outcome: TurnOutcome, arrived_count: int, closed: tuple[int, ...]) -> TurnResult:
         requested = [
             event.source_event_id
             for event in self._writer.delta[arrived_count:]

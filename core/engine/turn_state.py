@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from holdfast.core.contract.events import OrchestrationStarted
-from holdfast.core.contract.observe import Logged
+from holdfast.core.contract.observe import Logged, LogLevel
 from holdfast.core.engine.actions import (
     Action,
     Answer,
@@ -20,9 +20,6 @@ from holdfast.core.engine.inbox import PositionalEvents, QueueMessages
 from holdfast.core.engine.key_values import KeyValues
 from holdfast.core.engine.open_sessions import OpenSessions
 from holdfast.core.engine.turn_values import TurnInput
-
-Level = Literal["debug", "info", "warning", "error"]
-
 
 # --- what ends a turn from inside orchestration code and cannot be caught there (H23, SS-16.5) -----------
 #
@@ -168,7 +165,7 @@ class TurnState:
 
     # --- logging ----------------------------------------------------------------------------------------
 
-    def trace(self, level: Level, message: str, **fields: object) -> None:
+    def trace(self, level: LogLevel, message: str, **fields: object) -> None:
         """One record of user code, unless an earlier turn has written it already (RT-4.74, RT-4.75)."""
         if self.is_replaying or not self.is_first_run:
             return
@@ -181,7 +178,7 @@ class TurnState:
             **fields,
         )
 
-    def note(self, event: str, level: Level, **fields: object) -> None:
+    def note(self, event: str, level: LogLevel, **fields: object) -> None:
         """One record of the engine."""
         where = {"instance_id": self.turn.instance, "execution_id": self.turn.execution_id}
         self.log.append(Logged(event, level, {**where, **fields}))

@@ -40,19 +40,19 @@ class TurnInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Continue:
+class ExecutionContinues:
     """The code waits for something."""
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
+class ExecutionCompleted:
     """The code returned."""
 
     output: str
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class ExecutionFailed:
     """The code raised, or could not be run on.
 
     `refused` is true after a session check that failed: then no worker item is enqueued (RT-27.8).
@@ -63,7 +63,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class ContinuedAsNew:
+class ExecutionContinuedAsNew:
     """The code asked for a fresh execution."""
 
     input: str
@@ -71,13 +71,15 @@ class ContinuedAsNew:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
+class ExecutionCancelled:
     """Somebody cancelled the instance; beats whatever the code did (RT-4.49)."""
 
     reason: str
 
 
-Outcome = Continue | Completed | Failed | ContinuedAsNew | Cancelled
+TurnOutcome = (
+    ExecutionContinues | ExecutionCompleted | ExecutionFailed | ExecutionContinuedAsNew | ExecutionCancelled
+)
 
 
 class DroppedChild(NamedTuple):
@@ -96,7 +98,7 @@ class TurnResult:
     is in the input. No terminal event is in it.
     """
 
-    outcome: Outcome
+    outcome: TurnOutcome
     delta: tuple[Event, ...]
     arrived_count: int
     actions: tuple[Action, ...]

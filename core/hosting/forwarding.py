@@ -25,7 +25,7 @@ from holdfast.core.contract.provider import (
 )
 from holdfast.core.contract.work_items import ActivityExecute, Message
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class ForwardingProvider(Provider):
@@ -34,7 +34,7 @@ class ForwardingProvider(Provider):
     def __init__(self, inner: Provider) -> None:
         self._inner = inner
 
-    async def _call(self, operation: str, begin: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:
         """Make the call; wrappers do their work around it."""
         return await begin()
 
@@ -210,7 +210,7 @@ class FencedProvider(ForwardingProvider):
         """From here on every call is refused."""
         self._fenced = True
 
-    async def _call(self, operation: str, begin: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:
         if self._fenced:
             raise ProviderError.permanent(operation, "the runtime has shut down; it makes no more calls")
         return await begin()

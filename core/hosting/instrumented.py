@@ -11,7 +11,7 @@ from holdfast.core.contract.ids import Micros
 from holdfast.core.contract.provider import Provider
 from holdfast.core.hosting.forwarding import ForwardingProvider
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 ErrorKind = Literal["deadlock", "timeout", "connection", "other"]
 
 
@@ -47,7 +47,7 @@ class InstrumentedProvider(ForwardingProvider):
         self._clock = clock
         self._sink = sink
 
-    async def _call(self, operation: str, begin: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:
         if self._sink is None:
             return await begin()
         sent = self._clock.monotonic_us()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Final
 
-from holdfast.core.contract.observe import LocalEvent, Logged, Observer
+from holdfast.core.contract.observe import LocalEvent, Logged, LogLevel, Observer
 
-Level = Literal["debug", "info", "warning", "error"]
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 """The levels with the numbers that the standard `logging` module has for them."""
 
@@ -50,7 +49,7 @@ class Log:
         if self._observer is not None:
             self._observer.notify(record)
 
-    def _write(self, event: str, level: Level, fields: dict[str, object]) -> None:
+    def _write(self, event: str, level: LogLevel, fields: dict[str, object]) -> None:
         if self._observer is not None:
             self._observer.notify(Logged(event, level, self._fields | fields))
 
@@ -58,7 +57,7 @@ class Log:
 class StructuredLog:
     """An observer that passes records from a level upwards to a sink, and ignores all other events."""
 
-    def __init__(self, sink: Sink, *, level: Level = "info") -> None:
+    def __init__(self, sink: Sink, *, level: LogLevel = "info") -> None:
         self._sink = sink
         self._threshold = LEVELS[level]
 

@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.core.contract.errors import CodecError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _encoder = msgspec.json.Encoder()
 
@@ -33,11 +33,11 @@ def encode(value: object) -> str:
     return value
 
 
-def decode(text: str, wanted: type[T]) -> T:
+def decode(text: str, wanted: type[_T]) -> _T:
     """The value of the wanted type that a stored text holds. Raises CodecError if it holds none."""
     decoder = _decoder(wanted)
     try:
-        value: T = decoder.decode(text)
+        value: _T = decoder.decode(text)
         return value
     except (msgspec.DecodeError, ValueError) as error:
         first = error
@@ -56,10 +56,10 @@ def encode_json(value: object) -> str:
         raise CodecError(f"a {type(value).__name__} cannot be encoded as JSON: {error}") from None
 
 
-def decode_json(text: str, wanted: type[T]) -> T:
+def decode_json(text: str, wanted: type[_T]) -> _T:
     """The inverse of `encode_json` (RT-1.24). Raises CodecError."""
     try:
-        value: T = _decoder(wanted).decode(text)
+        value: _T = _decoder(wanted).decode(text)
         return value
     except (msgspec.DecodeError, ValueError) as error:
         raise CodecError(f"cannot decode {_excerpt(text)!r} as {_shown(wanted)}: {error}") from None

@@ -23,7 +23,7 @@ from holdfast.core.contract.failures import (
 from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.observe import StopOutcome
 from holdfast.core.contract.provider import Provider
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityFailed, Message
+from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityFailedMessage, Message
 from holdfast.core.hosting.backoff import (
     ABANDON_AFTER_ITEM_ACK,
     ACK_RETRIES_MAX,
@@ -167,7 +167,7 @@ class ActivityRunner:
             except CodecError as unencodable:
                 error = unencodable
         if error is None:
-            completion = ActivityCompleted(
+            completion = ActivityCompletedMessage(
                 instance=item.instance, execution_id=item.execution_id, id=item.id, result=result
             )
         else:
@@ -325,9 +325,11 @@ def lookup_in(
     return lambda name: system.get(name) or registered(name)
 
 
-def _failed(attempt: Attempt, details: FailureDetails) -> ActivityFailed:
+def _failed(attempt: Attempt, details: FailureDetails) -> ActivityFailedMessage:
     item = attempt.item
-    return ActivityFailed(instance=item.instance, execution_id=item.execution_id, id=item.id, details=details)
+    return ActivityFailedMessage(
+        instance=item.instance, execution_id=item.execution_id, id=item.id, details=details
+    )
 
 
 def _text(error: BaseException) -> str:

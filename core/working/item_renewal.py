@@ -14,7 +14,7 @@ from holdfast.core.hosting.log import Log
 from holdfast.core.hosting.options import Timing
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_keeper import LeaseKeeper
-from holdfast.core.working.lease_records import Answer
+from holdfast.core.working.lease_records import RenewalAnswer
 
 
 class ItemRenewals:
@@ -91,7 +91,7 @@ class ItemRenewalTask:
                 self._refused(error)
             shared.keeper.item_renewal_answered(call, "refused", None)
             return False
-        answer: Answer = "extended" if error is None else "unknown"
+        answer: RenewalAnswer = "extended" if error is None else "unknown"
         self._due = self._next(sent, failed=error is not None)
         shared.keeper.item_renewal_answered(call, answer, None if over else self._due)
         return not over

@@ -28,16 +28,16 @@ from holdfast.core.hosting.log import Log
 from holdfast.core.hosting.options import Timing, in_micros
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_records import (
-    Answer,
     Decisions,
-    Delivery,
     EndCause,
     Ended,
-    Fetch,
+    FetchUnderWay,
     ItemRenewal,
     Kept,
     LeaseView,
     Renewal,
+    RenewalAnswer,
+    SessionArrival,
     Units,
 )
 from holdfast.core.working.lease_table import LeaseTable
@@ -102,7 +102,7 @@ class LeaseKeeper:
 
     # --- fetches and attempts -------------------------------------------------------------------------
 
-    async def begin_fetch(self) -> Fetch:
+    async def begin_fetch(self) -> FetchUnderWay:
         """Enter a session-aware fetch; waits while an idle release is due or under way (SS-8.7)."""
         self.advance()
         while not self._table.may_fetch(self._now()):
@@ -113,19 +113,19 @@ class LeaseKeeper:
         self._show_units()
         return fetch
 
-    def poll_timeout(self, fetch: Fetch) -> Millis:
+    def poll_timeout(self, fetch: FetchUnderWay) -> Millis:
         """How long the fetch may wait: the long-poll timeout, or less where that stands in the way."""
         wait = self._table.longest_wait(fetch, slot_count=self._slot_count, min_poll=self._timing.min_poll)
         if wait is None:
             return self._timing.long_poll
         return Millis(min(self._timing.long_poll, wait // 1000))
 
-    def fetch_ended(self, fetch: Fetch, *, answer_lost: bool = False) -> None:
+    def fetch_ended(self, fetch: FetchUnderWay, *, answer_lost: bool = False) -> None:
         """The fetch brought no session item: nothing, a plain one, or an error."""
         self._table.fetch_ended(fetch, self._now(), answer_lost=answer_lost)
         self.advance()
 
-    def delivered(self, fetch: Fetch, attempt: Attempt) -> Delivery:
+    def delivered(self, fetch: FetchUnderWay, attempt: Attempt) -> SessionArrival:
         """A session item arrived; unless the answer is "no_unit", its attempt is covered by a lease now."""
         key = attempt.session
         assert key is not None, "only session items are delivered to leases"
@@ -176,7 +176,9 @@ class LeaseKeeper:
             return None
         return self._table.item_renewal_sent(attempt.lease, attempt.token, self._now())
 
-    def item_renewal_answered(self, call: ItemRenewal | None, answer: Answer, next_at: Micros | None) -> None:
+    def item_renewal_answered(
+        self, call: ItemRenewal | None, answer: RenewalAnswer, next_at: Micros | None
+    ) -> None:
         """The provider answered it; the next one is planned for then, if there is to be one."""
         if call is None:
             return
@@ -248,7 +250,7 @@ class LeaseKeeper:
         if call.lease.ended:  # it ended before this task's first step (SS-7.16)
             self._table.renewal_answered(call, self._now(), "refused")
             return
-        answer: Answer = "extended"
+        answer: RenewalAnswer = "extended"
         text: str | None = None
         try:
             await self._provider.renew_session_lock(

@@ -17,9 +17,9 @@ from holdfast.core.contract.provider import ScheduledSessionIdentifier
 
 Phase = Literal["none", "busy", "idle"]
 Happening = Literal["delivered", "last_finished", "lost", "deadline", "idle_timer", "shutdown"]
-Answer = Literal["extended", "refused", "unknown"]
+RenewalAnswer = Literal["extended", "refused", "unknown"]
 """What a renewal came back with: success, a permanent error, or a retryable one."""
-Delivery = Literal["taken", "joined", "no_unit"]
+SessionArrival = Literal["taken", "joined", "no_unit"]
 """What an arriving session item did: start a lease, join one, or find no unit free (SS-14.16)."""
 EndCause = Literal["lost", "deadline", "idle", "shutdown"]
 
@@ -41,13 +41,13 @@ _NEVER: Final = Micros(0)
 
 
 @dataclass(slots=True, eq=False)
-class Calls:
+class ExtendingCalls:
     """The calls that may have extended one session's row since this worker last knew it was not its own."""
 
     open: int = 0
     last_ended: Micros = _NEVER
 
-    def ended(self, now: Micros, answer: Answer) -> None:
+    def ended(self, now: Micros, answer: RenewalAnswer) -> None:
         """One call was answered or given up; a refused one extended nothing."""
         assert self.open > 0, "a call ended that was never begun"
         self.open -= 1
@@ -56,7 +56,7 @@ class Calls:
 
 
 @dataclass(slots=True, eq=False)
-class Fetch:
+class FetchUnderWay:
     """A session-aware fetch under way. A claiming one begins with a unit reserved (SS-14.5)."""
 
     claim_new: bool
@@ -69,7 +69,7 @@ class Lease:
     """One session this worker holds; `phase` is "none" once it has ended, for good (SS-7.15)."""
 
     key: ScheduledSessionIdentifier
-    calls: Calls
+    calls: ExtendingCalls
     phase: Phase = "none"
     attempts: dict[LockToken, Micros | None] = field(default_factory=dict)
     """In flight, each with the time for which its item renewal is planned or at which it was sent."""
@@ -118,7 +118,7 @@ class Kept:
     """A session given up; its unit stays taken until the row has surely expired or is surely released."""
 
     key: ScheduledSessionIdentifier
-    calls: Calls
+    calls: ExtendingCalls
     cause: EndCause
     releasing: bool
 

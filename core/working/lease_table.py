@@ -16,18 +16,18 @@ from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.hosting.backoff import renewal_pause
 from holdfast.core.working.lease_records import (
-    Answer,
-    Calls,
     Decisions,
-    Delivery,
     EndCause,
     Ended,
-    Fetch,
+    ExtendingCalls,
+    FetchUnderWay,
     ItemRenewal,
     Kept,
     Lease,
     LeaseView,
     Renewal,
+    RenewalAnswer,
+    SessionArrival,
     Units,
 )
 
@@ -45,7 +45,7 @@ class LeaseTable:
         self._limit = limit
         self._leases: dict[ScheduledSessionIdentifier, Lease] = {}
         self._kept: dict[ScheduledSessionIdentifier, Kept] = {}
-        self._fetches: dict[Fetch, None] = {}  # in the order in which they began
+        self._fetches: dict[FetchUnderWay, None] = {}  # in the order in which they began
         self._strays: Counter[ScheduledSessionIdentifier] = Counter()
         """Attempts in flight that no lease covers: signalled ones of ended leases, and given back ones."""
         self._answer_lost: Micros | None = None
@@ -101,7 +101,7 @@ class LeaseTable:
             due.extend(at for lease in self._leases.values() if (at := self._idle_at(lease)) is not None)
         return min(due, default=None)
 
-    def longest_wait(self, fetch: Fetch, *, slot_count: int, min_poll: Micros) -> Micros | None:
+    def longest_wait(self, fetch: FetchUnderWay, *, slot_count: int, min_poll: Micros) -> Micros | None:
         """How long this fetch may wait for work without standing in the way; None if as long as it likes.
 
         An idle release waits until no fetch is under way, so none may outlast an idle timer: neither one that
@@ -128,17 +128,17 @@ class LeaseTable:
 
     # --- fetches --------------------------------------------------------------------------------------
 
-    def begin_fetch(self, now: Micros) -> Fetch:
+    def begin_fetch(self, now: Micros) -> FetchUnderWay:
         """Choose the mode and reserve a unit for a claiming fetch (SS-14.2, SS-14.3, SS-14.5)."""
         assert self.may_fetch(now), "a fetch is begun while an idle release is due or under way (SS-8.7)"
         self._return_reservations()
         free = self._unit_free()
-        fetch = Fetch(claim_new=free, sent=now, reserved=free)
+        fetch = FetchUnderWay(claim_new=free, sent=now, reserved=free)
         self._fetches[fetch] = None
         self._check()
         return fetch
 
-    def fetch_ended(self, fetch: Fetch, now: Micros, *, answer_lost: bool = False) -> None:
+    def fetch_ended(self, fetch: FetchUnderWay, now: Micros, *, answer_lost: bool = False) -> None:
         """The fetch brought no session item; a reserved unit returns (SS-14.14).
 
         With `answer_lost` it may have brought one that nobody heard of, which may have extended any session.
@@ -148,12 +148,12 @@ class LeaseTable:
             self._answer_lost = now
 
     def delivered(
-        self, fetch: Fetch, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[Delivery, Lease | None]:
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
         """A session item arrived: it joins a lease before anything else is decided (SS-14.7, SS-14.8)."""
         self._end_fetch(fetch)
         lease = self._leases.get(key)
-        delivery: Delivery = "joined"
+        delivery: SessionArrival = "joined"
         if lease is None:
             delivery = "taken"
             kept = self._kept.pop(key, None)
@@ -161,7 +161,7 @@ class LeaseTable:
             if kept is None and not self._unit_free() and not self._take_reservation():
                 self._strays[key] += 1
                 return "no_unit", None
-            lease = Lease(key, Calls() if kept is None else kept.calls)
+            lease = Lease(key, ExtendingCalls() if kept is None else kept.calls)
             self._leases[key] = lease
         assert token not in lease.attempts, f"{token} was delivered twice"
         lease.step("delivered")
@@ -214,7 +214,7 @@ class LeaseTable:
         return ItemRenewal(lease, token, now)
 
     def item_renewal_answered(
-        self, call: ItemRenewal, now: Micros, answer: Answer, next_at: Micros | None
+        self, call: ItemRenewal, now: Micros, answer: RenewalAnswer, next_at: Micros | None
     ) -> None:
         """Success extends the lease (SS-7.8); a refusal concerns the item alone (SS-7.23)."""
         call.lease.calls.ended(now, answer)
@@ -242,7 +242,7 @@ class LeaseTable:
         self._check()
         return Decisions(tuple(ended), tuple(renewals), tuple(releases))
 
-    def renewal_answered(self, call: Renewal, now: Micros, answer: Answer) -> Ended | None:
+    def renewal_answered(self, call: Renewal, now: Micros, answer: RenewalAnswer) -> Ended | None:
         """The answer to a stand-alone renewal. After the lease's end it changes nothing (SS-24.7)."""
         lease = call.lease
         lease.calls.ended(now, answer)
@@ -305,7 +305,7 @@ class LeaseTable:
     def _check(self) -> None:
         assert sum(self.units) <= self._limit, f"{self.units} exceed the capacity of {self._limit} (INV-27)"
 
-    def _end_fetch(self, fetch: Fetch) -> None:
+    def _end_fetch(self, fetch: FetchUnderWay) -> None:
         assert fetch in self._fetches, "a fetch ends once"
         del self._fetches[fetch]
         self._return_reservations()

@@ -22,7 +22,7 @@ from holdfast.core.hosting.pace import Pace
 from holdfast.core.working.activity_run import ActivityRunner
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_keeper import LeaseKeeper
-from holdfast.core.working.lease_records import Fetch
+from holdfast.core.working.lease_records import FetchUnderWay
 
 
 @dataclass(slots=True, eq=False)
@@ -124,7 +124,7 @@ class Worker:
     def _goes_on(self) -> bool:
         return not self._stopping
 
-    async def _next(self, slot: _Slot) -> tuple[Fetch | None, FetchedWork] | None:
+    async def _next(self, slot: _Slot) -> tuple[FetchUnderWay | None, FetchedWork] | None:
         """One fetch in the mode the capacity allows, and the pause after a fruitless one."""
         slot.pace.begin()
         fetch = await self._keeper.begin_fetch() if self._uses_sessions else None
@@ -147,7 +147,7 @@ class Worker:
         slot.pace.found()
         return fetch, fetched
 
-    async def _fetch(self, fetch: Fetch | None) -> FetchedWork | None:
+    async def _fetch(self, fetch: FetchUnderWay | None) -> FetchedWork | None:
         if fetch is None:
             return await self._provider.fetch_work_item(
                 self._timing.item_lock, self._timing.long_poll, self._tag_filter
@@ -161,7 +161,7 @@ class Worker:
             claim_new=fetch.claim_new,
         )
 
-    async def _process(self, slot: _Slot, fetch: Fetch | None, fetched: FetchedWork) -> None:
+    async def _process(self, slot: _Slot, fetch: FetchUnderWay | None, fetched: FetchedWork) -> None:
         attempt = Attempt(fetched, worker_id=slot.worker_id, observer=self._observer)
         self._session_attempts += attempt.session is not None
         try:
@@ -170,7 +170,7 @@ class Worker:
             self._session_attempts -= attempt.session is not None
             self._on_change()
 
-    async def _dispose(self, slot: _Slot, fetch: Fetch | None, attempt: Attempt) -> None:
+    async def _dispose(self, slot: _Slot, fetch: FetchUnderWay | None, attempt: Attempt) -> None:
         key = attempt.session
         if fetch is not None:
             if key is None:

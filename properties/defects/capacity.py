@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Final
 
 from holdfast.core.contract.ids import LockToken, Micros
@@ -11,22 +10,20 @@ from holdfast.core.runtime import Runtime
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_keeper import LeaseKeeper
 from holdfast.core.working.lease_records import (
-    Answer,
-    Calls,
-    Delivery,
     EndCause,
     Ended,
-    Fetch,
+    ExtendingCalls,
+    FetchUnderWay,
     Kept,
     Lease,
+    RenewalAnswer,
+    SessionArrival,
     Units,
 )
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.properties.defects.replacements import lease_table_defect
-
-Planting = AbstractContextManager[None]
 
 _NO_LIMIT: Final = 1_000_000
 
@@ -73,8 +70,8 @@ class _JoinsKeepTheReservation(LeaseTable):
         return sum(self.units) + self._leaked < self._limit
 
     def delivered(
-        self, fetch: Fetch, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[Delivery, Lease | None]:
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
         delivery, lease = super().delivered(fetch, key, token, now)
         self._leaked += delivery == "joined" and fetch.reserved
         return delivery, lease
@@ -83,7 +80,7 @@ class _JoinsKeepTheReservation(LeaseTable):
 class _FailedFetchesEndLeases(LeaseTable):
     """A fetch that fails shows that the store is out of reach: the sessions are taken for lost."""
 
-    def fetch_ended(self, fetch: Fetch, now: Micros, *, answer_lost: bool = False) -> None:
+    def fetch_ended(self, fetch: FetchUnderWay, now: Micros, *, answer_lost: bool = False) -> None:
         super().fetch_ended(fetch, now, answer_lost=answer_lost)
         if answer_lost:
             for lease in self._all():
@@ -109,12 +106,12 @@ class _IdleSessionsAreFree(LeaseTable):
 
 def _answered_calls_only() -> Planting:
     """A call without an answer is not thought to have extended the row."""
-    ended = original(Calls, "ended")
+    ended = original(ExtendingCalls, "ended")
 
-    def end(self: Calls, now: Micros, answer: Answer) -> None:
+    def end(self: ExtendingCalls, now: Micros, answer: RenewalAnswer) -> None:
         ended(self, now, "refused" if answer == "unknown" else answer)
 
-    return replaced(Change(Calls, "ended", end))
+    return replaced(Change(ExtendingCalls, "ended", end))
 
 
 def _sessions_assumed() -> Planting:
@@ -147,7 +144,7 @@ def _plain_fetch_at_capacity() -> Planting:
     """A worker that may claim nothing new looks for items without session, and for no others."""
     fetch_in_mode = original(Worker, "_fetch")
 
-    async def fetch_plainly(self: Worker, fetch: Fetch | None) -> FetchedWork | None:
+    async def fetch_plainly(self: Worker, fetch: FetchUnderWay | None) -> FetchedWork | None:
         if fetch is not None and not fetch.claim_new:
             return await self._provider.fetch_work_item(
                 self._timing.item_lock, self._keeper.poll_timeout(fetch), self._tag_filter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from holdfast.core.contract.errors import SessionIdError
@@ -13,9 +12,7 @@ from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.driver import Driver
 from holdfast.core.engine.open_sessions import OpenSessions, check_session_id
 from holdfast.core.engine.turn_state import TurnState
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
-
-Planting = AbstractContextManager[None]
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 
 _NOT_OPEN: Final = "schedule_activity_on_session called for session '{}' which is not open"
 _TOO_MANY: Final = "max sessions per orchestration exceeded (limit: {}, open: {})"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata
-from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced, statement
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import deletion as memory_deletion
@@ -20,8 +19,6 @@ from holdfast.providers.sqlite import deletion as sqlite_deletion
 from holdfast.providers.sqlite import turns as sqlite_turns
 from holdfast.providers.sqlite.acknowledgement import ClosedSessions
 from holdfast.providers.sqlite.database import Transaction
-
-Planting = AbstractContextManager[None]
 
 
 def _both(first: Change, second: Change) -> Change:

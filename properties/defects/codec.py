@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -12,9 +11,7 @@ from msgspec import structs
 from holdfast.core.contract import codec
 from holdfast.core.contract.events import ActivityScheduled, SessionClosed, SessionOpened
 from holdfast.core.contract.work_items import ActivityExecute
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
-
-Planting = AbstractContextManager[None]
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 
 _MAY_BE_ON_A_SESSION: Final = (ActivityScheduled, ActivityExecute)
 _NAMES_A_SESSION: Final = (*_MAY_BE_ON_A_SESSION, SessionOpened, SessionClosed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Final
@@ -15,7 +14,7 @@ from holdfast.core.contract import codec
 from holdfast.core.contract.clock import Clock
 from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityFailed, Message
+from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityFailedMessage, Message
 from holdfast.core.dispatching.dispatcher import Dispatcher
 from holdfast.core.engine import turn
 from holdfast.core.engine.actions import CallActivity, Operation
@@ -27,10 +26,8 @@ from holdfast.core.working.lease_keeper import LeaseKeeper
 from holdfast.core.working.lease_records import Lease
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.properties.defects.replacements import lease_table, scheduled_on
-
-Planting = AbstractContextManager[None]
 
 
 def _lost_selects_work_on() -> Planting:
@@ -89,7 +86,7 @@ class _TakesOtherExecutions(Intake):
     """A completion is known by the id of its activity alone."""
 
     def accept(self, message: Message) -> None:
-        if isinstance(message, ActivityCompleted | ActivityFailed):
+        if isinstance(message, ActivityCompletedMessage | ActivityFailedMessage):
             message = structs.replace(message, execution_id=self._execution_id)
         super().accept(message)
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
+Planting = AbstractContextManager[None]
+
+
 Area = Literal["provider", "worker", "lease manager", "orchestration dispatcher", "engine", "codec"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Final
@@ -12,10 +11,16 @@ from typing import Any, Final
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.observe import Observer
 from holdfast.core.contract.provider import FetchedWork, TagFilter
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute, ActivityFailed, Message
+from holdfast.core.contract.work_items import (
+    ActivityCompletedMessage,
+    ActivityExecute,
+    ActivityFailedMessage,
+    Message,
+)
 from holdfast.core.working.activity_run import ActivityRunner
 from holdfast.core.working.attempt import Attempt
-from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced, statement
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
@@ -26,7 +31,6 @@ from holdfast.providers.sqlite import acknowledgement as sqlite_acknowledgement
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
 
-Planting = AbstractContextManager[None]
 NewToken = Callable[[], LockToken]
 CANDIDATES: Final = 100
 
@@ -184,9 +188,7 @@ def _turns_enqueue_sessions_first() -> Planting:
     def by_session(items: Sequence[ActivityExecute]) -> list[ActivityExecute]:
         return sorted(items, key=lambda item: (item.session_id is None, item.session_id or ""))
 
-    def enqueue_in_memory(
-        tables: Tables, now: Millis, instance: str, turn: memory_acknowledgement.Conclusions
-    ) -> None:
+    def enqueue_in_memory(tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
         in_memory(tables, now, instance, replace(turn, worker_items=by_session(turn.worker_items)))
 
     def put_in_sqlite(transaction: Transaction, items: Sequence[ActivityExecute]) -> None:
@@ -203,7 +205,10 @@ def _finished_items_free_their_session() -> Planting:
     in_memory, in_sqlite = original(memory_work, "acknowledge"), original(sqlite_work, "acknowledge")
 
     def acknowledge_in_memory(
-        tables: Tables, now: Millis, token: LockToken, completion: ActivityCompleted | ActivityFailed | None
+        tables: Tables,
+        now: Millis,
+        token: LockToken,
+        completion: ActivityCompletedMessage | ActivityFailedMessage | None,
     ) -> None:
         row = tables.work.by_token.get(token)
         key = (row.identity.instance, row.session_id, row.claimed_by) if row is not None else None

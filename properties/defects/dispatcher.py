@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
 from msgspec import structs
 
-from holdfast.core.contract.work_items import ContinueAsNew
+from holdfast.core.contract.work_items import ContinueAsNewMessage
 from holdfast.core.dispatching import dispatcher
 from holdfast.core.dispatching.settlement import _Settlement
 from holdfast.core.dispatching.turn_commit import TurnCommit
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
-
-Planting = AbstractContextManager[None]
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 
 
 def _settled(change: Callable[[TurnCommit], TurnCommit]) -> Planting:
@@ -40,7 +37,7 @@ def _without_carried_sessions(commit: TurnCommit) -> TurnCommit:
     return replace(
         commit,
         orchestrator_items=tuple(
-            structs.replace(item, open_sessions=()) if isinstance(item, ContinueAsNew) else item
+            structs.replace(item, open_sessions=()) if isinstance(item, ContinueAsNewMessage) else item
             for item in commit.orchestrator_items
         ),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from holdfast.core.contract import events
@@ -13,9 +12,7 @@ from holdfast.core.dispatching.batch_decision import Beginning
 from holdfast.core.engine import turn
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.open_sessions import SessionChanges, SessionScan
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
-
-Planting = AbstractContextManager[None]
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 
 
 class _ForgetsCloses(SessionScan):

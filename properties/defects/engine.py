@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from holdfast.core.contract.events import Event, OrchestrationStarted
@@ -12,9 +11,7 @@ from holdfast.core.engine.actions import CallActivity
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.intake import Intake
 from holdfast.core.engine.open_sessions import SessionScan
-from holdfast.properties.defects.defect import Change, Defect, replaced
-
-Planting = AbstractContextManager[None]
+from holdfast.properties.defects.defect import Change, Defect, Planting, replaced
 
 
 class _TakesEverything(Intake):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,13 +15,11 @@ from holdfast.core.working.activity_run import ActivityRunner
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.handler import Handler
 from holdfast.core.working.lease_keeper import LeaseKeeper
-from holdfast.core.working.lease_records import Decisions, Delivery, Fetch, Kept, Lease
+from holdfast.core.working.lease_records import Decisions, FetchUnderWay, Kept, Lease, SessionArrival
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.properties.defects.replacements import lease_table
-
-Planting = AbstractContextManager[None]
 
 
 class _FromTheFirstFinish(LeaseTable):
@@ -85,8 +83,8 @@ class _FetchesBesideReleases(LeaseTable):
         return not any(self._idle_due(lease, by=now) for lease in self._leases.values())
 
     def delivered(
-        self, fetch: Fetch, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[Delivery, Lease | None]:
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
         kept = self._kept.get(key)
         if kept is not None:
             kept.releasing = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -14,9 +13,7 @@ from holdfast.core.hosting.options import RuntimeOptions, Timing
 from holdfast.core.program import payload
 from holdfast.core.runtime import Runtime
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
-
-Planting = AbstractContextManager[None]
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 
 
 def _timing(*, derived: bool, factor: int) -> Planting:

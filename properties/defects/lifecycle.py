@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from holdfast.core.contract.provider import Provider
@@ -10,10 +9,8 @@ from holdfast.core.engine import open_sessions as core_sessions
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.open_sessions import OpenSessions, SessionScan
 from holdfast.core.working.activity_context import ActivityContext
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.properties.defects.replacements import scheduled_on
-
-Planting = AbstractContextManager[None]
 
 
 def _ids_lack_their_prefix() -> Planting:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Final
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import session_not_owned
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
 from holdfast.providers.memory.affinity import Claimant
 from holdfast.providers.memory.tables import SessionRow, Tables, WorkRow, WorkTable
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
-
-Planting = AbstractContextManager[None]
 
 
 def _sql(module: ModuleType, *parts: tuple[str, str, str]) -> Change:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from holdfast.core.contract.clock import IdSource
@@ -13,12 +12,10 @@ from holdfast.core.working.activity_run import ActivityRunner
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.item_renewal import ItemRenewalTask
 from holdfast.core.working.lease_keeper import LeaseKeeper
-from holdfast.core.working.lease_records import Answer, EndCause, Ended, Kept, Lease, Renewal
+from holdfast.core.working.lease_records import EndCause, Ended, Kept, Lease, Renewal, RenewalAnswer
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.properties.defects.replacements import lease_table
-
-Planting = AbstractContextManager[None]
 
 _A_YEAR: Final = Micros(31_536_000_000_000)
 
@@ -33,7 +30,7 @@ class _NoDeadline(LeaseTable):
 class _RefusalsAreFinal(LeaseTable):
     """A refusal is a loss, whatever a fetch has brought meanwhile."""
 
-    def renewal_answered(self, call: Renewal, now: Micros, answer: Answer) -> Ended | None:
+    def renewal_answered(self, call: Renewal, now: Micros, answer: RenewalAnswer) -> Ended | None:
         call.overlapped = False
         return super().renewal_answered(call, now, answer)
 
@@ -41,7 +38,7 @@ class _RefusalsAreFinal(LeaseTable):
 class _LateAnswersRevive(LeaseTable):
     """A renewal that succeeded shows that the session is held, also if its lease had been given up."""
 
-    def renewal_answered(self, call: Renewal, now: Micros, answer: Answer) -> Ended | None:
+    def renewal_answered(self, call: Renewal, now: Micros, answer: RenewalAnswer) -> Ended | None:
         lease = call.lease
         revives = lease.ended and answer != "refused" and lease.key not in self._leases
         ended = super().renewal_answered(call, now, answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -11,7 +10,8 @@ from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.observe import Observer
 from holdfast.core.contract.provider import TERMINAL_STATUSES
 from holdfast.core.contract.work_items import ActivityExecute
-from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced, statement
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import turns as memory_turns
@@ -24,17 +24,13 @@ from holdfast.providers.sqlite import turns as sqlite_turns
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
 
-Planting = AbstractContextManager[None]
-
 
 def _items_without_session() -> Planting:
     """The column stays empty; the encoded item still names its session."""
     enqueue = original(memory_acknowledgement, "_enqueue")
     unbound = statement(sqlite_work, "enqueue_work", ":session", "NULL")
 
-    def enqueue_unbound(
-        tables: Tables, now: Millis, instance: str, turn: memory_acknowledgement.Conclusions
-    ) -> None:
+    def enqueue_unbound(tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
         before = set(tables.work.by_seq)
         enqueue(tables, now, instance, turn)
         for seq, row in tables.work.by_seq.items():

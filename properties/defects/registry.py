@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Final
 
 from holdfast.core.contract.ids import LockToken, Micros, Millis
@@ -12,24 +11,22 @@ from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.working.activity_run import ActivityRunner
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.handler import Handler
-from holdfast.core.working.lease_records import Delivery, Fetch, Lease
+from holdfast.core.working.lease_records import FetchUnderWay, Lease, SessionArrival
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced, statement
 from holdfast.properties.defects.replacements import lease_table
 from holdfast.providers.memory import work as memory_work
 from holdfast.providers.memory.tables import Tables, WorkRow
 from holdfast.providers.sqlite import work as sqlite_work
-
-Planting = AbstractContextManager[None]
 
 
 class _NewestAlone(LeaseTable):
     """A lease knows of one activity: one that arrives takes the place of the one before."""
 
     def delivered(
-        self, fetch: Fetch, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[Delivery, Lease | None]:
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
         delivery, lease = super().delivered(fetch, key, token, now)
         if lease is not None:
             lease.attempts = {token: None}
@@ -69,7 +66,9 @@ def _joins_no_lease(stays_out: Callable[[ActivityRunner, Attempt], bool]) -> Pla
     """Items for which there will be no handler are disposed of before leases are thought of."""
     dispose = original(Worker, "_dispose")
 
-    async def dispose_at_once(self: Worker, slot: object, fetch: Fetch | None, attempt: Attempt) -> None:
+    async def dispose_at_once(
+        self: Worker, slot: object, fetch: FetchUnderWay | None, attempt: Attempt
+    ) -> None:
         if fetch is not None and attempt.session is not None and stays_out(self._runner, attempt):
             self._keeper.fetch_ended(fetch)
             await self._runner.run(attempt)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Final
 
 from holdfast.core.contract.ids import LockToken, Micros, Millis
 from holdfast.core.contract.provider import ScheduledSessionIdentifier, session_not_owned
-from holdfast.core.working.lease_records import Answer, Delivery, Ended, Fetch, ItemRenewal, Lease, Renewal
+from holdfast.core.working.lease_records import (
+    Ended,
+    FetchUnderWay,
+    ItemRenewal,
+    Lease,
+    Renewal,
+    RenewalAnswer,
+    SessionArrival,
+)
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced, statement
 from holdfast.properties.defects.replacements import lease_table_defect
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
 from holdfast.providers.memory.tables import SessionRow, Tables
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
-
-Planting = AbstractContextManager[None]
 
 
 class _SentAgain(LeaseTable):
@@ -32,7 +37,7 @@ class _SentAgain(LeaseTable):
         lease.renewal = None
         return super()._send(lease, now)
 
-    def renewal_answered(self, call: Renewal, now: Micros, answer: Answer) -> Ended | None:
+    def renewal_answered(self, call: Renewal, now: Micros, answer: RenewalAnswer) -> Ended | None:
         if not call.lease.ended:
             call.lease.renewal = call
         return super().renewal_answered(call, now, answer)
@@ -42,7 +47,7 @@ class _PiggybackDoesNotCount(LeaseTable):
     """The renewal of an item moves the deadline of the lease and leaves its schedule alone."""
 
     def item_renewal_answered(
-        self, call: ItemRenewal, now: Micros, answer: Answer, next_at: Micros | None
+        self, call: ItemRenewal, now: Micros, answer: RenewalAnswer, next_at: Micros | None
     ) -> None:
         extended = call.lease.extended
         super().item_renewal_answered(call, now, answer, next_at)
@@ -75,8 +80,8 @@ class _EachDeliveryConfirmed(LeaseTable):
     """Every further item of a session that is held has its session renewed at once."""
 
     def delivered(
-        self, fetch: Fetch, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[Delivery, Lease | None]:
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
         delivery, lease = super().delivered(fetch, key, token, now)
         if lease is not None and delivery == "joined":
             lease.recheck = True
@@ -87,8 +92,8 @@ class _NoConfirmation(LeaseTable):
     """A fetch that waited long is like any other: its claim is renewed after R."""
 
     def delivered(
-        self, fetch: Fetch, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[Delivery, Lease | None]:
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
         delivery, lease = super().delivered(fetch, key, token, now)
         if lease is not None:
             lease.recheck = False
@@ -99,8 +104,8 @@ class _DeadlineFromTheCall(LeaseTable):
     """The deadline after a fetch counts from when the fetch was sent."""
 
     def delivered(
-        self, fetch: Fetch, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[Delivery, Lease | None]:
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
         delivery, lease = super().delivered(fetch, key, token, now)
         if lease is not None and delivery == "taken":
             lease.deadline = Micros(fetch.sent + self._duration)

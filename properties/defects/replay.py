@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,10 +20,8 @@ from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.open_sessions import OpenSessions
 from holdfast.core.engine.replay import Replay
 from holdfast.core.engine.turn_state import TurnState
-from holdfast.core.engine.turn_values import Completed, Continue, Outcome, TurnInput
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
-
-Planting = AbstractContextManager[None]
+from holdfast.core.engine.turn_values import ExecutionCompleted, ExecutionContinues, TurnInput, TurnOutcome
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 
 
 def _missing_session_calls_are_tolerated() -> Planting:
@@ -80,12 +77,12 @@ def _ends_wait_for_session_events() -> Planting:
     """A turn that opened or closed a session is not the last."""
     conclude = original(turn._Turn, "_conclude")
 
-    def conclude_later(self: turn._Turn, finish: Any, persisted: Any) -> Outcome:
-        outcome: Outcome = conclude(self, finish, persisted)
-        if isinstance(outcome, Completed) and any(
+    def conclude_later(self: turn._Turn, finish: Any, persisted: Any) -> TurnOutcome:
+        outcome: TurnOutcome = conclude(self, finish, persisted)
+        if isinstance(outcome, ExecutionCompleted) and any(
             isinstance(action, OpenSession | CloseSession) for action in self._new_actions
         ):
-            return Continue()
+            return ExecutionContinues()
         return outcome
 
     return replaced(Change(turn._Turn, "_conclude", conclude_later))

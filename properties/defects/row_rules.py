@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
-from holdfast.properties.defects.defect import Change, Defect, original, replaced, statement
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced, statement
 from holdfast.providers.memory import affinity
 from holdfast.providers.memory.affinity import Claimant
 from holdfast.providers.memory.provider import MemoryProvider
@@ -15,8 +14,6 @@ from holdfast.providers.memory.tables import SessionRow, Tables
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
 from holdfast.providers.sqlite.provider import SqliteProvider
-
-Planting = AbstractContextManager[None]
 
 
 def _anybody_releases() -> Planting:

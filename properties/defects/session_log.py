@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
@@ -15,14 +14,12 @@ from holdfast.core.engine.turn_values import TurnResult
 from holdfast.core.hosting.log import Log
 from holdfast.core.hosting.metrics import SESSION_RENEWALS, Metrics
 from holdfast.core.working import lease_keeper
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory.affinity import Claimant
 from holdfast.providers.memory.tables import Tables
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
-
-Planting = AbstractContextManager[None]
 
 
 def _replays_log_sessions() -> Planting:

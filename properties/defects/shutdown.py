@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Final
 
@@ -19,10 +18,8 @@ from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_keeper import LeaseKeeper
 from holdfast.core.working.lease_records import Decisions, Kept
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.properties.defects.replacements import lease_table
-
-Planting = AbstractContextManager[None]
 
 
 def _fetches_are_cut_off() -> Planting:

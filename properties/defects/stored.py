@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +11,8 @@ from holdfast.core.contract import events
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import FetchedWork, ScheduledSessionIdentifier
 from holdfast.core.hosting.forwarding import ForwardingProvider
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import store as memory_inspection
@@ -21,8 +21,6 @@ from holdfast.providers.sqlite import acknowledgement as sqlite_acknowledgement
 from holdfast.providers.sqlite import memory_image
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
-
-Planting = AbstractContextManager[None]
 
 
 def _listed_by_events() -> Planting:
@@ -42,15 +40,11 @@ def _listed_by_events() -> Planting:
         metadata = replace(conclusions.metadata, opened_sessions=opened, cancelled_sessions=closed)
         return replace(conclusions, metadata=metadata)
 
-    def acknowledge_in_memory(
-        tables: Tables, now: Millis, token: LockToken, turn: memory_acknowledgement.Conclusions
-    ) -> None:
+    def acknowledge_in_memory(tables: Tables, now: Millis, token: LockToken, turn: Conclusions) -> None:
         lock = tables.lock_of_token.get(token)
         in_memory(tables, now, token, turn if lock is None else listed(turn, lock.instance))
 
-    def acknowledge_in_sqlite(
-        transaction: Transaction, token: LockToken, conclusions: sqlite_acknowledgement.Conclusions
-    ) -> None:
+    def acknowledge_in_sqlite(transaction: Transaction, token: LockToken, conclusions: Conclusions) -> None:
         row = transaction.one(
             "SELECT instance_id FROM instance_locks WHERE lock_token = :token", {"token": token}
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Final
 
 from holdfast.core.contract.errors import ProviderError
@@ -11,12 +10,18 @@ from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.working.activity_run import ActivityRunner
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_keeper import LeaseKeeper
-from holdfast.core.working.lease_records import Answer, Decisions, Delivery, Ended, Fetch, Lease, Renewal
+from holdfast.core.working.lease_records import (
+    Decisions,
+    Ended,
+    FetchUnderWay,
+    Lease,
+    Renewal,
+    RenewalAnswer,
+    SessionArrival,
+)
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
 from holdfast.properties.defects.replacements import lease_table
-
-Planting = AbstractContextManager[None]
 
 
 def _loss_without_signal() -> Planting:
@@ -33,8 +38,8 @@ class _IdleFromDelivery(LeaseTable):
     """The idle timer starts when an item arrives, not when the last one is disposed of."""
 
     def delivered(
-        self, fetch: Fetch, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[Delivery, Lease | None]:
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
         delivery, lease = super().delivered(fetch, key, token, now)
         if lease is not None:
             super().finished(lease, token, now)
@@ -58,14 +63,14 @@ class _NoReservations(LeaseTable):
 class _ErrorsAreLosses(LeaseTable):
     """Any error of a renewal ends the lease, also one that says nothing about it."""
 
-    def renewal_answered(self, call: Renewal, now: Micros, answer: Answer) -> Ended | None:
+    def renewal_answered(self, call: Renewal, now: Micros, answer: RenewalAnswer) -> Ended | None:
         return super().renewal_answered(call, now, "refused" if answer == "unknown" else answer)
 
 
 class _RefusalsAreErrors(LeaseTable):
     """A refusal is not told from an error that will pass."""
 
-    def renewal_answered(self, call: Renewal, now: Micros, answer: Answer) -> Ended | None:
+    def renewal_answered(self, call: Renewal, now: Micros, answer: RenewalAnswer) -> Ended | None:
         return super().renewal_answered(call, now, "unknown" if answer == "refused" else answer)
 
 

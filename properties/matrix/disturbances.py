@@ -9,7 +9,7 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityCompleted
 from holdfast.core.contract.observe import HandlerSignalled
-from holdfast.properties.matrix.parts.conversations import MINUTE, failure, of_kind, running, start
+from holdfast.properties.matrix.parts.conversations import MINUTE, failure_text, of_kind, running, start
 from holdfast.sim import FaultBudget, World, scenario
 
 SLOW_ITEMS: Final = {**MINUTE, "worker_lock_timeout": timedelta(seconds=100)}
@@ -132,6 +132,6 @@ async def refused_turn_does_nothing(world: World) -> None:
     await start(world, insist_on_a_closed_session, "i")
     status = await world.finished("i")
     with world.oracle("SS-16.3"):
-        assert "which is not open" in failure(status)
+        assert "which is not open" in failure_text(status)
         assert len(of_kind(await world.history("i"), ActivityCompleted)) == 1
         assert world.worker_rows() == []

@@ -18,11 +18,11 @@ from holdfast.core.contract.events import (
 from holdfast.core.contract.observe import HandlerSignalled, Logged
 from holdfast.core.contract.provider import FetchedTurn
 from holdfast.core.contract.store import SessionRecord
-from holdfast.core.contract.work_items import ActivityCompleted as CompletionMessage
+from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
-    deliveries,
+    deliveries_in,
     encoded,
     handlers_started,
     observations,
@@ -81,7 +81,7 @@ async def close_reopen_different_worker(world: World) -> None:
     blocked = world.draw("first worker has a free slot", 2) == 0
     await start(world, _moves, "i", input=new_id)
     await start(world, _occupies, "other")
-    await world.until(lambda: bool(deliveries(world, "s") and deliveries(world, "busy", "other")))
+    await world.until(lambda: bool(deliveries_in(world, "s") and deliveries_in(world, "busy", "other")))
     second = world.worker("b", running(_moves, _occupies))
     await world.client.enqueue_event("i", "close", "")
     closed = (await world.commit(closing_ack)).position
@@ -89,7 +89,7 @@ async def close_reopen_different_worker(world: World) -> None:
         await world.client.enqueue_event("other", "occupy", "")
         await world.until(lambda: len(handlers_started(world, "other")) == 3)
     await world.client.enqueue_event("i", "reopen", "")
-    await world.until(lambda: any(one.position > closed for one in deliveries(world, new_id)))
+    await world.until(lambda: any(one.position > closed for one in deliveries_in(world, new_id)))
     row = world.session("i", new_id)
     status = await world.finished("i")
     with world.oracle("7.1"):
@@ -98,7 +98,7 @@ async def close_reopen_different_worker(world: World) -> None:
         assert [one.session for one in after] == [new_id, new_id], after
         assert row is not None and {one.owner for one in after} == {row.worker_id}, (row, after)
         taker = second if row.worker_id == second.worker_id else first
-        served = [one.process for one in deliveries(world, new_id) if one.position > closed]
+        served = [one.process for one in deliveries_in(world, new_id) if one.position > closed]
         assert served == [taker.name] * 2, (served, row)
         assert taker is second or not blocked, "all slots of the former owner are busy"
 

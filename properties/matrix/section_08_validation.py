@@ -7,18 +7,18 @@ from typing import Final, cast
 from holdfast.core import OrchestrationContext, Registry
 from holdfast.core.contract.events import ActivityScheduled, OrchestrationFailed, SessionClosed, SessionOpened
 from holdfast.core.contract.provider import ExecutionMetadata
-from holdfast.core.engine.turn_values import Continue
+from holdfast.core.engine.turn_values import ExecutionContinues
 from holdfast.core.hosting.forwarding import ForwardingProvider
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    failure,
+    failure_text,
     of_kind,
     running,
     session_events,
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import turn_acks
-from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, refusal, shown
+from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, kinds_shown, refusal_message
 from holdfast.sim import World, scenario
 from holdfast.sim.stage.process import Process
 from holdfast.traces.record import Commit
@@ -94,8 +94,8 @@ async def session_activity_without_open_fails() -> None:
     for name in ("s", "", "Another", "another ", "caf\u00e9"):
         engine = EngineByHand(never_opens)
         commit = engine.start(name)
-        assert refusal(engine.results[-1]) == NOT_OPEN.format(name)
-        assert isinstance(engine.history[-1], OrchestrationFailed), shown(engine.history)
+        assert refusal_message(engine.results[-1]) == NOT_OPEN.format(name)
+        assert isinstance(engine.history[-1], OrchestrationFailed), kinds_shown(engine.history)
         assert commit.worker_items == (), commit.worker_items
 
 
@@ -119,13 +119,15 @@ async def session_activity_after_close_fails() -> None:
         engine = EngineByHand(code)
         commit = engine.start()
         if code is a_turn_later:
-            assert engine.results[-1].outcome == Continue()
+            assert engine.results[-1].outcome == ExecutionContinues()
             commit = engine.turn(engine.go())
-        assert refusal(engine.results[-1]) == NOT_OPEN.format("s")
+        assert refusal_message(engine.results[-1]) == NOT_OPEN.format("s")
         kinds = [type(event) for event in engine.history]
-        assert kinds.index(SessionOpened) < kinds.index(SessionClosed) < len(kinds) - 1, shown(engine.history)
-        assert "ActivityScheduled s" not in shown(engine.history), shown(engine.history)
-        assert kinds[-1] is OrchestrationFailed, shown(engine.history)
+        assert kinds.index(SessionOpened) < kinds.index(SessionClosed) < len(kinds) - 1, kinds_shown(
+            engine.history
+        )
+        assert "ActivityScheduled s" not in kinds_shown(engine.history), kinds_shown(engine.history)
+        assert kinds[-1] is OrchestrationFailed, kinds_shown(engine.history)
         assert commit.worker_items == (), commit.worker_items
 
 
@@ -147,7 +149,7 @@ async def max_sessions_exceeded_fails() -> None:
     for third in ("c", "A", ""):
         engine = EngineByHand(opens_three, limit=2)
         commit = engine.start(third)
-        assert refusal(engine.results[-1]) == TOO_MANY.format(2, 2)
+        assert refusal_message(engine.results[-1]) == TOO_MANY.format(2, 2)
         opened = [event.session_id for event in engine.history if isinstance(event, SessionOpened)]
         assert opened == ["a", "b"], opened
         assert commit.worker_items == (), commit.worker_items
@@ -173,7 +175,7 @@ async def max_sessions_close_then_reopen_within_limit() -> None:
         engine.start(later)
         if later:
             engine.turn(engine.go())
-        assert engine.results[-1].outcome == Continue(), engine.results[-1].outcome
+        assert engine.results[-1].outcome == ExecutionContinues(), engine.results[-1].outcome
         assert engine.results[-1].open_sessions_after == ("b", "c"), engine.results[-1]
         assert engine.replay().open_sessions_after == ("b", "c")
 
@@ -210,7 +212,7 @@ async def provider_no_session_support_fails(world: World) -> None:
         status = await world.status(instance)
         history = await world.history(instance)
         with world.oracle("8.6"):
-            assert failure(status) == "Provider does not support sessions", status
+            assert failure_text(status) == "Provider does not support sessions", status
             (end,) = of_kind(history, OrchestrationFailed)
             error = end.details.application
             assert error is not None and (error.kind, error.retryable) == ("OrchestrationFailed", False), end

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.events import OrchestrationStarted, SessionOpened
-from holdfast.core.engine.turn_values import Completed, Continue
-from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, nondeterminism, shown, successor
+from holdfast.core.engine.turn_values import ExecutionCompleted, ExecutionContinues
+from holdfast.properties.matrix.parts.engine_by_hand import (
+    EngineByHand,
+    kinds_shown,
+    nondeterminism_message,
+    successor,
+)
 from holdfast.sim import scenario
 
 
@@ -26,11 +31,11 @@ async def session_open_replay_matches() -> None:
     engine.turn(engine.done(engine.scheduled(), "y"))
     waiting = list(engine.history)
     replayed = engine.replay()
-    assert (replayed.outcome, replayed.actions, replayed.delta) == (Continue(), (), ()), replayed
+    assert (replayed.outcome, replayed.actions, replayed.delta) == (ExecutionContinues(), (), ()), replayed
     engine.turn(engine.go())
     opened = [event.session_id for event in waiting if isinstance(event, SessionOpened)]
     assert opened[0] == "s" and len(opened) == 2, opened
-    assert engine.results[-1].outcome == Completed(f"xy{opened[1]}"), engine.results[-1]
+    assert engine.results[-1].outcome == ExecutionCompleted(f"xy{opened[1]}"), engine.results[-1]
     engine.history = waiting
     engine.replays_alike()
 
@@ -51,7 +56,7 @@ async def session_close_replay_matches() -> None:
     engine.start()
     engine.turn(engine.done(engine.scheduled()))
     replayed = engine.replay()
-    assert (replayed.outcome, replayed.actions, replayed.delta) == (Continue(), (), ()), replayed
+    assert (replayed.outcome, replayed.actions, replayed.delta) == (ExecutionContinues(), (), ()), replayed
     assert replayed.open_sessions_before == replayed.open_sessions_after == (), replayed
     assert engine.results[-1].open_sessions_after == (), engine.results[-1]
     engine.replays_alike()
@@ -81,9 +86,11 @@ async def replay_divergence_open_mismatch() -> None:
     engine = EngineByHand(opens_between)
     engine.start()
     engine.turn(engine.done(engine.scheduled(0)))
-    assert shown(engine.history)[-1] == "SessionOpened s", shown(engine.history)
-    assert nondeterminism(engine.replay(opens_nothing)) == "history SessionOpened but no emitted action"
-    mismatch = nondeterminism(engine.replay(waits_instead))
+    assert kinds_shown(engine.history)[-1] == "SessionOpened s", kinds_shown(engine.history)
+    assert (
+        nondeterminism_message(engine.replay(opens_nothing)) == "history SessionOpened but no emitted action"
+    )
+    mismatch = nondeterminism_message(engine.replay(waits_instead))
     assert mismatch.startswith("schedule mismatch: ") and "SessionOpened" in mismatch, mismatch
 
 
@@ -104,9 +111,9 @@ async def replay_divergence_extra_open() -> None:
 
     engine = EngineByHand(calls)
     engine.start()
-    assert shown(engine.history) == ["ActivityScheduled"], shown(engine.history)
+    assert kinds_shown(engine.history) == ["ActivityScheduled"], kinds_shown(engine.history)
     for code in (opens_first, closes_first):
-        mismatch = nondeterminism(engine.replay(code))
+        mismatch = nondeterminism_message(engine.replay(code))
         assert mismatch.startswith("schedule mismatch: ") and "ActivityScheduled" in mismatch, mismatch
 
 
@@ -124,9 +131,9 @@ async def replay_divergence_open_order() -> None:
 
     engine = opening("a", "b")
     engine.start()
-    mismatch = nondeterminism(engine.replay(opening("b", "a").code))
+    mismatch = nondeterminism_message(engine.replay(opening("b", "a").code))
     assert mismatch.startswith("schedule mismatch: "), mismatch
-    assert engine.replay(opening("a", "b").code).outcome == Continue()
+    assert engine.replay(opening("a", "b").code).outcome == ExecutionContinues()
 
 
 @scenario(covers=["9.6", "SS-17.3", "SS-16.1"], level="unit")
@@ -148,11 +155,11 @@ async def replay_session_id_restored() -> None:
     engine.turn(begun)
     assert isinstance(engine.history[0], OrchestrationStarted) and engine.execution_id == 2
     carried = ("s", engine.history[0].input)
-    assert engine.results[-1].outcome == Continue(), engine.results[-1]
+    assert engine.results[-1].outcome == ExecutionContinues(), engine.results[-1]
     for message, session in ((engine.go(), carried[0]), (None, carried[1])):
         commit = engine.turn(message or engine.done(engine.scheduled()))
         result = engine.results[-1]
-        assert result.outcome == Continue(), result
+        assert result.outcome == ExecutionContinues(), result
         assert [item.session_id for item in commit.worker_items] == [session], commit.worker_items
         assert result.open_sessions_before == result.open_sessions_after == carried, result
     engine.replays_alike()

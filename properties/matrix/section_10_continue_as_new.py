@@ -9,11 +9,11 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.codec import encode_event, encode_work_item
 from holdfast.core.contract.events import OrchestrationContinuedAsNew, OrchestrationStarted, SessionOpened
 from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, LeaseTaken
-from holdfast.core.contract.work_items import ContinueAsNew
+from holdfast.core.contract.work_items import ContinueAsNewMessage
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     calls,
-    deliveries,
+    deliveries_in,
     encoded,
     observations,
     of_kind,
@@ -61,7 +61,7 @@ async def session_survives_continue_as_new(world: World) -> None:
         row = world.session("i", "S")
         if row is not None and row.worker_id not in owners:
             owners.append(row.worker_id)
-        return len(deliveries(world, "S")) == 2 or world.now_us > 10_000_000
+        return len(deliveries_in(world, "S")) == 2 or world.now_us > 10_000_000
 
     await world.until(used_in_both)  # the new execution may not get to use it
     status = await end_of(world, "i", within_s=10)
@@ -193,7 +193,7 @@ async def can_with_no_open_sessions(world: World) -> None:
             for commit in world.commits
             if continuing_ack(commit)
             for item in commit.arguments["orchestrator_items"]  # type: ignore[attr-defined]
-            if isinstance(item, ContinueAsNew)
+            if isinstance(item, ContinueAsNewMessage)
         ]
         assert len(messages) == 2
         assert all(b"open_sessions" not in encode_work_item(message) for message in messages)

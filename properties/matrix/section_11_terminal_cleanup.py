@@ -11,7 +11,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import SessionClosed
 from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted
 from holdfast.core.contract.provider import ExecutionMetadata
-from holdfast.properties.matrix.parts.conversations import MINUTE, failure, running, start
+from holdfast.properties.matrix.parts.conversations import MINUTE, failure_text, running, start
 from holdfast.properties.matrix.parts.deliveries import of_session, renewals
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -92,7 +92,7 @@ async def failed_orchestration_closes_all_sessions(world: World) -> None:
         rows = [row for row in world.sessions() if row.instance_id == instance]
         items = [row for row in world.worker_rows() if row.item is not None and row.item.instance == instance]
         with world.oracle("11.2"):
-            assert failure(status) == "given up"
+            assert failure_text(status) == "given up"
             assert rows == [] and not [row for row in items if row.session_id is not None], (rows, items)
 
 
@@ -123,7 +123,7 @@ async def cancelled_orchestration_closes_all_sessions(world: World) -> None:
     await world.until(lambda: any(isinstance(local.event, HandlerSignalled) for local in world.locals))
     with world.oracle("11.3"):
         assert rows == [] and not [row for row in items if row.session_id is not None], (rows, items)
-        assert failure(status) == "canceled: enough"
+        assert failure_text(status) == "canceled: enough"
         signals = [local for local in world.locals if isinstance(local.event, HandlerSignalled)]
         assert len(signals) == 1, signals
         assert signals[0].time_us <= ack.time_us + ITEM_RENEWAL_US, (ack, signals)

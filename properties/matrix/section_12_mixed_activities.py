@@ -13,9 +13,9 @@ from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     Seen,
     answer,
-    deliveries,
+    deliveries_in,
     encoded,
-    failure,
+    failure_text,
     observations,
     of_kind,
     running,
@@ -61,14 +61,14 @@ async def session_and_nonsession_in_same_orchestration(world: World) -> None:
     for instance in ("i", "j"):
         await start(world, _both_kinds, instance, input=str(1 + world.draw("seconds of the session", 4)))
     for instance in ("i", "j"):
-        await world.until(lambda instance=instance: bool(deliveries(world, "s", instance)))  # type: ignore[misc]
+        await world.until(lambda instance=instance: bool(deliveries_in(world, "s", instance)))  # type: ignore[misc]
         owners[instance] = world.session(instance, "s")
     statuses = {instance: await world.finished(instance) for instance in owners}
     workers = {handle.name: handle.worker_id for handle in handles}
     with world.oracle("12.1"):
         for instance, row in owners.items():
             bound, *plain = observations(statuses[instance])
-            (delivery,) = deliveries(world, "s", instance)
+            (delivery,) = deliveries_in(world, "s", instance)
             assert row is not None and row.worker_id == bound.owner, (row, bound)
             assert _where_it_ran(world, delivery, workers) == bound.owner, (delivery, bound)
             assert (bound.session, [one.session for one in plain]) == ("s", [None, None]), (bound, plain)
@@ -319,12 +319,12 @@ async def sub_orchestration_does_not_inherit_session(world: World) -> None:
     with world.oracle("12.6"):
         for parent in ("i", "j"):
             not_open = "schedule_activity_on_session called for session 's' which is not open"
-            assert not_open in failure(await world.status(f"child of {parent}"))
+            assert not_open in failure_text(await world.status(f"child of {parent}"))
             before, said, after = answer(statuses[parent])
-            assert said == f"failed: {failure(await world.status(f'child of {parent}'))}", said
+            assert said == f"failed: {failure_text(await world.status(f'child of {parent}'))}", said
             assert [seen(one).input for one in (before, after)] == ["before", "after"]
             assert seen(after).warm and seen(after).owner == worker.worker_id, after
             scheduled = of_kind(await world.history(f"child of {parent}"), ActivityScheduled)
             assert scheduled == [], "nothing that the child asked for was recorded"
         not_open = "schedule_activity_on_session called for session 't' which is not open"
-        assert not_open in failure(statuses["k"]), "neither in the other direction"
+        assert not_open in failure_text(statuses["k"]), "neither in the other direction"

@@ -12,9 +12,9 @@ from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
-    deliveries,
+    deliveries_in,
     encoded,
-    failure,
+    failure_text,
     is_delivery,
     observations,
     of_kind,
@@ -188,7 +188,7 @@ async def close_one_keep_other(world: World) -> None:
             assert (late.session, late.warm, late.owner) == (kept, True, worker.worker_id), late
             assert "too late" not in [event.input for event in scheduled.values()], history
             not_open = f"schedule_activity_on_session called for session '{closed}' which is not open"
-            assert not_open in failure(statuses[instance]), statuses[instance]
+            assert not_open in failure_text(statuses[instance]), statuses[instance]
         ended = [local.event for local in world.locals if isinstance(local.event, LeaseEnded)]
         kept_ends = [
             one
@@ -239,4 +239,4 @@ async def concurrent_activities_different_sessions(world: World) -> None:
         results = observations(status)
         assert [one.session for one in results] == ["A", "B"], results
         assert {str(one.session): one.owner for one in results} == owners.found, (results, owners.found)
-        assert all(len(deliveries(world, session)) == 1 for session in ("A", "B")), answer(status)
+        assert all(len(deliveries_in(world, session)) == 1 for session in ("A", "B")), answer(status)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityScheduled
-from holdfast.core.contract.work_items import ActivityCompleted
+from holdfast.core.contract.work_items import ActivityCompletedMessage
 from holdfast.core.hosting.backoff import ACK_RETRIES_MAX
 from holdfast.properties.matrix.parts.conversations import MINUTE, of_kind, running, start
 from holdfast.properties.matrix.parts.deliveries import deliveries, of_session, owner_of, renewals
@@ -230,7 +230,7 @@ async def late_completion_logged(world: World) -> None:
         # the store may be busy for so long that the turn is given back and run again
         world.break_calls("ack_orchestration_item", times=(ACK_RETRIES_MAX + 1, 1)[world.draw("busy", 2)])
         await world.provider.enqueue_for_orchestrator(
-            ActivityCompleted(instance="i", execution_id=1, id=scheduled.event_id, result="late")
+            ActivityCompletedMessage(instance="i", execution_id=1, id=scheduled.event_id, result="late")
         )
     await world.finished("i")
     with world.oracle("33.3"):

@@ -13,7 +13,7 @@ from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     Seen,
     calls,
-    deliveries,
+    deliveries_in,
     encoded,
     observations,
     of_kind,
@@ -143,7 +143,7 @@ async def virtual_time_drives_everything(world: World) -> None:
         for instance, status in statuses.items():
             assert [one.input for one in observations(status)] == [str(each) for each in range(CYCLES)]
             cycles_us = [begun_us[instance] + each * PAUSE_S * 1_000_000 for each in range(CYCLES)]
-            assert [one.time_us for one in deliveries(world, "s", instance)] == cycles_us
+            assert [one.time_us for one in deliveries_in(world, "s", instance)] == cycles_us
             kept = [at for number, at in enumerate(cycles_us) if number != cut_off]
             renewed = [one for one in calls(world, "renew_session_lock", "s", instance) if one.took_effect]
             # what a fetch that waited for longer than R brings is confirmed at once (SS-7.24)

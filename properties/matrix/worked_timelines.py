@@ -23,7 +23,7 @@ from holdfast.properties.matrix.parts.closings import (
 from holdfast.properties.matrix.parts.conversations import MINUTE, observations, of_kind, running, start
 from holdfast.properties.matrix.parts.conversations import encoded as as_json
 from holdfast.properties.matrix.parts.deliveries import delivered, renewals
-from holdfast.properties.matrix.parts.turns_by_hand import begin, fetch, item, items, named, row_of
+from holdfast.properties.matrix.parts.turns_by_hand import begin, fetch, item, items, row_of, sessions_named
 from holdfast.sim.loop.virtual_time import EPOCH_MS
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.handle import Handle
@@ -190,7 +190,7 @@ async def timeline_claim_race(bench: Bench) -> None:
     first, second = bench.provider, bench.open()
     for instance, with_plain in (("i", True), ("j", False)):
         work = [item(1, "s", instance), *([item(2, None, instance)] if with_plain else [])]
-        await begin(first, instance, opened=named(f"{instance}/s"), work=work)
+        await begin(first, instance, opened=sessions_named(f"{instance}/s"), work=work)
         now = bench.clock.now_ms()
         got = [await fetch(first, "A"), await fetch(second, "B")]
         assert got[0] is not None and got[0].item == work[0], got

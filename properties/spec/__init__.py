@@ -5,15 +5,19 @@ Three files (`sessions-matrix.toml`, `provider-checks.toml` and `clauses.toml`, 
 """
 
 from holdfast.properties.spec.load import (
-    Check,
     Clause,
-    Row,
     Section,
     checks,
     clauses,
     rows,
     sections,
     spec_fingerprint,
+)
+from holdfast.properties.spec.load import (
+    MatrixRow as Row,
+)
+from holdfast.properties.spec.load import (
+    SpecCheck as Check,
 )
 
 __all__ = [

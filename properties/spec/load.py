@@ -26,7 +26,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class MatrixRow:
     """One row of the test matrix: a claim, how it is judged, and what it needs."""
 
     id: str
@@ -53,7 +53,7 @@ class Clause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class SpecCheck:
     """One conformance check of the provider contract."""
 
     id: str
@@ -87,8 +87,8 @@ def sections() -> tuple[Section, ...]:
 
 
 @cache
-def rows() -> tuple[Row, ...]:
-    return msgspec.convert(_tables(MATRIX)["row"], tuple[Row, ...])
+def rows() -> tuple[MatrixRow, ...]:
+    return msgspec.convert(_tables(MATRIX)["row"], tuple[MatrixRow, ...])
 
 
 @cache
@@ -98,8 +98,8 @@ def clauses() -> tuple[Clause, ...]:
 
 
 @cache
-def checks() -> tuple[Check, ...]:
-    return msgspec.convert(_tables(CHECKS)["check"], tuple[Check, ...])
+def checks() -> tuple[SpecCheck, ...]:
+    return msgspec.convert(_tables(CHECKS)["check"], tuple[SpecCheck, ...])
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import TypeVar
 from holdfast.core.contract.errors import ProviderError
 from holdfast.providers.conformance.harness import Broken
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def equal(actual: object, expected: object, what: str) -> None:
@@ -35,7 +35,7 @@ def nothing(actual: object, what: str) -> None:
         raise Broken(f"{what}: expected nothing, got {_shown(actual)}")
 
 
-def present(actual: T | None, what: str) -> T:
+def present(actual: _T | None, what: str) -> _T:
     """The answer is there; it is returned."""
     if actual is None:
         raise Broken(f"{what}: expected something, got None")
@@ -71,7 +71,7 @@ async def told_retryable(call: Awaitable[object]) -> ProviderError:
     raise Broken(f"expected a retryable error, the call answered {_shown(answer)}")
 
 
-async def refused_or_answered(call: Awaitable[T]) -> T | ProviderError:
+async def refused_or_answered(call: Awaitable[_T]) -> _T | ProviderError:
     """The answer, or the permanent error in its place."""
     try:
         return await call

@@ -13,7 +13,7 @@ FETCHES = ("fetch_orchestration_item", "fetch_work_item", "fetch_session_work_it
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class MethodFault:
     """What goes wrong with a method: after `skip` good calls, `times` calls fail (None: all from then on).
 
     With `applied` the call takes effect and is then reported as failed, as when a connection is lost while
@@ -27,7 +27,7 @@ class Fault:
     times: int | None = 1
 
 
-def faulty(provider: Provider, fault: Fault) -> Provider:
+def faulty(provider: Provider, fault: MethodFault) -> Provider:
     """The provider, with this fault in one of its methods."""
     calls = _Counter(fault.skip, fault.times)
     method = getattr(provider, fault.operation)

@@ -16,7 +16,7 @@ from holdfast.core.contract.provider import ScheduledActivityIdentifier, Schedul
 from holdfast.core.contract.work_items import (
     ActivityExecute,
     CancelInstance,
-    ContinueAsNew,
+    ContinueAsNewMessage,
     ExternalRaised,
     Message,
     QueueMessage,
@@ -63,7 +63,9 @@ def cancel(instance: str = "i") -> Message:
 
 def completed(instance: str = "i", id: int = 2, result: str = "done", execution_id: int = 1) -> Message:
     """A worker's answer."""
-    return work_items.ActivityCompleted(instance=instance, execution_id=execution_id, id=id, result=result)
+    return work_items.ActivityCompletedMessage(
+        instance=instance, execution_id=execution_id, id=id, result=result
+    )
 
 
 def failed(instance: str = "i", id: int = 2, execution_id: int = 1) -> Message:
@@ -73,7 +75,7 @@ def failed(instance: str = "i", id: int = 2, execution_id: int = 1) -> Message:
 
 def timer(instance: str = "i", *, fire_at_ms: int, id: int = 2) -> Message:
     """A timer that fires at that time when an acknowledgement brings it."""
-    return work_items.TimerFired(instance=instance, execution_id=1, id=id, fire_at_ms=fire_at_ms)
+    return work_items.TimerFiredMessage(instance=instance, execution_id=1, id=id, fire_at_ms=fire_at_ms)
 
 
 def child_completed(parent: str = "i", result: str = "done") -> Message:
@@ -90,7 +92,9 @@ def child_failed(parent: str = "i") -> Message:
 
 def continue_as_new(instance: str = "i", **members: Any) -> Message:
     """The message that begins the next execution."""
-    return ContinueAsNew(instance=instance, orchestration=FLOW, input="next", version=VERSION, **members)
+    return ContinueAsNewMessage(
+        instance=instance, orchestration=FLOW, input="next", version=VERSION, **members
+    )
 
 
 def _message(kind: str, **members: object) -> Message:

@@ -18,7 +18,7 @@ from holdfast.providers.conformance.harness import Broken
 from holdfast.providers.conformance.messages import activity, external, start, timer
 from holdfast.providers.conformance.registry import check
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 POLL = 60
 LONG = 5_000
 SOON = 500
@@ -29,7 +29,7 @@ def _seconds(milliseconds: int) -> float:
     return milliseconds / 1_000
 
 
-async def _waits(fetch: Coroutine[object, object, T]) -> asyncio.Task[T]:
+async def _waits(fetch: Coroutine[object, object, _T]) -> asyncio.Task[_T]:
     """The fetch, having begun to wait."""
     task = asyncio.ensure_future(fetch)
     await asyncio.wait([task], timeout=_seconds(10))
@@ -38,7 +38,7 @@ async def _waits(fetch: Coroutine[object, object, T]) -> asyncio.Task[T]:
     return task
 
 
-async def _answer(fx: Fixture, task: asyncio.Task[T], what: str, within: int = SOON) -> T:
+async def _answer(fx: Fixture, task: asyncio.Task[_T], what: str, within: int = SOON) -> _T:
     """What the fetch answers, which it does in time."""
     await asyncio.wait([task], timeout=_seconds(within + fx.factory.latency))
     if not task.done():
@@ -124,7 +124,7 @@ async def poll_wakes_on_delay_and_expiry(fx: Fixture) -> None:
     """A waiting fetch returns when a delay, a timer, an item lock, an instance lock or a session runs out."""
     soon = 20
 
-    async def woken(task: asyncio.Task[T | None], what: str) -> T:
+    async def woken(task: asyncio.Task[_T | None], what: str) -> _T:
         fx.clock.advance(soon)
         return expect.present(await _answer(fx, task, what), what)
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from holdfast.providers.conformance import expect
-from holdfast.providers.conformance.faults import Fault, faulty
+from holdfast.providers.conformance.faults import MethodFault, faulty
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import (
     activity,
@@ -148,10 +148,10 @@ async def uncertain_commit_not_applied_twice(fx: Fixture) -> None:
     await fx.begin(work=[activity()])
     await fx.send(external())
     turn, work = await fx.turn(), await fx.work()
-    unlucky = faulty(fx.provider, Fault("ack_work_item", applied=True))
+    unlucky = faulty(fx.provider, MethodFault("ack_work_item", applied=True))
     await expect.told_retryable(unlucky.ack_work_item(work.token, completed()))
     await expect.refused(unlucky.ack_work_item(work.token, completed()))
-    unlucky = faulty(fx.provider, Fault("ack_orchestration_item", applied=True))
+    unlucky = faulty(fx.provider, MethodFault("ack_orchestration_item", applied=True))
     effects: dict[str, Any] = {"work": [activity(3)], "messages": [external("i", "again")]}
     await expect.told_retryable(fx.ack(turn, by=unlucky, **effects))
     await expect.refused(fx.ack(turn, by=unlucky, **effects), "lock token", "lock_token", "expired")

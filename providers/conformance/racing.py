@@ -8,18 +8,18 @@ from typing import TypeVar
 
 from holdfast.core.contract.errors import ProviderError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 RETRIES_MAX = 10
 
 
-async def together(*calls: Callable[[], Awaitable[T]], reverse: bool = False) -> list[T | ProviderError]:
+async def together(*calls: Callable[[], Awaitable[_T]], reverse: bool = False) -> list[_T | ProviderError]:
     """Start all calls at one barrier; each one's answer or permanent error, in the order given.
 
     `reverse` starts them in the opposite order, for stores in which the first to start is the first to act.
     """
     gate = asyncio.Event()
 
-    async def run(call: Callable[[], Awaitable[T]]) -> T | ProviderError:
+    async def run(call: Callable[[], Awaitable[_T]]) -> _T | ProviderError:
         await gate.wait()
         return await patiently(call)
 
@@ -32,7 +32,7 @@ async def together(*calls: Callable[[], Awaitable[T]], reverse: bool = False) ->
     return [tasks[index].result() for index in indices]
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T | ProviderError:
+async def patiently(call: Callable[[], Awaitable[_T]]) -> _T | ProviderError:
     """Repeat a call that fails with retryable errors; its answer or permanent error (PV-33.5)."""
     for _ in range(RETRIES_MAX):
         try:
@@ -44,12 +44,12 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T | ProviderError:
     raise last
 
 
-def succeeded(outcomes: Sequence[T | ProviderError]) -> list[T]:
+def succeeded(outcomes: Sequence[_T | ProviderError]) -> list[_T]:
     """The answers among the outcomes."""
     return [outcome for outcome in outcomes if not isinstance(outcome, ProviderError)]
 
 
-class Dice:
+class CheckDice:
     """Small repeatable numbers for checks that wander: the same in every run (a linear congruence)."""
 
     def __init__(self, seed: int) -> None:

@@ -14,7 +14,7 @@ from holdfast.providers.conformance.fixture import Fixture
 
 Profile = Literal["core", "explicit"]
 Polling = Literal["short", "long"]
-Body = Callable[[Fixture], Awaitable[None]]
+CheckBody = Callable[[Fixture], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +25,19 @@ class Check:
     name: str
     profile: Profile
     polling: Polling | None
-    body: Body
+    body: CheckBody
 
 
 REGISTRY: dict[str, Check] = {}
 """Filled as the modules of checks are imported; `catalogue.CHECKS` is the whole of it in order."""
 
 
-def check(id: str, *, polling: Polling | None = None, profile: Profile = "core") -> Callable[[Body], Body]:
+def check(
+    id: str, *, polling: Polling | None = None, profile: Profile = "core"
+) -> Callable[[CheckBody], CheckBody]:
     """Register a check that every provider must pass, or every one that polls that way."""
 
-    def register(body: Body) -> Body:
+    def register(body: CheckBody) -> CheckBody:
         assert id not in REGISTRY, f"{id} is registered twice"
         REGISTRY[id] = Check(
             id=id, name=getattr(body, "__name__", id), profile=profile, polling=polling, body=body
@@ -45,6 +47,6 @@ def check(id: str, *, polling: Polling | None = None, profile: Profile = "core")
     return register
 
 
-def session_check(id: str, *, polling: Polling | None = None) -> Callable[[Body], Body]:
+def session_check(id: str, *, polling: Polling | None = None) -> Callable[[CheckBody], CheckBody]:
     """Register a check of the profile `explicit`: providers with explicit sessions must pass it."""
     return check(id, polling=polling, profile="explicit")

@@ -18,7 +18,7 @@ from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.harness import Broken, Factory, Skipped
 from holdfast.providers.conformance.registry import Check, Profile
 
-Outcome = Literal["held", "failed", "skipped"]
+CheckWord = Literal["held", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class CheckResult:
     """How one check went; `detail` says why it failed or was skipped."""
 
     id: str
-    outcome: Outcome
+    outcome: CheckWord
     detail: str = ""
 
 

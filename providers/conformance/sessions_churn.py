@@ -8,7 +8,7 @@ from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.audit import audit
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import activity, completed
-from holdfast.providers.conformance.racing import Dice
+from holdfast.providers.conformance.racing import CheckDice
 from holdfast.providers.conformance.registry import session_check
 
 WORKERS = ("A", "B", "C", "D")
@@ -19,7 +19,7 @@ STEPS = 400
 class _Walk:
     """The walk and what must be so: who is attached to which session until when, and who holds which row."""
 
-    def __init__(self, fx: Fixture, dice: Dice) -> None:
+    def __init__(self, fx: Fixture, dice: CheckDice) -> None:
         self.fx = fx
         self.dice = dice
         self.open: dict[str, bool] = dict.fromkeys(SESSIONS, False)
@@ -113,7 +113,7 @@ class _Walk:
 async def stress_session_churn(fx: Fixture) -> None:
     """Open, claim, renew, close, reopen, crash and take-over in a repeatable walk break no invariant."""
     await fx.begin()
-    dice = Dice(357)
+    dice = CheckDice(357)
     walk = _Walk(fx, dice)
     moves = (
         walk.open_or_close,

@@ -7,31 +7,19 @@ same, the journal takes it back (PV-29.3).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from holdfast.core.contract.codec import encode_event, encode_work_item
 from holdfast.core.contract.errors import CodecError, ProviderError
 from holdfast.core.contract.events import CustomStatusUpdated, StoredEvent
 from holdfast.core.contract.ids import LockToken, Millis
-from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata, ScheduledActivityIdentifier
-from holdfast.core.contract.work_items import ActivityExecute, Message, TimerFired, WorkItem, addressee
+from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata
+from holdfast.core.contract.work_items import TimerFiredMessage, WorkItem, addressee
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import affinity, key_values
 from holdfast.providers.memory.tables import ExecutionRecord, InstanceRecord, Tables
 from holdfast.providers.memory.turns import held_lock
 
 OPERATION = "ack_orchestration_item"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusions:
-    """What a turn concluded: the arguments of an acknowledgement besides its token."""
-
-    execution_id: int
-    history_delta: Sequence[StoredEvent]
-    worker_items: Sequence[ActivityExecute]
-    orchestrator_items: Sequence[Message]
-    metadata: ExecutionMetadata
-    cancelled_activities: Sequence[ScheduledActivityIdentifier]
 
 
 def acknowledge(tables: Tables, now: Millis, token: LockToken, turn: Conclusions) -> None:
@@ -177,5 +165,5 @@ def _enqueue(tables: Tables, now: Millis, instance: str, turn: Conclusions) -> N
         if not (ends_here and item.instance == instance):
             tables.work.put(item, now)
     for message in turn.orchestrator_items:
-        visible_from = message.fire_at_ms if isinstance(message, TimerFired) else now
+        visible_from = message.fire_at_ms if isinstance(message, TimerFiredMessage) else now
         tables.messages.put(addressee(message), message, visible_from)

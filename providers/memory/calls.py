@@ -1,4 +1,4 @@
-"""Calls: one plain function at a time over the tables of a store, whoever asks from whatever thread.
+"""MemoryCalls: one plain function at a time over the tables of a store, whoever asks from whatever thread.
 
 `threading` is needed here and only here: one store serves several event loops in several threads (PV-29.4).
 The lock is held for one function, never across an await. What a function that raises has changed is
@@ -19,10 +19,10 @@ from holdfast.providers.memory.tables import Tables
 from holdfast.providers.memory.waiting import Waiters
 
 P = ParamSpec("P")
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class Calls:
+class MemoryCalls:
     """The tables of one store, its clock and ids, and who waits for a change."""
 
     def __init__(self, clock: ProviderClock, ids: IdSource) -> None:
@@ -40,8 +40,8 @@ class Calls:
         self.waiters.wake_all()
 
     def read(
-        self, operation: str, call: Callable[Concatenate[Tables, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+        self, operation: str, call: Callable[Concatenate[Tables, P], _T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> _T:
         """Run a function that changes nothing. Raises ProviderError, permanent, when closed."""
         self._refuse_if_closed(operation)
         with self._lock:
@@ -50,11 +50,11 @@ class Calls:
     def look(
         self,
         operation: str,
-        call: Callable[Concatenate[Tables, Millis, P], T],
+        call: Callable[Concatenate[Tables, Millis, P], _T],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> T:
+    ) -> _T:
         """Run a function at one reading of the clock (PV-3.6); nobody is waiting for what it does."""
         self._refuse_if_closed(operation)
         with self._lock:
@@ -71,11 +71,11 @@ class Calls:
     def change(
         self,
         operation: str,
-        call: Callable[Concatenate[Tables, Millis, P], T],
+        call: Callable[Concatenate[Tables, Millis, P], _T],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> T:
+    ) -> _T:
         """As `look`, and wake those who wait for a change (PV-23.6)."""
         result = self.look(operation, call, *args, **kwargs)
         self.waiters.wake_all()

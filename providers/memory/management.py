@@ -18,14 +18,14 @@ from holdfast.core.contract.management import (
     SystemMetrics,
 )
 from holdfast.providers.memory import deletion, reading
-from holdfast.providers.memory.calls import Calls
+from holdfast.providers.memory.calls import MemoryCalls
 from holdfast.providers.memory.tables import Tables
 
 
 class MemoryManagement(Management):
     """Management of a store. Made by the provider, and closed with it (PV-28.12)."""
 
-    def __init__(self, calls: Calls, check_open: Callable[[str], None]) -> None:
+    def __init__(self, calls: MemoryCalls, check_open: Callable[[str], None]) -> None:
         """`check_open` is given the operation, and raises if the provider is closed."""
         self._calls = calls
         self._check_open = check_open

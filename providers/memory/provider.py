@@ -20,24 +20,29 @@ from holdfast.core.contract.provider import (
     ScheduledActivityIdentifier,
     TagFilter,
 )
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute, ActivityFailed, Message
+from holdfast.core.contract.work_items import (
+    ActivityCompletedMessage,
+    ActivityExecute,
+    ActivityFailedMessage,
+    Message,
+)
 from holdfast.providers import arguments
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import acknowledgement, affinity, key_values, reading, turns, work
-from holdfast.providers.memory.acknowledgement import Conclusions
 from holdfast.providers.memory.affinity import Claimant
-from holdfast.providers.memory.calls import Calls
+from holdfast.providers.memory.calls import MemoryCalls
 from holdfast.providers.memory.management import MemoryManagement
 from holdfast.providers.memory.waiting import next_change
 from holdfast.providers.memory.work import WorkQuery
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 VERSION = "0.1.0"
 
 
 class MemoryProvider(Provider):
     """A store as one process has it, from `MemoryStore.open`. Long-polling unless told otherwise."""
 
-    def __init__(self, calls: Calls, observer: Observer | None, *, long_polling: bool) -> None:
+    def __init__(self, calls: MemoryCalls, observer: Observer | None, *, long_polling: bool) -> None:
         self._calls = calls
         self._observer = observer
         self._long_polling = long_polling
@@ -69,7 +74,9 @@ class MemoryProvider(Provider):
         if self._closed:
             raise ProviderError.permanent(operation, "the provider is closed")
 
-    async def _poll(self, operation: str, poll_timeout: Millis, attempt: Callable[[], T | None]) -> T | None:
+    async def _poll(
+        self, operation: str, poll_timeout: Millis, attempt: Callable[[], _T | None]
+    ) -> _T | None:
         """Look, and if there is nothing wait for a change and look again, for so long (PV-23)."""
         self._check_open(operation)
         found = attempt()
@@ -215,7 +222,7 @@ class MemoryProvider(Provider):
         operation = "ack_work_item"
         self._check_open(operation)
         arguments.completion(operation, completion)
-        answer = cast("ActivityCompleted | ActivityFailed | None", completion)
+        answer = cast("ActivityCompletedMessage | ActivityFailedMessage | None", completion)
         if answer is not None:
             acknowledgement.refuse_unstorable(operation, (), (answer,))
         self._calls.change(operation, work.acknowledge, token, answer)

@@ -13,7 +13,7 @@ from holdfast.core.contract.events import kind_of
 from holdfast.core.contract.observe import Observer
 from holdfast.core.contract.store import InspectableStore, SessionRecord, TableShape, WorkerRow
 from holdfast.core.contract.work_items import ActivityExecute
-from holdfast.providers.memory.calls import Calls
+from holdfast.providers.memory.calls import MemoryCalls
 from holdfast.providers.memory.provider import MemoryProvider
 from holdfast.providers.memory.tables import DAMAGED, SessionRow, WorkRow
 
@@ -27,7 +27,7 @@ class MemoryStore(InspectableStore):
     """A store and its inspection hooks (PV-33.2)."""
 
     def __init__(self, clock: ProviderClock, ids: IdSource, *, long_polling: bool = True) -> None:
-        self._calls = Calls(clock, ids)
+        self._calls = MemoryCalls(clock, ids)
         self._tables = self._calls.tables
         self._long_polling = long_polling
 

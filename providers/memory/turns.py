@@ -15,7 +15,7 @@ from holdfast.core.contract.provider import (
     OrchestrationItem,
 )
 from holdfast.core.contract.work_items import (
-    ContinueAsNew,
+    ContinueAsNewMessage,
     Message,
     QueueMessage,
     StartOrchestration,
@@ -24,7 +24,7 @@ from holdfast.core.contract.work_items import (
 from holdfast.providers.arguments import deadline
 from holdfast.providers.memory.tables import InstanceLock, MessageRow, Tables
 
-Context = tuple[str, str, int]
+BatchContext = tuple[str, str, int]
 """What is needed to hand out a batch: name, version, execution number (PV-7.11)."""
 
 
@@ -65,7 +65,7 @@ def _is_compatible(tables: Tables, instance: str, filter: DispatcherCapabilityFi
     return filter.admits(None if execution is None else execution.pinned)
 
 
-def find_context(tables: Tables, instance: str, rows: list[MessageRow]) -> Context | None:
+def find_context(tables: Tables, instance: str, rows: list[MessageRow]) -> BatchContext | None:
     """The instance record, else what its history says, else the batch's own start (PV-7.11)."""
     record = tables.instances.get(instance)
     if record is not None:
@@ -77,7 +77,7 @@ def find_context(tables: Tables, instance: str, rows: list[MessageRow]) -> Conte
             if isinstance(event, OrchestrationStarted):
                 return event.name, event.version, execution_id
     for row in rows:
-        if isinstance(row.message, StartOrchestration | ContinueAsNew):
+        if isinstance(row.message, StartOrchestration | ContinueAsNewMessage):
             return row.message.orchestration, row.message.version or "unknown", 1
     return None
 
@@ -96,7 +96,7 @@ def _drop_orphans(tables: Tables, instance: str, rows: list[MessageRow], observe
 def _hand_out(
     tables: Tables,
     instance: str,
-    context: Context,
+    context: BatchContext,
     rows: list[MessageRow],
     token: LockToken,
     locked_until: Millis,

@@ -9,7 +9,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.observe import Logged, Observer
 from holdfast.core.contract.provider import FetchedWork, TagFilter, session_not_owned
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute, ActivityFailed
+from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityExecute, ActivityFailedMessage
 from holdfast.providers.arguments import deadline
 from holdfast.providers.memory import affinity
 from holdfast.providers.memory.affinity import Claimant
@@ -97,7 +97,10 @@ def current_row(tables: Tables, operation: str, token: LockToken) -> WorkRow:
 
 
 def acknowledge(
-    tables: Tables, now: Millis, token: LockToken, completion: ActivityCompleted | ActivityFailed | None
+    tables: Tables,
+    now: Millis,
+    token: LockToken,
+    completion: ActivityCompletedMessage | ActivityFailedMessage | None,
 ) -> None:
     """The row goes and its completion comes, both or neither; the session row stays as it is (PV-11.1)."""
     row = held_row(tables, "ack_work_item", token, now)

@@ -20,10 +20,10 @@ from holdfast.core.contract.ids import LockToken
 from holdfast.core.contract.provider import (
     TERMINAL_STATUSES,
     ExecutionMetadata,
-    ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
 )
-from holdfast.core.contract.work_items import ActivityExecute, Message, TimerFired, addressee
+from holdfast.core.contract.work_items import ActivityExecute, TimerFiredMessage, addressee
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.sqlite import work
 from holdfast.providers.sqlite.database import Transaction, Values
 from holdfast.providers.sqlite.statements import statements
@@ -31,18 +31,6 @@ from holdfast.providers.sqlite.turns import held_instance, put_messages
 
 SQL = statements("acknowledgement")
 UNLOCK_INSTANCE = statements("turns")["unlock_instance"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusions:
-    """The arguments of an acknowledgement besides its token."""
-
-    execution_id: int
-    history_delta: Sequence[StoredEvent]
-    worker_items: Sequence[ActivityExecute]
-    orchestrator_items: Sequence[Message]
-    metadata: ExecutionMetadata
-    cancelled_activities: Sequence[ScheduledActivityIdentifier]
 
 
 def acknowledge(transaction: Transaction, token: LockToken, conclusions: Conclusions) -> None:
@@ -79,7 +67,11 @@ def acknowledge(transaction: Transaction, token: LockToken, conclusions: Conclus
         put_messages(
             transaction,
             [
-                (addressee(item), item.fire_at_ms if isinstance(item, TimerFired) else transaction.now, item)
+                (
+                    addressee(item),
+                    item.fire_at_ms if isinstance(item, TimerFiredMessage) else transaction.now,
+                    item,
+                )
                 for item in conclusions.orchestrator_items
             ],
         )

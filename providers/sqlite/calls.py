@@ -23,11 +23,11 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Fetched = TypeVar("_Fetched", FetchedTurn, FetchedWork)
 
-GiveBack = Callable[[Transaction, LockToken, Millis, bool], None]
+AbandonCall = Callable[[Transaction, LockToken, Millis, bool], None]
 """Abandons what a token holds: with a delay, and with or without counting the attempt."""
 
 
-class Calls:
+class SqliteCalls:
     """The calls of one opened provider."""
 
     def __init__(self, database: Database, observer: Observer | None, on_close: Callable[[], None]) -> None:
@@ -75,7 +75,7 @@ class Calls:
     async def fetch(
         self,
         operation: str,
-        give_back: GiveBack,
+        give_back: AbandonCall,
         effect: Callable[Concatenate[Transaction, _P], _Fetched | None],
         *args: _P.args,
         **kwargs: _P.kwargs,

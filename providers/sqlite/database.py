@@ -23,7 +23,7 @@ CONTENTION_ATTEMPTS = 3
 """How often a call is tried that finds the store busy; each attempt waits for the busy timeout."""
 
 Values = Mapping[str, str | int | None]
-Row = tuple[Any, ...]
+SqlRow = tuple[Any, ...]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -47,12 +47,12 @@ class Transaction:
         self.ids = ids
         self.log = log
 
-    def one(self, statement: str, values: Values) -> Row | None:
+    def one(self, statement: str, values: Values) -> SqlRow | None:
         """The first row of a query, or None."""
-        row: Row | None = self.execute(statement, values).fetchone()
+        row: SqlRow | None = self.execute(statement, values).fetchone()
         return row
 
-    def all(self, statement: str, values: Values) -> list[Row]:
+    def all(self, statement: str, values: Values) -> list[SqlRow]:
         """All rows; needed also for a write that returns rows, which must be read to its end."""
         return self.execute(statement, values).fetchall()
 

@@ -21,21 +21,21 @@ from holdfast.core.contract.management import (
     SystemMetrics,
 )
 from holdfast.providers.sqlite import deletion, reads
-from holdfast.providers.sqlite.calls import Calls
-from holdfast.providers.sqlite.database import Row, Values
+from holdfast.providers.sqlite.calls import SqliteCalls
+from holdfast.providers.sqlite.database import SqlRow, Values
 from holdfast.providers.sqlite.statements import statements
 
 SQL = statements("management")
 
 
-def _rows(connection: apsw.Connection, statement: str, values: Values) -> list[Row]:
+def _rows(connection: apsw.Connection, statement: str, values: Values) -> list[SqlRow]:
     return connection.execute(SQL[statement], values).fetchall()
 
 
 class SqliteManagement(Management):
     """Management of a store. Made by the provider."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: SqliteCalls) -> None:
         self._calls = calls
 
     # --- looking ------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from holdfast.core.contract.provider import (
 )
 from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.providers import arguments
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.sqlite import acknowledgement, reads, turns, work
-from holdfast.providers.sqlite.acknowledgement import Conclusions
-from holdfast.providers.sqlite.calls import Calls
+from holdfast.providers.sqlite.calls import SqliteCalls
 from holdfast.providers.sqlite.management import SqliteManagement
 
 VERSION: Final = "0.1.0"
@@ -31,7 +31,7 @@ VERSION: Final = "0.1.0"
 class SqliteProvider(Provider):
     """A store as one process has it, from `SqliteStore.open`. Short-polling: no fetch waits (PV-23.2)."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: SqliteCalls) -> None:
         self._calls = calls
         self._management = SqliteManagement(calls)
 

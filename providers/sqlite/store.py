@@ -15,7 +15,7 @@ from holdfast.core.contract.observe import Observer
 from holdfast.core.contract.store import SessionRecord, TableShape, WorkerRow
 from holdfast.providers.breakage import Breakage
 from holdfast.providers.sqlite import inspection, memory_image, opening
-from holdfast.providers.sqlite.calls import Calls
+from holdfast.providers.sqlite.calls import SqliteCalls
 from holdfast.providers.sqlite.database import Database
 from holdfast.providers.sqlite.opening import Synchronous
 from holdfast.providers.sqlite.provider import SqliteProvider
@@ -79,10 +79,10 @@ class SqliteStore:
         """A provider as a newly started process has it. Raises ProviderError if the store is closed."""
         self._check_open(opening.OPERATION)
         if self._connect is None:
-            return SqliteProvider(Calls(self._own, observer, lambda: None))
+            return SqliteProvider(SqliteCalls(self._own, observer, lambda: None))
         database = Database(self._connect(), self._clock, self._ids, self._breakage)
         self._opened.append(database)
-        return SqliteProvider(Calls(database, observer, database.close))
+        return SqliteProvider(SqliteCalls(database, observer, database.close))
 
     def close(self) -> None:
         """Wait for running calls and free everything; opened providers are dead afterwards."""

@@ -16,14 +16,14 @@ from holdfast.core.contract.provider import (
     OrchestrationItem,
 )
 from holdfast.core.contract.work_items import (
-    ContinueAsNew,
+    ContinueAsNewMessage,
     Message,
     QueueMessage,
     StartOrchestration,
     addressee,
 )
 from holdfast.providers.arguments import deadline
-from holdfast.providers.sqlite.database import Row, Transaction, Values
+from holdfast.providers.sqlite.database import SqlRow, Transaction, Values
 from holdfast.providers.sqlite.statements import statements
 
 SQL = statements("turns")
@@ -43,7 +43,7 @@ class Candidate(NamedTuple):
     execution_id: int | None
 
 
-class Context(NamedTuple):
+class FoundContext(NamedTuple):
     """What a batch is handed out under (PV-7.11)."""
 
     name: str
@@ -107,16 +107,16 @@ def _version_bounds(versions: DispatcherCapabilityFilter | None) -> Values:
     return {"any_version": versions is None, **dict(zip(names, clamped, strict=True))}
 
 
-def _context(transaction: Transaction, candidate: Candidate) -> Context | None:
+def _context(transaction: Transaction, candidate: Candidate) -> FoundContext | None:
     """The context of a candidate, or None if it has none; messages that can never get one are dropped."""
     if candidate.name is not None and candidate.execution_id is not None:
-        return Context(candidate.name, candidate.version or UNKNOWN_VERSION, candidate.execution_id)
+        return FoundContext(candidate.name, candidate.version or UNKNOWN_VERSION, candidate.execution_id)
     return _recorded_context(transaction, candidate.instance) or _arriving_context(
         transaction, candidate.instance
     )
 
 
-def _recorded_context(transaction: Transaction, instance: str) -> Context | None:
+def _recorded_context(transaction: Transaction, instance: str) -> FoundContext | None:
     """What the history of an instance without a record says (PV-7.11 b)."""
     highest = transaction.one(SQL["highest_execution"], {"instance": instance})
     execution_id = 1 if highest is None or highest[0] is None else int(highest[0])
@@ -127,11 +127,11 @@ def _recorded_context(transaction: Transaction, instance: str) -> Context | None
         except CodecError:
             continue
         if isinstance(event, OrchestrationStarted):
-            return Context(event.name, event.version or UNKNOWN_VERSION, execution_id)
+            return FoundContext(event.name, event.version or UNKNOWN_VERSION, execution_id)
     return None
 
 
-def _arriving_context(transaction: Transaction, instance: str) -> Context | None:
+def _arriving_context(transaction: Transaction, instance: str) -> FoundContext | None:
     """What the visible messages of an instance never seen before say (PV-7.11 c, PV-7.13)."""
     visible: Values = {"instance": instance, "now": transaction.now}
     only_queue_messages = True
@@ -142,8 +142,8 @@ def _arriving_context(transaction: Transaction, instance: str) -> Context | None
         except CodecError:
             only_queue_messages = False
             continue
-        if isinstance(message, StartOrchestration | ContinueAsNew):
-            return Context(message.orchestration, message.version or UNKNOWN_VERSION, 1)
+        if isinstance(message, StartOrchestration | ContinueAsNewMessage):
+            return FoundContext(message.orchestration, message.version or UNKNOWN_VERSION, 1)
         only_queue_messages = only_queue_messages and isinstance(message, QueueMessage)
     if only_queue_messages:
         transaction.change(SQL["drop_visible_messages"], visible)
@@ -151,7 +151,9 @@ def _arriving_context(transaction: Transaction, instance: str) -> Context | None
     return None
 
 
-def _take(transaction: Transaction, instance: str, context: Context, lock_timeout: Millis) -> FetchedTurn:
+def _take(
+    transaction: Transaction, instance: str, context: FoundContext, lock_timeout: Millis
+) -> FetchedTurn:
     token = transaction.ids.token()
     execute_values: Values = {
         "instance": instance,
@@ -179,7 +181,7 @@ def _take(transaction: Transaction, instance: str, context: Context, lock_timeou
     return FetchedTurn(item, token, max(attempt_count for _, _, attempt_count in batch))
 
 
-def _decode_batch(batch: list[Row]) -> tuple[list[Message], str | None]:
+def _decode_batch(batch: list[SqlRow]) -> tuple[list[Message], str | None]:
     """The decodable messages of a batch, and what was wrong with the first other one (PV-14.8)."""
     messages = []
     problem = None
@@ -191,7 +193,7 @@ def _decode_batch(batch: list[Row]) -> tuple[list[Message], str | None]:
     return messages, problem
 
 
-def _decode_history(rows: list[Row]) -> tuple[list[StoredEvent], str | None]:
+def _decode_history(rows: list[SqlRow]) -> tuple[list[StoredEvent], str | None]:
     """The events of a history, or none of them and what is wrong (PV-14.6)."""
     try:
         return [decode_stored_event(text) for (text,) in rows], None

@@ -10,14 +10,14 @@ from holdfast.core.contract.store import HookMissing
 from holdfast.sim.exploring.explorer import MakeWatchers, Reporting, Run, StoreView, no_watchers
 from holdfast.sim.loop.event_loop import Loop
 from holdfast.sim.loop.virtual_time import VirtualTime
-from holdfast.sim.toolkit.bench import Bench, Factory
+from holdfast.sim.toolkit.bench import Bench, StoreFactory
 from holdfast.sim.toolkit.scenario import Scenario
 from holdfast.traces.choice import Tape
 from holdfast.traces.failure import Failure
 
 
 def run_check(
-    scenario: Scenario, factory: Factory | None = None, *, watchers: MakeWatchers = no_watchers
+    scenario: Scenario, factory: StoreFactory | None = None, *, watchers: MakeWatchers = no_watchers
 ) -> Run:
     """Run a `unit` check, or a `provider` check on a fresh store of a factory, its calls watched.
 

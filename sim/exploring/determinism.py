@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from holdfast.sim.exploring.explorer import Limits, MakeWatchers, Run, no_watchers, run_schedule
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.strategies.replay import ReplayTape
-from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.bench import StoreFactory
 from holdfast.sim.toolkit.scenario import Scenario
 from holdfast.traces.choice import Tape
 from holdfast.traces.digest import Digest
@@ -35,7 +35,7 @@ class Difference(NamedTuple):
 
 def run_twice(
     scenario: Scenario,
-    factory: Factory,
+    factory: StoreFactory,
     tape: Tape,
     *,
     watchers: MakeWatchers = no_watchers,

@@ -27,7 +27,7 @@ from holdfast.sim.stage.faults import FaultBudget, Faults
 from holdfast.sim.stage.misfortune import Misfortunes
 from holdfast.sim.stage.stage import Stage
 from holdfast.sim.stage.strategy import Strategy
-from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.bench import StoreFactory
 from holdfast.sim.toolkit.scenario import Scenario
 from holdfast.sim.toolkit.suspects import Suspect
 from holdfast.sim.toolkit.world import OracleFailed, World
@@ -116,7 +116,7 @@ def no_watchers(view: StoreView) -> Sequence[Watcher]:
 
 def run_schedule(
     scenario: Scenario,
-    factory: Factory,
+    factory: StoreFactory,
     strategy: Strategy,
     *,
     watchers: MakeWatchers = no_watchers,
@@ -177,7 +177,7 @@ def run_schedule(
 
 def explore(
     scenario: Scenario,
-    factory: Factory,
+    factory: StoreFactory,
     strategy: Strategy,
     *,
     schedules: int,

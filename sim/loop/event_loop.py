@@ -23,7 +23,7 @@ from typing import Any, Final, NoReturn, TypeVarTuple
 
 from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits
 from holdfast.sim.loop.refusals import RefusingLoop
-from holdfast.sim.loop.tasks import Future, Handle, SharedContextHandle, Task, Timer
+from holdfast.sim.loop.tasks import CallHandle, Future, SharedContextHandle, Task, Timer
 from holdfast.sim.loop.virtual_time import VirtualTime
 
 _Ts = TypeVarTuple("_Ts")
@@ -149,7 +149,7 @@ class Loop(RefusingLoop):
 
         def call_soon(callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
             if context is None:
-                handle = Handle(callback, args)
+                handle = CallHandle(callback, args)
                 append((handle.run, (), copy_context()))
                 return handle
             append((callback, args, context))

@@ -48,7 +48,7 @@ class Task(asyncio.Task[Any]):
             return self._number
 
 
-class Handle:
+class CallHandle:
     """What `call_soon` returns to code that may cancel it."""
 
     __slots__ = ("_arguments", "_callback")

@@ -14,7 +14,7 @@ from typing import Any
 from holdfast.sim.loop.tasks import Future
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.process import Process
-from holdfast.sim.stage.steps import settle
+from holdfast.sim.stage.steps import settle_future
 
 
 def run_blocking(
@@ -69,4 +69,4 @@ class _Outcome:
         """Let it happen if it has not; nobody may listen any more, as with a real thread."""
         if not self._happened:
             self.happen()
-        settle(future, self._result, self._error)
+        settle_future(future, self._result, self._error)

@@ -13,7 +13,7 @@ from holdfast.core.contract.observe import LocalEvent
 from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata, FetchedTurn, FetchedWork
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.process import Process
-from holdfast.traces.record import Booted, Commit, Fault, FaultKind, Local, Outcome, RunEnd, Watcher
+from holdfast.traces.record import Booted, CallOutcome, Commit, Fault, FaultKind, Local, RunEnd, Watcher
 
 _NOTHING: Final = b"-"
 _SOMETHING: Final = b"+"
@@ -47,7 +47,7 @@ class Chronicle:
         process: Process,
         operation: str,
         arguments: Mapping[str, object],
-        outcome: Outcome,
+        outcome: CallOutcome,
         result: object = None,
         error: ProviderError | None = None,
     ) -> Commit:

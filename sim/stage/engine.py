@@ -17,8 +17,8 @@ from holdfast.sim.stage.misfortune import Misfortunes
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import Strike
 from holdfast.sim.stage.stage import Stage
-from holdfast.sim.stage.steps import FETCHES, Request, settle
-from holdfast.traces.record import FaultKind, Outcome
+from holdfast.sim.stage.steps import FETCHES, Request, settle_future
+from holdfast.traces.record import CallOutcome, FaultKind
 
 
 class Engine:
@@ -125,7 +125,7 @@ class Engine:
             self.stage.chronicle.commit(process, request.operation, request.arguments, "answered")
             self.stage.nothing_found(request)
             return
-        outcome: Outcome = "answered"
+        outcome: CallOutcome = "answered"
         if kind in ("lost_answer", "crash") or request.future.done() or not process.alive:
             outcome = "lost"
         if error is None:
@@ -193,7 +193,7 @@ class Engine:
 
     def _late(self, request: Request, result: object, error: BaseException | None) -> None:
         if request.process.alive and not request.future.done():
-            self.stage.post(request.process, settle, request.future, result, error)
+            self.stage.post(request.process, settle_future, request.future, result, error)
 
 
 def _transient(request: Request, message: str) -> ProviderError:

@@ -14,22 +14,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
-from holdfast.core.contract.work_items import TimerFired
+from holdfast.core.contract.work_items import TimerFiredMessage
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.steps import FETCHES, Kind, Request
 
-Queue = Literal["turns", "work", "sessions"]
+FetchQueue = Literal["turns", "work", "sessions"]
 
-_QUEUE_OF: Final[dict[str, Queue]] = {
+_QUEUE_OF: Final[dict[str, FetchQueue]] = {
     "fetch_orchestration_item": "turns",
     "fetch_work_item": "work",
     "fetch_session_work_item": "sessions",
 }
-_WORK: Final[tuple[Queue, ...]] = ("work", "sessions")
-_TURNS: Final[tuple[Queue, ...]] = ("turns",)
-_SESSIONS: Final[tuple[Queue, ...]] = ("sessions",)
+_WORK: Final[tuple[FetchQueue, ...]] = ("work", "sessions")
+_TURNS: Final[tuple[FetchQueue, ...]] = ("turns",)
+_SESSIONS: Final[tuple[FetchQueue, ...]] = ("sessions",)
 
-Key = tuple[str, ...]
+MomentKey = tuple[str, ...]
 
 
 class Parking:
@@ -44,10 +44,12 @@ class Parking:
         self._parked: dict[Kind, list[Request]] = {}
         self._awake: set[Kind] = set()  # only ever looked into
         self._hopeless: dict[Kind, int] = {}  # found nothing at this time, and no commit mattered since
-        self._times: dict[Key, tuple[int, tuple[Queue, ...]]] = {}
-        self._passed: dict[Key, tuple[int, tuple[Queue, ...]]] = {}  # may come again: the clock may jump back
+        self._times: dict[MomentKey, tuple[int, tuple[FetchQueue, ...]]] = {}
+        self._passed: dict[
+            MomentKey, tuple[int, tuple[FetchQueue, ...]]
+        ] = {}  # may come again: the clock may jump back
         self._looked_ms = 0
-        self._session_of: dict[str, Key] = {}  # item token -> the session it extends
+        self._session_of: dict[str, MomentKey] = {}  # item token -> the session it extends
         self._arrivals = 0  # messages that became visible so far
         self._arrivals_at_fetch: dict[str, int] = {}  # turn token -> the number of them then
         self._made = 0
@@ -90,7 +92,7 @@ class Parking:
             self._awake.discard(kind)
             self._hopeless.pop(kind, None)
 
-    def wake(self, queues: Sequence[Queue], process: Process | None = None) -> None:
+    def wake(self, queues: Sequence[FetchQueue], process: Process | None = None) -> None:
         """Let the fetches of these queues look again, those of one process only if it is given."""
         for kind, waiting in self._parked.items():
             if _QUEUE_OF[kind[1]] in queues and (process is None or kind[0] is process):
@@ -131,7 +133,7 @@ class Parking:
                 self._arrivals += 1
             self.wake(queues)
 
-    def _later(self, after_ms: int, queues: tuple[Queue, ...], key: Key | None = None) -> None:
+    def _later(self, after_ms: int, queues: tuple[FetchQueue, ...], key: MomentKey | None = None) -> None:
         if key is None:
             self._made += 1
             key = ("delay", str(self._made))
@@ -155,7 +157,7 @@ class Parking:
 
     def _message(self, item: object, delay: int = 0) -> None:
         at = self._store_ms() + delay
-        if isinstance(item, TimerFired):
+        if isinstance(item, TimerFiredMessage):
             at = max(at, item.fire_at_ms)
         if at > self._store_ms():
             self._later(at, _TURNS)
@@ -214,7 +216,7 @@ class Parking:
         if waiting:
             self._wake_one(kind, waiting)
 
-    def _extend_session(self, session: Key, duration: int) -> None:
+    def _extend_session(self, session: MomentKey, duration: int) -> None:
         at = self._store_ms() + duration
         before = self._times.get(session)
         self._later(at if before is None else max(before[0], at), _SESSIONS, session)

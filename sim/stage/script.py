@@ -7,7 +7,7 @@ from typing import Literal
 
 from holdfast.sim.stage.steps import Request
 
-Planned = Literal["crash", "slow_call", "slow_answer", "lost_answer", "refused", "unsent"]
+ScriptedFault = Literal["crash", "slow_call", "slow_answer", "lost_answer", "refused", "unsent"]
 """The kinds of the table that strike a call and can be set for one."""
 
 
@@ -25,7 +25,7 @@ class Strike:
         before: whether a crash comes before the call takes effect, not just after.
     """
 
-    kind: Planned
+    kind: ScriptedFault
     process: str | None
     operation: str | None
     skip: int

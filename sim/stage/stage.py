@@ -27,7 +27,7 @@ from holdfast.sim.stage.gate import Gate
 from holdfast.sim.stage.parking import Parking
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import Script
-from holdfast.sim.stage.steps import FETCHES, Delivery, DueTimers, Request, Step, settle
+from holdfast.sim.stage.steps import FETCHES, Delivery, DueTimers, Request, Step, settle_future
 
 Boot = Callable[[Process], Awaitable[object]]
 """What a process does: run afresh at every start."""
@@ -270,7 +270,7 @@ class Stage:
         request.settled = True
         if not process.alive or request.future.done():
             return
-        delivery = Delivery(process, settle, (request.future, result, error))
+        delivery = Delivery(process, settle_future, (request.future, result, error))
         if process.stalled:
             self._withheld[process].append(delivery)
         elif self._has_request(process) and self.draws.draw("schedule", "hold answer", 2):
@@ -338,7 +338,7 @@ class Stage:
             self.parking.gave_up(request)
         request.settled = True
         if request.process.alive and not request.future.done():
-            self.post(request.process, settle, request.future, None, None)
+            self.post(request.process, settle_future, request.future, None, None)
 
     def draw_data(self, site: str, arity: int) -> int:
         """A generated value."""

@@ -105,7 +105,7 @@ class DueTimers:
 Step = Request | Delivery | DueTimers
 
 
-def settle(future: Any, result: object, error: BaseException | None) -> None:
+def settle_future(future: Any, result: object, error: BaseException | None) -> None:
     """Answer a request, unless its caller has been cancelled meanwhile: then the answer is dropped."""
     if future.done():
         return

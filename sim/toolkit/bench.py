@@ -10,13 +10,13 @@ from holdfast.core.contract.provider import Provider
 from holdfast.core.contract.store import Store
 from holdfast.sim.loop.ids import VirtualIds
 from holdfast.sim.loop.virtual_time import EPOCH_MS
-from holdfast.sim.toolkit.recorded import Record, Recorded
+from holdfast.sim.toolkit.recorded import CallRecord, RecordedProvider
 
-Factory = Callable[[ProviderClock, IdSource], Store]
+StoreFactory = Callable[[ProviderClock, IdSource], Store]
 """Makes an isolated store from its clock and its ids; what `--provider module:factory` names."""
 
 
-class SteppedClock:
+class BenchClock:
     """A store's clock that moves when it is told to."""
 
     def __init__(self) -> None:
@@ -41,16 +41,16 @@ class Bench:
         record: the calls made so far, by all provider objects.
     """
 
-    def __init__(self, factory: Factory) -> None:
-        self.clock = SteppedClock()
+    def __init__(self, factory: StoreFactory) -> None:
+        self.clock = BenchClock()
         self.ids = VirtualIds(0)
         self.store = factory(self.clock.now_ms, self.ids)
-        self.record = Record(self.clock.now_ms)
+        self.record = CallRecord(self.clock.now_ms)
         self.provider = self.open()
 
     def open(self) -> Provider:
         """Another provider object on the same store."""
-        return Recorded(self.store.open(), self.record)
+        return RecordedProvider(self.store.open(), self.record)
 
     def close(self) -> None:
         """Free the store."""

@@ -1,4 +1,4 @@
-"""Recorded: a provider of a bench whose calls become commits, told to watchers as those of a run are."""
+"""RecordedProvider: a bench's provider whose calls become commits, told to watchers as those of a run are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHECK = "check"
 """The name of the process that makes a check's calls."""
 
 
-class Record:
+class CallRecord:
     """The calls of a check in the order in which they were done.
 
     A call is done and told without anything in between, so that this is the order of the store. A watcher
@@ -54,10 +54,10 @@ class Record:
             watcher.on_end(RunEnd(self._clock() * 1000, len(self.commits), None))
 
 
-class Recorded(Gate):
+class RecordedProvider(Gate):
     """A provider whose calls are done at once and recorded. One that is cancelled has no answer to record."""
 
-    def __init__(self, provider: Provider, record: Record) -> None:
+    def __init__(self, provider: Provider, record: CallRecord) -> None:
         super().__init__(cast(Process, None), provider, cast(Any, None))
         self._provider = provider
         self._record = record

@@ -20,9 +20,9 @@ from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.sim.stage.faults import FaultBudget
 
-Level = Literal["unit", "provider", "runtime", "multi-runtime", "fault"]
-LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-WITH_WORLD: Final[tuple[Level, ...]] = ("runtime", "multi-runtime", "fault")
+ScenarioLevel = Literal["unit", "provider", "runtime", "multi-runtime", "fault"]
+LEVELS: Final[tuple[ScenarioLevel, ...]] = get_args(ScenarioLevel)
+WITH_WORLD: Final[tuple[ScenarioLevel, ...]] = ("runtime", "multi-runtime", "fault")
 
 ScenarioBody = Callable[..., Awaitable[None]]
 
@@ -38,7 +38,7 @@ class Scenario:
     workers: int = 1
     faults: FaultBudget = field(default_factory=FaultBudget)
     situations: tuple[str, ...] = ()
-    level: Level = "runtime"
+    level: ScenarioLevel = "runtime"
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,7 +66,7 @@ def scenario(
     workers: int = 1,
     faults: FaultBudget | None = None,
     situations: Sequence[str] = (),
-    level: Level = "runtime",
+    level: ScenarioLevel = "runtime",
     options: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> Callable[[ScenarioBody], Scenario]:

@@ -24,15 +24,15 @@ from holdfast.core.program.registry import Registry
 from holdfast.core.runtime import Runtime
 from holdfast.sim.stage.misfortune import NETWORK
 from holdfast.sim.stage.process import Process
-from holdfast.sim.stage.script import Planned, Strike
+from holdfast.sim.stage.script import ScriptedFault, Strike
 from holdfast.sim.stage.stage import Callbacks, Stage
-from holdfast.sim.stage.steps import settle
+from holdfast.sim.stage.steps import settle_future
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.suspects import Suspect, scan_registry
 from holdfast.traces.failure import Failure
 from holdfast.traces.record import Commit, Fault, Local
 
-Body = Callable[["World"], Awaitable[None]]
+WorldBody = Callable[["World"], Awaitable[None]]
 MakeRegistry = Callable[[], Registry] | Callable[[Process], Registry]
 """Makes a registry afresh at each boot, so that what its activities close over is cold after a crash."""
 
@@ -60,7 +60,7 @@ class World:
         store: Store,
         options: RuntimeOptions,
         workers: dict[str, RuntimeOptions],
-        body: Body,
+        body: WorldBody,
     ) -> None:
         self.options = options
         self._workers = workers
@@ -172,7 +172,7 @@ class World:
                 answered, error = _ask(waiter[0])
                 if answered:
                     self._waiting.remove(waiter)
-                    told.append((settle, (waiter[1], None, error)))
+                    told.append((settle_future, (waiter[1], None, error)))
             if self._matching:
                 self._match(told)
             if not told:
@@ -186,14 +186,14 @@ class World:
                 answered, error = _ask(partial(waiter[0], commit))
                 if answered:
                     self._matching.remove(waiter)
-                    told.append((settle, (waiter[1], commit, error)))
+                    told.append((settle_future, (waiter[1], commit, error)))
         self._matched_count = len(self.commits)
 
     def serve_quiet(self) -> bool:
         """Wake those who wait for quiet; whether there were any. Called by the explorer when all is quiet."""
         waiting, self._quiet = self._quiet, []
         if waiting:
-            self._stage.turn(self._process, [(settle, (future, None, None)) for future in waiting])
+            self._stage.turn(self._process, [(settle_future, (future, None, None)) for future in waiting])
         return bool(waiting)
 
     @property
@@ -268,7 +268,7 @@ class World:
 
     def strike(
         self,
-        kind: Planned,
+        kind: ScriptedFault,
         process: str | None = None,
         operation: str | None = None,
         *,

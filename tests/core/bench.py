@@ -159,7 +159,7 @@ class Bench:
 
     def done(self, schedule_id: int, result: str = "ok", execution_id: int | None = None) -> Message:
         """A completed activity."""
-        return work_items.ActivityCompleted(
+        return work_items.ActivityCompletedMessage(
             instance=self.instance,
             execution_id=execution_id or self.execution_id,
             id=schedule_id,
@@ -168,7 +168,7 @@ class Bench:
 
     def broke(self, schedule_id: int, message: str = "broken") -> Message:
         """A failed activity."""
-        return work_items.ActivityFailed(
+        return work_items.ActivityFailedMessage(
             instance=self.instance,
             execution_id=self.execution_id,
             id=schedule_id,
@@ -177,7 +177,7 @@ class Bench:
 
     def fired(self, schedule_id: int, execution_id: int | None = None) -> Message:
         """A timer that fired."""
-        return work_items.TimerFired(
+        return work_items.TimerFiredMessage(
             instance=self.instance,
             execution_id=execution_id or self.execution_id,
             id=schedule_id,
@@ -216,6 +216,8 @@ class Bench:
 
     def successor(self) -> Message:
         """The ContinueAsNew that the last commit sends."""
-        items = [each for each in self.last.orchestrator_items if isinstance(each, work_items.ContinueAsNew)]
+        items = [
+            each for each in self.last.orchestrator_items if isinstance(each, work_items.ContinueAsNewMessage)
+        ]
         assert len(items) == 1, items
         return items[0]

@@ -11,7 +11,7 @@ from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.exploring.checks import run_alone
-from holdfast.sim.toolkit.bench import Bench, Factory
+from holdfast.sim.toolkit.bench import Bench, StoreFactory
 
 
 def item(id: int) -> ActivityExecute:
@@ -20,7 +20,7 @@ def item(id: int) -> ActivityExecute:
 
 @pytest.fixture(params=[memory_store, sqlite_store])
 def bench(request: pytest.FixtureRequest) -> Any:
-    factory: Factory = request.param
+    factory: StoreFactory = request.param
     made = Bench(factory)
     yield made
     made.close()

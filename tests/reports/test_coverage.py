@@ -14,7 +14,7 @@ from holdfast.reports.evidence import (
     EVERY_PROVIDER,
     SCENARIO_RULE,
     Breach,
-    CheckResult,
+    CheckEvidence,
     ScenarioInfo,
     ScheduleResult,
     Tally,
@@ -63,7 +63,7 @@ def judge(spec: Spec) -> Judge:
             match happening:
                 case ScheduleResult():
                     tally.add(happening)
-                case CheckResult():
+                case CheckEvidence():
                     tally.check(happening)
                 case Kill():
                     kills.append(happening)
@@ -162,14 +162,14 @@ def test_only_distinct_schedules_count(judge: Judge) -> None:
     ("outcome", "status"), [("held", "exercised"), ("failed", "violated"), ("skipped", "unknown")]
 )
 def test_a_conformance_check_counts_for_the_row_it_names(judge: Judge, outcome: Any, status: str) -> None:
-    made = judge(CheckResult(id="PVC-1", provider="memory", outcome=outcome, reason="because"))
+    made = judge(CheckEvidence(id="PVC-1", provider="memory", outcome=outcome, reason="because"))
     assert made.rows[1].status == status
     assert bool(made.summary.violations) == (outcome == "failed")
     assert made.clauses[1].status == status
 
 
 def test_what_only_should_hold_is_no_violation(judge: Judge) -> None:
-    made = judge(CheckResult(id="PVC-2", provider="memory", outcome="failed"))
+    made = judge(CheckEvidence(id="PVC-2", provider="memory", outcome="failed"))
     assert not made.summary.violations
     assert made.clauses[1].status == "unknown"
 
@@ -207,7 +207,7 @@ def test_the_word_of_an_invariant(judge: Judge, happenings: list[object], status
 def test_a_clause_has_the_best_word_of_what_cites_it_unless_that_is_broken(judge: Judge) -> None:
     assert judge(a_run()).clauses[0].status == "exercised"
     assert judge(a_run(), kill()).clauses[0].status == "verified"
-    broken = CheckResult(id="PVC-1", provider="memory", outcome="failed")
+    broken = CheckEvidence(id="PVC-1", provider="memory", outcome="failed")
     assert judge(a_run(), broken).clauses[0].status == "violated"
 
 

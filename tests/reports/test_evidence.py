@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from holdfast.reports.evidence import (
     Breach,
-    CheckResult,
+    CheckEvidence,
     Evidence,
     ScheduleResult,
     Tally,
@@ -42,7 +42,7 @@ results = st.builds(
     error=st.none() | st.sampled_from(["boom", "bang"]),
 )
 checks = st.builds(
-    CheckResult,
+    CheckEvidence,
     id=st.sampled_from(["PVC-1", "PVC-2"]),
     provider=st.just("memory"),
     outcome=st.sampled_from(["held", "failed", "skipped"]),
@@ -51,20 +51,20 @@ checks = st.builds(
 happenings = st.lists(results | checks, max_size=8)
 
 
-def tallied(*parts: ScheduleResult | CheckResult) -> Evidence:
+def tallied(*parts: ScheduleResult | CheckEvidence) -> Evidence:
     tally = Tally("code", ["sqlite", "memory"])
     for part in parts:
         match part:
             case ScheduleResult():
                 tally.add(part)
-            case CheckResult():
+            case CheckEvidence():
                 tally.check(part)
     return tally.evidence()
 
 
 @given(happenings, st.randoms(use_true_random=False), st.integers(0, 8))
 def test_evidence_is_the_same_however_it_was_dealt_out(
-    made: list[ScheduleResult | CheckResult], random: object, cut: int
+    made: list[ScheduleResult | CheckEvidence], random: object, cut: int
 ) -> None:
     """Done when 3: the same for every --jobs."""
     shuffled = list(made)
@@ -77,7 +77,7 @@ def test_evidence_is_the_same_however_it_was_dealt_out(
 
 
 @given(happenings)
-def test_evidence_is_read_again(made: list[ScheduleResult | CheckResult]) -> None:
+def test_evidence_is_read_again(made: list[ScheduleResult | CheckEvidence]) -> None:
     evidence = tallied(*made)
     assert decode_evidence(encode_evidence(evidence)) == evidence
 

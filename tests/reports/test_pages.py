@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from holdfast.reports.coverage import Coverage, Spec, coverage
-from holdfast.reports.evidence import Breach, CheckResult, Evidence, ScenarioInfo, ScheduleResult, Tally
+from holdfast.reports.evidence import Breach, CheckEvidence, Evidence, ScenarioInfo, ScheduleResult, Tally
 from holdfast.reports.html import prose
 from holdfast.reports.hunted import by_defect
 from holdfast.reports.kills import Catch, Kill, RowKill
@@ -86,7 +86,7 @@ def seen(*, message: str | None = None, title: str = "The owner crashes.") -> Ev
                 virtual_us=60_000_000,
             )
         )
-        tally.check(CheckResult(id="PVC-1", provider=provider, outcome="skipped", reason="no hook"))
+        tally.check(CheckEvidence(id="PVC-1", provider=provider, outcome="skipped", reason="no hook"))
     return replace(tally.evidence(), kills=KILLS, shown={"owner_crashes": RUN})
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.reports.ratchet import State, decode_state, encode_state, lost
+from holdfast.reports.ratchet import RatchetEntry, decode_state, encode_state, lost
 from holdfast.reports.words import STATUSES
 
-BEFORE = State(
+BEFORE = RatchetEntry(
     providers={"memory": "verified", "sqlite": "exercised"},
     checks=("owner_crashes",),
     situations=("session.migrated",),
@@ -20,7 +20,7 @@ names = st.lists(st.sampled_from(["a", "b", "c"]), unique=True).map(lambda found
 states = st.dictionaries(
     st.sampled_from(["1.1", "1.2", "INV-01"]),
     st.builds(
-        State,
+        RatchetEntry,
         providers=st.dictionaries(st.sampled_from(["memory", "sqlite"]), st.sampled_from(STATUSES)),
         checks=names,
         situations=names,
@@ -53,11 +53,11 @@ def test_less_evidence_is_named(after: dict[str, object], says: str) -> None:
         "defects": BEFORE.defects,
         **after,
     }
-    assert lost({"5.1": BEFORE}, {"5.1": State(**now)}) == [says]  # type: ignore[arg-type]
+    assert lost({"5.1": BEFORE}, {"5.1": RatchetEntry(**now)}) == [says]  # type: ignore[arg-type]
 
 
 def test_more_evidence_and_a_provider_that_was_not_checked_are_no_loss() -> None:
-    more = State(
+    more = RatchetEntry(
         providers={"memory": "verified"},
         checks=("another", "owner_crashes"),
         situations=("session.lost", "session.migrated"),
@@ -68,7 +68,7 @@ def test_more_evidence_and_a_provider_that_was_not_checked_are_no_loss() -> None
 
 
 @given(states)
-def test_a_state_is_read_again_and_has_lost_nothing_to_itself(state: dict[str, State]) -> None:
+def test_a_state_is_read_again_and_has_lost_nothing_to_itself(state: dict[str, RatchetEntry]) -> None:
     assert decode_state(encode_state(state)) == state
     assert lost(state, state) == []
 

@@ -13,8 +13,8 @@ from holdfast.core.contract.provider import (
     ScheduledActivityIdentifier,
     ScheduledSessionIdentifier,
 )
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute, StartOrchestration
-from holdfast.traces.record import Booted, Commit, Fault, Local, Outcome, RunEnd
+from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityExecute, StartOrchestration
+from holdfast.traces.record import Booted, CallOutcome, Commit, Fault, Local, RunEnd
 from holdfast.traces.steps import Describer, Recorder, StepRecord, first_difference, step_of_commit
 
 ITEM = ActivityExecute(instance="i", execution_id=1, id=2, name="say", input="x", session_id="s")
@@ -27,7 +27,7 @@ def commit(
     *,
     result: object = None,
     error: ProviderError | None = None,
-    outcome: Outcome = "answered",
+    outcome: CallOutcome = "answered",
     process: str = "a",
     position: int = 0,
 ) -> Commit:
@@ -59,7 +59,7 @@ def test_tokens_are_named_by_first_appearance() -> None:
 def test_a_fetch_touches_item_and_session_and_so_does_what_uses_its_token() -> None:
     describer = Describer()
     fetch = describer.describe(fetched("t"))
-    completion = ActivityCompleted(instance="i", execution_id=1, id=2, result="said")
+    completion = ActivityCompletedMessage(instance="i", execution_id=1, id=2, result="said")
     ack = describer.describe(commit("ack_work_item", {"token": "t", "completion": completion}))
     assert fetch.rows == ("item i/1/2", "session i/s")
     assert fetch.result == "say #2 of i/1 on s"
@@ -147,6 +147,6 @@ def test_a_recorder_keeps_the_order_and_leaves_out_logs_and_what_comes_after_the
 
 
 def test_long_texts_are_shortened_and_the_cut_is_counted() -> None:
-    item = ActivityCompleted(instance="i", execution_id=1, id=2, result="x" * 1000)
+    item = ActivityCompletedMessage(instance="i", execution_id=1, id=2, result="x" * 1000)
     step = Describer().describe(commit("enqueue_for_orchestrator", {"item": item}))
     assert str(step.arguments["item"]).endswith("… (+920)")

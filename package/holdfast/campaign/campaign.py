@@ -9,13 +9,13 @@ from typing import Final
 
 from holdfast.campaign.blocks import Block, BlockResult, Retelling, is_row
 from holdfast.campaign.fingerprint import evidence_fingerprint
-from holdfast.campaign.pool import Done, Pool
+from holdfast.campaign.pool import FinishedJob, Pool
 from holdfast.campaign.providers import NamedProvider
 from holdfast.campaign.selection import Selection, describe
 from holdfast.providers.conformance import CHECKS, run_check
 from holdfast.reports.evidence import (
     Breach,
-    CheckResult,
+    CheckEvidence,
     Evidence,
     ScheduleResult,
     Tally,
@@ -26,7 +26,7 @@ from holdfast.traces.file import SUFFIX, Trace, trace_file_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class CampaignProfile:
     """How much of each scenario is run when nobody says.
 
     First so many schedules; then more, up to a limit, while too few distinct ones have been seen or a row of
@@ -40,8 +40,10 @@ class Profile:
 
 
 PROFILES: Final = {
-    "quick": Profile(first=14, wanted=12, most=200, sample="a sample of 14 schedules each, to be quick"),
-    "full": Profile(first=200, wanted=200, most=400, sample="200 distinct schedules each"),
+    "quick": CampaignProfile(
+        first=14, wanted=12, most=200, sample="a sample of 14 schedules each, to be quick"
+    ),
+    "full": CampaignProfile(first=200, wanted=200, most=400, sample="200 distinct schedules each"),
 }
 
 
@@ -54,14 +56,14 @@ class Order:
     seed: int = 0
     strategy: str = "random"
     schedules: int | None = None
-    profile: Profile = PROFILES["quick"]
+    profile: CampaignProfile = PROFILES["quick"]
     jobs: int = 1
     defect: str | None = None
     module: str | None = None
 
 
 @dataclass(slots=True)
-class Outcome:
+class CampaignResult:
     """What a campaign found. `broken` are blocks that could not be run, `nondeterminism` runs that differ.
 
     `traces` are of broken rules, `shown` of healthy runs, both by the names of their files.
@@ -131,7 +133,7 @@ class Campaign:
                 suite = replace(provider.conformance, rounds=5)
                 made = asyncio.run(run_check(suite, CHECKS[id]))
                 self._tally.check(
-                    CheckResult(id=id, provider=provider.name, outcome=made.outcome, reason=made.detail)
+                    CheckEvidence(id=id, provider=provider.name, outcome=made.outcome, reason=made.detail)
                 )
                 if not progress(f"{id} on {provider.name}", count, total):
                     return False
@@ -216,7 +218,7 @@ class Campaign:
 
     # --- results ------------------------------------------------------------------------------------------
 
-    def _take(self, done: Done[Block, BlockResult]) -> None:
+    def _take(self, done: FinishedJob[Block, BlockResult]) -> None:
         block, result = done.job, done.result
         key = block.scenario, block.provider
         if result is None:
@@ -245,7 +247,7 @@ class Campaign:
                 self._telling[block.scenario] = Retelling(block=block, schedule=schedule, tape=tape)
         self._results += result.results
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> CampaignResult:
         """Everything found so far."""
         named: dict[tuple[str, str, str, int], str] = {}
         traces: dict[str, Trace] = {}
@@ -257,7 +259,7 @@ class Campaign:
             self._tally.add(_named(result, named))
         self._results = []
         shown = {name: f"{name}{SUFFIX}" for name in sorted(self._shown)}
-        return Outcome(
+        return CampaignResult(
             evidence=replace(
                 self._tally.evidence(),
                 shown=shown,

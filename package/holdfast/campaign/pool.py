@@ -16,25 +16,25 @@ DEADLINE_S: Final = 600.0
 """Real seconds a job may take; a hundred times what it should."""
 
 
-Result = TypeVar("Result")
-Result_co = TypeVar("Result_co", covariant=True)
-Work = TypeVar("Work", bound="Job[Any]")
+ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+JobT = TypeVar("JobT", bound="Job[Any]")
 
 
-class Job(Protocol[Result_co]):
+class Job(Protocol[ResultT_co]):
     """Work that can be sent to another process, and what comes of it."""
 
-    def run(self) -> Result_co:
+    def run(self) -> ResultT_co:
         """Do it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Done(Generic[Work, Result]):
+class FinishedJob(Generic[JobT, ResultT]):
     """A job that was done, or one whose worker `broke`: how, in a sentence."""
 
-    job: Work
-    result: Result | None
+    job: JobT
+    result: ResultT | None
     broke: str | None = None
 
 
@@ -54,7 +54,7 @@ class Pool:
         if self._workers is not None:
             self._workers.stop()
 
-    def run(self, jobs: Sequence[Work], result: type[Result]) -> Iterator[Done[Work, Result]]:
+    def run(self, jobs: Sequence[JobT], result: type[ResultT]) -> Iterator[FinishedJob[JobT, ResultT]]:
         """Do them; results come in any order.
 
         Args:
@@ -64,17 +64,19 @@ class Pool:
         return map(_run_here, jobs) if self._workers is None else self._workers.run(jobs)
 
 
-def run_jobs(jobs: Sequence[Work], processes: int, result: type[Result]) -> Iterator[Done[Work, Result]]:
+def run_jobs(
+    jobs: Sequence[JobT], processes: int, result: type[ResultT]
+) -> Iterator[FinishedJob[JobT, ResultT]]:
     """Do one lot of jobs with so many worker processes; see `Pool.run`."""
     with Pool(processes) as pool:
         yield from pool.run(jobs, result)
 
 
-def _run_here(job: Any) -> Done[Any, Any]:
+def _run_here(job: Any) -> FinishedJob[Any, Any]:
     try:
-        return Done(job, job.run())
+        return FinishedJob(job, job.run())
     except Exception as error:
-        return Done(job, None, f"{type(error).__name__}: {error}")
+        return FinishedJob(job, None, f"{type(error).__name__}: {error}")
 
 
 class _Worker:
@@ -107,7 +109,7 @@ class _Workers:
         self._most = most
         self._workers: list[_Worker] = []
 
-    def run(self, jobs: Sequence[Any]) -> Iterator[Done[Any, Any]]:
+    def run(self, jobs: Sequence[Any]) -> Iterator[FinishedJob[Any, Any]]:
         """Deal jobs out one by one; replace workers that break."""
         while len(self._workers) < min(self._most, len(jobs)):
             self._workers.append(_Worker(self._context))
@@ -143,19 +145,19 @@ class _Workers:
         now = time.monotonic()
         return [worker for worker in busy if id(worker.pipe) in heard or worker.deadline <= now]
 
-    def _hear(self, worker: _Worker, job: Any) -> Done[Any, Any]:
+    def _hear(self, worker: _Worker, job: Any) -> FinishedJob[Any, Any]:
         if worker.deadline <= time.monotonic() and not worker.pipe.poll():
             worker.process.kill()
             worker.process.join()
-            return Done(job, None, f"its worker process did not answer within {DEADLINE_S:.0f} s")
+            return FinishedJob(job, None, f"its worker process did not answer within {DEADLINE_S:.0f} s")
         try:
             answer = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join()
-            return Done(job, None, f"its worker process died with exit code {worker.process.exitcode}")
+            return FinishedJob(job, None, f"its worker process died with exit code {worker.process.exitcode}")
         if isinstance(answer, str):
-            return Done(job, None, answer)
-        return Done(job, answer)
+            return FinishedJob(job, None, answer)
+        return FinishedJob(job, answer)
 
     def _replace(self, worker: _Worker) -> _Worker:
         worker.end()

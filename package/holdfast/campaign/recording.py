@@ -30,7 +30,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedRun:
     """A fully recorded run and its steps."""
 
     run: Run
@@ -49,7 +49,7 @@ def _version() -> str:
         return "source"
 
 
-def replayed(subject: Subject, tape: Tape, *, strict: bool) -> Recorded:
+def replayed(subject: Subject, tape: Tape, *, strict: bool) -> RecordedRun:
     """Run a tape, recording everything. A strict run raises TapeMismatch where the tape does not fit."""
     recorder = Recorder()
 
@@ -67,14 +67,14 @@ def replayed(subject: Subject, tape: Tape, *, strict: bool) -> Recorded:
             budget=subject.budget,
             full=True,
         )
-    return Recorded(run, tuple(recorder.steps))
+    return RecordedRun(run, tuple(recorder.steps))
 
 
 def _budget(subject: Subject) -> FaultBudget:
     return subject.scenario.faults if subject.budget is None else subject.budget
 
 
-def trace_of(subject: Subject, recorded: Recorded, origin: Origin, rule: str | None) -> Trace:
+def trace_of(subject: Subject, recorded: RecordedRun, origin: Origin, rule: str | None) -> Trace:
     """The trace of a recorded run; `rule` is the broken rule it is kept for, None for a healthy run."""
     run = recorded.run
     failure = next((one for one in run.failures if one.rule == rule), None)
@@ -95,7 +95,7 @@ def trace_of(subject: Subject, recorded: Recorded, origin: Origin, rule: str | N
     return Trace(header=header, tape=run.tape.trimmed(), steps=recorded.steps)
 
 
-def _violation(recorded: Recorded, failure: Failure) -> Violation:
+def _violation(recorded: RecordedRun, failure: Failure) -> Violation:
     witness = next(
         (
             dict(verdict.witness)
@@ -115,7 +115,7 @@ def record(subject: Subject, tape: Tape, origin: Origin, rule: str | None) -> Tr
     return trace_of(subject, replayed(subject, tape, strict=True), origin, rule)
 
 
-def shortened(subject: Subject, trace: Trace, tape: Tape) -> Trace:
+def shorter_trace(subject: Subject, trace: Trace, tape: Tape) -> Trace:
     """The trace of a simpler tape that breaks the same rule."""
     header = trace.header
     origin = Origin(

@@ -14,11 +14,12 @@ from holdfast.properties.judging.timing import WorkerTiming
 from holdfast.properties.judging.verdict import Holds, Unknown
 from holdfast.reports.evidence import Breach, ScheduleResult
 from holdfast.sim import FaultBudget, Limits, Run, Scenario, StoreView, Strategy, run_check, run_schedule
+from holdfast.sim.exploring.explorer import MakeWatchers
 from holdfast.traces.record import Watcher
 
 DEFAULT_LIMITS: Final = Limits()
 
-Planting = Callable[[], AbstractContextManager[object]]
+PlantsDefect = Callable[[], AbstractContextManager[object]]
 """Switches a planted defect on for as long as the context is open."""
 
 
@@ -28,7 +29,7 @@ class Subject:
 
     scenario: Scenario
     provider: NamedProvider
-    planting: Planting = nullcontext
+    planting: PlantsDefect = nullcontext
     budget: FaultBudget | None = None
 
 
@@ -50,9 +51,6 @@ class _WorkerTimings(Mapping[str, WorkerTiming]):
 
     def __len__(self) -> int:
         return len(self._workers)
-
-
-MakeWatchers = Callable[[StoreView], Sequence[Watcher]]
 
 
 def monitors(view: StoreView) -> Sequence[Watcher]:

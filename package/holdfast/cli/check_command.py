@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from holdfast.campaign.blocks import import_module_of_others
-from holdfast.campaign.campaign import PROFILES, Campaign, Order, Outcome
+from holdfast.campaign.campaign import PROFILES, Campaign, CampaignResult, Order
 from holdfast.campaign.providers import find_provider
 from holdfast.campaign.selection import select
 from holdfast.cli.ending import Exit
@@ -109,7 +109,7 @@ def _first_line(order: Order, profile: str) -> str:
     return f"{text}, with the planted defect {order.defect}" if order.defect else text
 
 
-def _run(campaign: Campaign, max_time: float | None) -> tuple[Outcome, bool]:
+def _run(campaign: Campaign, max_time: float | None) -> tuple[CampaignResult, bool]:
     """Run it; Ctrl-C and the time limit keep what was found."""
     end = None if max_time is None else time.monotonic() + max_time
     interrupted = False
@@ -126,7 +126,7 @@ def _run(campaign: Campaign, max_time: float | None) -> tuple[Outcome, bool]:
     return campaign.outcome(), interrupted
 
 
-def _conclude(shown: Console, made: Coverage, outcome: Outcome, out: Path, *, quiet: bool) -> None:
+def _conclude(shown: Console, made: Coverage, outcome: CampaignResult, out: Path, *, quiet: bool) -> None:
     if not quiet:
         print_summary(shown, made, trace_folder=str(out / TRACES))
     for title, lines in (
@@ -141,7 +141,7 @@ def _conclude(shown: Console, made: Coverage, outcome: Outcome, out: Path, *, qu
         shown.print(f"report: {out / 'index.html'}", soft_wrap=True)
 
 
-def _exit_code(made: Coverage, outcome: Outcome) -> Exit:
+def _exit_code(made: Coverage, outcome: CampaignResult) -> Exit:
     if outcome.nondeterminism:
         return Exit.NONDETERMINISM
     if made.summary.violations or any(check.outcome == "failed" for check in outcome.evidence.checks):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from holdfast.campaign.recording import Recorded, replayed
+from holdfast.campaign.recording import RecordedRun, replayed
 from holdfast.cli.ending import Exit
 from holdfast.cli.traced import Traced, load
 from holdfast.sim.errors import TapeMismatch
@@ -50,7 +50,7 @@ def command(file: Path, provider: str | None, module: str | None, as_json: bool)
     sys.exit(Exit.NOTHING_FOUND if found is None else Exit.VIOLATION)
 
 
-def _check_steps(traced: Traced, recorded: Recorded) -> None:
+def _check_steps(traced: Traced, recorded: RecordedRun) -> None:
     difference = first_difference(traced.trace.steps, recorded.steps)
     if difference is not None:
         _differs(f"first at step {difference.n}: recorded {difference.recorded}, now {difference.replayed}")
@@ -63,7 +63,7 @@ def _differs(how: str) -> None:
     sys.exit(Exit.NONDETERMINISM)
 
 
-def _say(traced: Traced, recorded: Recorded, rule: str | None, violated: bool, message: str) -> None:
+def _say(traced: Traced, recorded: RecordedRun, rule: str | None, violated: bool, message: str) -> None:
     manner = "strict" if traced.same_code else "lenient: the code is not the one that made the trace"
     click.echo(f"replayed {len(recorded.steps)} steps ({manner})")
     if violated:

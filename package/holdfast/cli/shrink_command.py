@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from holdfast.campaign.recording import replayed, shortened
+from holdfast.campaign.recording import replayed, shorter_trace
 from holdfast.cli.ending import Exit
 from holdfast.cli.terminal import progress
 from holdfast.cli.traced import load
@@ -49,7 +49,7 @@ def command(file: Path, out: Path | None, attempts: int, provider: str | None, m
         click.echo(f"{rule}: nothing can be left out, the trace is the simplest already")
         click.echo(f"replay: holdfast replay {file}")
         sys.exit(Exit.VIOLATION)
-    made = shortened(traced.subject, traced.trace, found.tape)
+    made = shorter_trace(traced.subject, traced.trace, found.tape)
     path = out or file.with_name(file.name.removesuffix(SUFFIX) + ".min" + SUFFIX)
     write_trace(path, made)
     before, after = len(list(traced.trace.tape.deviations())), len(list(found.tape.deviations()))

@@ -10,13 +10,13 @@ from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.judging.invariants.monitor import Monitor, RowsChanged, on, session
 from holdfast.properties.judging.invariants.obligations import Obligation, Obligations
 from holdfast.properties.judging.ledger.facts import Delivered, Fact
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 from holdfast.properties.judging.ledger.ledger import Ledger
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 from holdfast.properties.judging.timing import Timings
 from holdfast.traces.record import Fault, Local
 
-Subject = tuple[str, int, Key]
+LeaseKey = tuple[str, int, SessionKey]
 """Process, boot and session of a lease."""
 
 
@@ -27,9 +27,9 @@ class LostLeases(Monitor):
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         super().__init__(ledger, timings)
-        self._open = Obligations[Subject](ledger.book)
+        self._open = Obligations[LeaseKey](ledger.book)
 
-    def is_lost(self, row: SessionRecord | None, worker: Worker) -> bool:
+    def is_lost(self, row: SessionRecord | None, worker: WorkerBoot) -> bool:
         """Whether a row leaves a worker's lease on its session without ground."""
         raise NotImplementedError
 
@@ -90,7 +90,7 @@ class LostLeases(Monitor):
         """See Monitor."""
         return self._open.latest_due_us()
 
-    def _owe(self, worker: Worker, key: Key) -> None:
+    def _owe(self, worker: WorkerBoot, key: SessionKey) -> None:
         timing = self.timings.of(worker.process)
         if timing is None:
             self.unknown = f"the timing of {worker.process} was not given"
@@ -108,7 +108,7 @@ class LostLeases(Monitor):
         )
         self.due_us = self._open.next_due_us()
 
-    def _close(self, subject: Subject) -> None:
+    def _close(self, subject: LeaseKey) -> None:
         if subject in self._open:
             self._open.close(subject)
             self.due_us = self._open.next_due_us()

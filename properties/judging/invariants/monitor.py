@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
 from holdfast.core.contract.store import SessionRecord
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 from holdfast.properties.judging.ledger.ledger import Ledger
 from holdfast.properties.judging.timing import Timings
 from holdfast.properties.judging.verdict import Datum, Violated
@@ -98,7 +98,7 @@ class Monitor:
         return 0
 
 
-def session(key: Key) -> str:
+def session(key: SessionKey) -> str:
     """How witnesses name a session."""
     return f"{key[0]}/{key[1]}"
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from holdfast.properties.judging.invariants.monitor import NEVER
 from holdfast.properties.judging.ledger.workers import Book
 
-Subject = TypeVar("Subject", bound=Hashable)
+SubjectT = TypeVar("SubjectT", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -33,32 +33,32 @@ class Obligation:
         return self.since_us + bound + book.held_back_us(self.process, self.from_us)
 
 
-class Obligations(Generic[Subject]):
+class Obligations(Generic[SubjectT]):
     """The open obligations of one monitor, by what they are about."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._open: dict[Subject, Obligation] = {}
+        self._open: dict[SubjectT, Obligation] = {}
 
-    def __contains__(self, subject: Subject) -> bool:
+    def __contains__(self, subject: SubjectT) -> bool:
         return subject in self._open
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __iter__(self) -> Iterator[Subject]:
+    def __iter__(self) -> Iterator[SubjectT]:
         return iter(tuple(self._open))
 
-    def __getitem__(self, subject: Subject) -> Obligation:
+    def __getitem__(self, subject: SubjectT) -> Obligation:
         return self._open[subject]
 
-    def open(self, subject: Subject, obligation: Obligation) -> None:
+    def open(self, subject: SubjectT, obligation: Obligation) -> None:
         """Something must happen; of two about one subject the earlier counts."""
         known = self._open.get(subject)
         if known is None or obligation.due_us(self._book) < known.due_us(self._book):
             self._open[subject] = obligation
 
-    def close(self, subject: Subject) -> None:
+    def close(self, subject: SubjectT) -> None:
         """It has happened, or need not any more."""
         self._open.pop(subject, None)
 
@@ -70,6 +70,6 @@ class Obligations(Generic[Subject]):
         """The time by which all must have been met; 0 if none is open."""
         return max((one.due_us(self._book) for one in self._open.values()), default=0)
 
-    def overdue(self, time_us: int) -> list[Subject]:
+    def overdue(self, time_us: int) -> list[SubjectT]:
         """Those whose time has passed."""
         return [subject for subject, one in self._open.items() if one.due_us(self._book) < time_us]

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.judging.invariants.monitor import NEVER, Monitor, WorkChanged, on, row
-from holdfast.properties.judging.ledger.facts import Abandoned, Delivered, Done, Fact, Mode, Nothing
+from holdfast.properties.judging.ledger.facts import Abandoned, Delivered, Done, Fact, FetchMode, Nothing
 from holdfast.properties.judging.ledger.items import Item
 from holdfast.properties.judging.ledger.ledger import Ledger
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 from holdfast.properties.judging.timing import Timings, WorkerTiming
 
 
@@ -40,12 +40,14 @@ class WaitingItems(Monitor):
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         super().__init__(ledger, timings)
-        self._asks: dict[tuple[str, int], tuple[Mode, TagFilter]] = {}
+        self._asks: dict[tuple[str, int], tuple[FetchMode, TagFilter]] = {}
         self._acts: dict[tuple[str, int], int] = {}
         self._seen: frozenset[_Open] = frozenset()
         self._looked_us = 0
 
-    def concerns(self, item: Item, record: SessionRecord | None, worker: Worker, at_capacity: bool) -> bool:
+    def concerns(
+        self, item: Item, record: SessionRecord | None, worker: WorkerBoot, at_capacity: bool
+    ) -> bool:
         """Whether the rule is about this item, waiting for this worker, which may have it."""
         raise NotImplementedError
 
@@ -104,7 +106,7 @@ class WaitingItems(Monitor):
         timings = [self.timings.of(process) for process, _ in self._asks]
         return max((timing.poll_us or 0 for timing in timings if timing is not None), default=0)
 
-    def _look(self) -> Iterator[tuple[_Open, Item, Worker]]:
+    def _look(self) -> Iterator[tuple[_Open, Item, WorkerBoot]]:
         ledger = self.ledger
         for item in ledger.queue:
             record = None if item.key is None else ledger.rows.sessions.get(item.key)
@@ -126,8 +128,8 @@ class WaitingItems(Monitor):
         self,
         item: Item,
         record: SessionRecord | None,
-        worker: Worker,
-        asks: tuple[Mode, TagFilter],
+        worker: WorkerBoot,
+        asks: tuple[FetchMode, TagFilter],
         timing: WorkerTiming,
         held: int,
     ) -> bool:

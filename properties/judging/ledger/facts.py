@@ -13,11 +13,11 @@ from holdfast.core.contract.events import StoredEvent
 from holdfast.core.contract.provider import ExecutionMetadata, FetchedTurn, TagFilter
 from holdfast.core.contract.store import SessionRecord
 from holdfast.core.contract.work_items import ActivityExecute, Message
-from holdfast.properties.judging.ledger.instances import Delta, Incarnation, Instance, Key
+from holdfast.properties.judging.ledger.instances import Delta, Incarnation, Instance, SessionKey
 from holdfast.properties.judging.ledger.items import Item
-from holdfast.properties.judging.ledger.workers import Attempt, Worker
+from holdfast.properties.judging.ledger.workers import AttemptRecord, WorkerBoot
 
-Mode = Literal["plain", "owned", "full"]
+FetchMode = Literal["plain", "owned", "full"]
 """How a fetch looks: `fetch_work_item`, `claim_new=False`, `claim_new=True` (section 13)."""
 
 
@@ -26,7 +26,7 @@ class TurnFetched(NamedTuple):
 
     instance: Instance
     turn: FetchedTurn
-    worker: Worker
+    worker: WorkerBoot
 
 
 class Acked(NamedTuple):
@@ -43,7 +43,7 @@ class Acked(NamedTuple):
     worker_items: tuple[ActivityExecute, ...]
     messages: tuple[Message, ...]  # of the batch
     fenced: bool  # the token was the current one and held
-    worker: Worker
+    worker: WorkerBoot
 
 
 class AckRejected(NamedTuple):
@@ -51,7 +51,7 @@ class AckRejected(NamedTuple):
 
     instance: Instance | None
     metadata: ExecutionMetadata
-    worker: Worker
+    worker: WorkerBoot
 
 
 class Deleted(NamedTuple):
@@ -71,11 +71,11 @@ class Delivered(NamedTuple):
     """DELIVER, with what the item was before. `row_before`, `row_after`: the row of the item's session."""
 
     item: Item
-    worker: Worker
+    worker: WorkerBoot
     owner: str  # the worker's identity, or its process name if it has shown none
-    mode: Mode
+    mode: FetchMode
     filter: TagFilter
-    attempt: Attempt
+    attempt: AttemptRecord
     number: int  # of the attempt, as answered
     work: ActivityExecute  # the item in the answer
     duration: int  # D as passed, 0 in plain mode
@@ -85,7 +85,7 @@ class Delivered(NamedTuple):
     was_until: int
     was_visible_from: int
     was_attempts: int
-    was_attempt: Attempt | None  # of the worker that held it before, if it is still in flight
+    was_attempt: AttemptRecord | None  # of the worker that held it before, if it is still in flight
     row_before: SessionRecord | None
     row_after: SessionRecord | None
 
@@ -93,23 +93,23 @@ class Delivered(NamedTuple):
 class Nothing(NamedTuple):
     """NOTHING: an empty fetch."""
 
-    worker: Worker
+    worker: WorkerBoot
     owner: str
-    mode: Mode
+    mode: FetchMode
     filter: TagFilter
 
 
 class FetchRefused(NamedTuple):
     """A fetch of a worker item that the provider answered with an error."""
 
-    mode: Mode
+    mode: FetchMode
 
 
 class Renewed(NamedTuple):
     """RENEW or RENEW_ERR, by `owner` for D = `duration`."""
 
-    key: Key
-    worker: Worker
+    key: SessionKey
+    worker: WorkerBoot
     owner: str
     duration: int
     ok: bool
@@ -120,8 +120,8 @@ class Renewed(NamedTuple):
 class Released(NamedTuple):
     """RELEASE; `hit` if the row named the caller before."""
 
-    key: Key
-    worker: Worker
+    key: SessionKey
+    worker: WorkerBoot
     owner: str
     ok: bool
     row_before: SessionRecord | None
@@ -137,8 +137,8 @@ class ItemRenewed(NamedTuple):
     """IRENEW or IRENEW_ERR; `item` is None for a token that holds nothing."""
 
     item: Item | None
-    attempt: Attempt | None
-    worker: Worker
+    attempt: AttemptRecord | None
+    worker: WorkerBoot
     ok: bool
     was_until: int
     duration: int  # what the session is to be extended by
@@ -150,8 +150,8 @@ class Done(NamedTuple):
     """DONE: an item was finished; `item` is None for a token that held nothing."""
 
     item: Item | None
-    attempt: Attempt | None
-    worker: Worker
+    attempt: AttemptRecord | None
+    worker: WorkerBoot
     completion: Message | None
     was_until: int
 
@@ -159,8 +159,8 @@ class Done(NamedTuple):
 class DoneRejected(NamedTuple):
     """DONE_REJ."""
 
-    attempt: Attempt | None
-    worker: Worker
+    attempt: AttemptRecord | None
+    worker: WorkerBoot
     completion: Message | None
 
 
@@ -168,8 +168,8 @@ class Abandoned(NamedTuple):
     """ABANDON."""
 
     item: Item | None
-    attempt: Attempt | None
-    worker: Worker
+    attempt: AttemptRecord | None
+    worker: WorkerBoot
     delay: int
     charged: bool
 
@@ -177,8 +177,8 @@ class Abandoned(NamedTuple):
 class AbandonRejected(NamedTuple):
     """ABANDON_REJ."""
 
-    attempt: Attempt | None
-    worker: Worker
+    attempt: AttemptRecord | None
+    worker: WorkerBoot
 
 
 Fact = (

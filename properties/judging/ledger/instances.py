@@ -9,7 +9,7 @@ from holdfast.core.contract import events
 from holdfast.core.contract.events import StoredEvent
 from holdfast.core.contract.failures import FailureDetails
 
-Key = tuple[str, str]
+SessionKey = tuple[str, str]
 """Instance id and session id: the key of a session (SS-3.1)."""
 
 
@@ -21,7 +21,7 @@ class Incarnation:
 
     __slots__ = ("activities", "closed", "ended_at", "key", "number", "opened_at")
 
-    def __init__(self, key: Key, number: int, opened_at: int) -> None:
+    def __init__(self, key: SessionKey, number: int, opened_at: int) -> None:
         self.key = key
         self.number = number
         self.opened_at = opened_at

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.work_items import ActivityExecute
-from holdfast.properties.judging.ledger.instances import Incarnation, Key
+from holdfast.properties.judging.ledger.instances import Incarnation, SessionKey
 
-Identity = tuple[str, int, int]
+ItemIdentity = tuple[str, int, int]
 """Instance, execution and activity number of an item (PV-15.2)."""
 
 
@@ -51,8 +51,8 @@ class Item:
         self.number = number
         self.enqueued_at = enqueued_at  # position of the commit that brought it
         self.work = work
-        self.identity: Identity = (work.instance, work.execution_id, work.id)
-        self.key: Key | None = None if session_id is None else (work.instance, session_id)
+        self.identity: ItemIdentity = (work.instance, work.execution_id, work.id)
+        self.key: SessionKey | None = None if session_id is None else (work.instance, session_id)
         self.incarnation = incarnation
         self.tag = work.tag
         self.visible_from = visible_from
@@ -93,14 +93,14 @@ class Item:
         )
 
 
-class Queue:
+class WorkQueue:
     """The items in the queue by rank, and those that have left it by identity."""
 
     def __init__(self) -> None:
         self.items: dict[int, Item] = {}
         self.by_token: dict[str, Item] = {}
-        self._by_identity: dict[Identity, list[Item]] = {}
-        self._gone: dict[Identity, Item] = {}
+        self._by_identity: dict[ItemIdentity, list[Item]] = {}
+        self._gone: dict[ItemIdentity, Item] = {}
         self._last_number = 0
 
     def __iter__(self) -> Iterator[Item]:
@@ -158,7 +158,7 @@ class Queue:
         item.removed_by = operation
         self._gone[item.identity] = item
 
-    def of_identity(self, identity: Identity) -> list[Item]:
+    def of_identity(self, identity: ItemIdentity) -> list[Item]:
         """Those in the queue with this identity, by rank."""
         return self._by_identity.get(identity, [])
 

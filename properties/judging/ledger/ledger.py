@@ -8,11 +8,11 @@ from typing import Any, Final
 from holdfast.properties.judging.ledger import turns, work
 from holdfast.properties.judging.ledger.facts import Fact
 from holdfast.properties.judging.ledger.notes import NOTE
-from holdfast.properties.judging.ledger.state import State
+from holdfast.properties.judging.ledger.state import LedgerState
 from holdfast.traces.record import Booted, Commit, Fault, Local
 
 
-class Ledger(State):
+class Ledger(LedgerState):
     """What all monitors of a run share. They read it and change nothing."""
 
     def commit(self, commit: Commit) -> Fact | None:
@@ -63,7 +63,7 @@ _CHANGES_NO_ROW: Final = frozenset(
     {"fetch_orchestration_item", "abandon_orchestration_item", "renew_orchestration_item_lock"}
 )
 
-_READ: Final[dict[str, Callable[[State, Commit, Any, bool], Fact | None]]] = {
+_READ: Final[dict[str, Callable[[LedgerState, Commit, Any, bool], Fact | None]]] = {
     "fetch_orchestration_item": turns.turn_fetched,
     "abandon_orchestration_item": turns.turn_given_back,
     "renew_orchestration_item_lock": turns.turn_renewed,

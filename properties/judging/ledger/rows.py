@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from holdfast.core.contract.store import SessionRecord, WorkerRow
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 
 
 class Rows:
@@ -34,9 +34,9 @@ class Rows:
         )
         self._read_work: Callable[[], list[WorkerRow]] | None = getattr(store, "worker_rows", None)
         self._records: list[SessionRecord] = []
-        self.sessions: dict[Key, SessionRecord] = {}
+        self.sessions: dict[SessionKey, SessionRecord] = {}
         self.before = self.sessions
-        self.changed: Sequence[Key] = ()
+        self.changed: Sequence[SessionKey] = ()
         self.duplicated = False
         self.work: list[WorkerRow] = []
         self.work_before = self.work

@@ -1,4 +1,4 @@
-"""State: everything the ledger knows of a run so far.
+"""LedgerState: everything the ledger knows of a run so far.
 
 Items are kept by what the contract says happens to them, rows as the store shows them: rules compare the two.
 Everything is updated in place; nothing is copied or written out before a rule is broken.
@@ -10,12 +10,12 @@ from holdfast.core.contract.ids import INT63_MAX
 from holdfast.core.contract.store import WorkerRow
 from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.properties.judging.ledger.instances import Instance
-from holdfast.properties.judging.ledger.items import Identity, Item, Queue
+from holdfast.properties.judging.ledger.items import Item, ItemIdentity, WorkQueue
 from holdfast.properties.judging.ledger.rows import Rows
-from holdfast.properties.judging.ledger.workers import Attempt, Book, Worker
+from holdfast.properties.judging.ledger.workers import AttemptRecord, Book, WorkerBoot
 
 
-class Turn:
+class FetchedBatch:
     """A batch that was handed out, and what was open then by the stored history."""
 
     __slots__ = ("instance", "messages", "open")
@@ -26,18 +26,18 @@ class Turn:
         self.open = tuple(instance.open)
 
 
-class State:
+class LedgerState:
     """`now` is the store's clock at the latest commit, in milliseconds; `time_us` virtual time."""
 
     def __init__(self, store: object) -> None:
         self.rows = Rows(store)
-        self.queue = Queue()
+        self.queue = WorkQueue()
         self.instances: dict[str, Instance] = {}
-        self.attempts: dict[str, Attempt] = {}  # every delivery, by token
-        self.turns: dict[str, Turn] = {}  # by token
-        self.turns_out: dict[tuple[str, int, str], list[Turn]] = {}  # by process, boot and instance
+        self.attempts: dict[str, AttemptRecord] = {}  # every delivery, by token
+        self.turns: dict[str, FetchedBatch] = {}  # by token
+        self.turns_out: dict[tuple[str, int, str], list[FetchedBatch]] = {}  # by process, boot and instance
         self.book = Book()
-        self.by_owner: dict[str, Worker] = {}
+        self.by_owner: dict[str, WorkerBoot] = {}
         self.position = -1
         self.time_us = 0
         self.now = 0
@@ -47,29 +47,29 @@ class State:
         self.missing: list[Item] = []  # in the queue by the commits, not in the store
         self.strays: list[WorkerRow] = []  # in the store, not in the queue by the commits
         self.renumbered: list[tuple[Item, WorkerRow]] = []  # in both, under another number than before
-        self._workers: dict[tuple[str, int], Worker] = {}
+        self._workers: dict[tuple[str, int], WorkerBoot] = {}
         self._last_seq = 0
 
     # --- who ------------------------------------------------------------------------------------------
 
-    def worker(self, process: str, boot: int) -> Worker:
+    def worker(self, process: str, boot: int) -> WorkerBoot:
         """The record of one boot of a process."""
         key = (process, boot)
         worker = self._workers.get(key)
         if worker is None:
-            worker = self._workers[key] = Worker(process, boot)
+            worker = self._workers[key] = WorkerBoot(process, boot)
         return worker
 
     @property
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[WorkerBoot]:
         """All boots seen, in order of appearance."""
         return list(self._workers.values())
 
-    def named(self, owner: str | None) -> Worker | None:
+    def named(self, owner: str | None) -> WorkerBoot | None:
         """The worker that a session row names, if it is one of the run's."""
         return None if owner is None else self.by_owner.get(owner)
 
-    def identify(self, worker: Worker, owner: str) -> None:
+    def identify(self, worker: WorkerBoot, owner: str) -> None:
         """A call or an event has shown a worker's identity."""
         worker.owner = owner
         self.by_owner[owner] = worker
@@ -175,7 +175,7 @@ class State:
                 item.set_aside = True
 
 
-def _identity(row: WorkerRow) -> Identity | None:
+def _identity(row: WorkerRow) -> ItemIdentity | None:
     work = row.item
     return None if work is None else (work.instance, work.execution_id, work.id)
 

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.core.contract.provider import TERMINAL_STATUSES, FetchedTurn
 from holdfast.properties.judging.ledger import facts
 from holdfast.properties.judging.ledger.facts import Fact
 from holdfast.properties.judging.ledger.instances import Delta, Instance
-from holdfast.properties.judging.ledger.items import Identity, Item
-from holdfast.properties.judging.ledger.state import State, Turn
+from holdfast.properties.judging.ledger.items import Item, ItemIdentity
+from holdfast.properties.judging.ledger.state import FetchedBatch, LedgerState
+from holdfast.properties.judging.ledger.work import Arguments
 from holdfast.traces.record import Commit
 
-Arguments = Any  # of a commit, by parameter name: what is in them is the contract's business
 
-
-def turn_fetched(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact | None:
+def turn_fetched(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact | None:
     turn = commit.result
     if not isinstance(turn, FetchedTurn):
         return None
     instance = state.instance(turn.item.instance)
     instance.lock_token = turn.token
     instance.lock_until = state.now + arguments["lock_timeout"]
-    out = Turn(instance, tuple(turn.item.messages))
+    out = FetchedBatch(instance, tuple(turn.item.messages))
     state.turns[turn.token] = out
     state.turns_out.setdefault((commit.process, commit.boot, instance.id), []).append(out)
     return facts.TurnFetched(instance, turn, state.worker(commit.process, commit.boot))
 
 
-def _is_over(state: State, commit: Commit, turn: Turn) -> None:
+def _is_over(state: LedgerState, commit: Commit, turn: FetchedBatch) -> None:
     """Whoever had the turn has disposed of it, with or without success."""
     out = state.turns_out.get((commit.process, commit.boot, turn.instance.id))
     if out is not None and turn in out:
         out.remove(turn)
 
 
-def turn_given_back(state: State, commit: Commit, arguments: Arguments, ok: bool) -> None:
+def turn_given_back(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> None:
     turn = state.turns.get(arguments["token"])
     if turn is None:
         return
@@ -44,13 +41,13 @@ def turn_given_back(state: State, commit: Commit, arguments: Arguments, ok: bool
         turn.instance.lock_token = None
 
 
-def turn_renewed(state: State, commit: Commit, arguments: Arguments, ok: bool) -> None:
+def turn_renewed(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> None:
     turn = state.turns.get(arguments["token"])
     if ok and turn is not None:
         turn.instance.lock_until = state.now + arguments["extend_for"]
 
 
-def acked(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
+def acked(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     token = arguments["token"]
     worker = state.worker(commit.process, commit.boot)
     turn = state.turns.get(token)
@@ -60,7 +57,7 @@ def acked(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
         return facts.AckRejected(None if turn is None else turn.instance, arguments["metadata"], worker)
     events = arguments["history_delta"]
     if turn is None:  # a store that accepts this breaks INV-37; its effects are taken in all the same
-        turn = Turn(state.instance(events[0].instance_id if events else ""), ())
+        turn = FetchedBatch(state.instance(events[0].instance_id if events else ""), ())
     instance = turn.instance
     fenced = instance.lock_token == token and instance.lock_until > state.now
     instance.lock_token = None
@@ -90,7 +87,7 @@ def acked(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     )
 
 
-def _end(state: State, instance: Instance) -> None:
+def _end(state: LedgerState, instance: Instance) -> None:
     instance.ended_at = state.position
     for incarnation in instance.open.values():
         incarnation.ended_at = state.position
@@ -98,7 +95,7 @@ def _end(state: State, instance: Instance) -> None:
 
 
 def _exchange_items(
-    state: State, instance: Instance, arguments: Arguments, terminal: bool
+    state: LedgerState, instance: Instance, arguments: Arguments, terminal: bool
 ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """What the acknowledgement takes out of the queue and puts in (SS-12.10, PV-8.12, PV-25.5)."""
     metadata = arguments["metadata"]
@@ -109,7 +106,7 @@ def _exchange_items(
         for item in list(state.queue):
             if item.key is not None and (item.key in closing or (terminal and item.key[0] == instance.id)):
                 removed.append(item)
-    cancelled: dict[Identity, None] = dict.fromkeys(
+    cancelled: dict[ItemIdentity, None] = dict.fromkeys(
         (named.instance, named.execution_id, named.activity_id) for named in arguments["cancelled_activities"]
     )
     for identity in cancelled:
@@ -129,7 +126,7 @@ def _exchange_items(
     return tuple(removed), tuple(enqueued)
 
 
-def deleted(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact | None:
+def deleted(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact | None:
     if not ok:
         return None
     gone = _named_by(state, commit.operation, arguments)
@@ -141,7 +138,7 @@ def deleted(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fac
     return facts.Deleted(tuple(gone), tuple(removed))
 
 
-def _named_by(state: State, operation: str, arguments: Arguments) -> dict[str, None]:
+def _named_by(state: LedgerState, operation: str, arguments: Arguments) -> dict[str, None]:
     if operation == "management.delete_instances_atomic":
         return dict.fromkeys(arguments["ids"])
     if operation == "management.delete_instance":
@@ -154,5 +151,5 @@ def _named_by(state: State, operation: str, arguments: Arguments) -> dict[str, N
     return {}
 
 
-def appended(state: State, commit: Commit, arguments: Arguments, ok: bool) -> None:
+def appended(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> None:
     state.instance(arguments["instance_id"]).direct = True

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.properties.judging.ledger import facts
-from holdfast.properties.judging.ledger.facts import Fact, Mode
-from holdfast.properties.judging.ledger.state import State, deadline
-from holdfast.properties.judging.ledger.workers import Attempt, Worker
+from holdfast.properties.judging.ledger.facts import Fact, FetchMode
+from holdfast.properties.judging.ledger.state import LedgerState, deadline
+from holdfast.properties.judging.ledger.workers import AttemptRecord, WorkerBoot
 from holdfast.traces.record import Commit
 
 Arguments = Any  # of a commit, by parameter name: what is in them is the contract's business
 
 
-def enqueued(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact | None:
+def enqueued(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact | None:
     if not ok:
         return None
     instance = state.instance(arguments["item"].instance)
@@ -21,9 +21,9 @@ def enqueued(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fa
     return facts.Enqueued(state.put(arguments["item"], instance))
 
 
-def fetched(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
+def fetched(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     worker = state.worker(commit.process, commit.boot)
-    mode: Mode = "plain"
+    mode: FetchMode = "plain"
     if commit.operation != "fetch_work_item":
         mode = "full" if arguments["claim_new"] else "owned"
         if worker.owner != arguments["worker_id"]:
@@ -38,7 +38,13 @@ def fetched(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fac
 
 
 def _delivered(
-    state: State, commit: Commit, arguments: Arguments, result: Any, worker: Worker, owner: str, mode: Mode
+    state: LedgerState,
+    commit: Commit,
+    arguments: Arguments,
+    result: Any,
+    worker: WorkerBoot,
+    owner: str,
+    mode: FetchMode,
 ) -> Fact:
     work, token, count = result
     item = state.queue.delivered(work, state.now)
@@ -49,7 +55,9 @@ def _delivered(
     if was_attempt is not None and was_attempt.item_gone_at is None:
         was_attempt.item_gone_at = state.position
     lock_timeout = arguments["lock_timeout"]
-    attempt = Attempt(token, item.number, item.key, worker, state.time_us, known=commit.outcome == "answered")
+    attempt = AttemptRecord(
+        token, item.number, item.key, worker, state.time_us, known=commit.outcome == "answered"
+    )
     state.queue.lock(item, token, deadline(state.now, lock_timeout), None if item.key is None else owner)
     state.attempts[token] = attempt
     worker.attempts[token] = attempt
@@ -79,7 +87,7 @@ def _delivered(
     )
 
 
-def _final(state: State, token: str) -> Attempt | None:
+def _final(state: LedgerState, token: str) -> AttemptRecord | None:
     attempt = state.attempts.get(token)
     if attempt is not None and attempt.final_at is None:
         attempt.final_at = state.position
@@ -87,7 +95,7 @@ def _final(state: State, token: str) -> Attempt | None:
     return attempt
 
 
-def finished(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
+def finished(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     token = arguments["token"]
     worker = state.worker(commit.process, commit.boot)
     attempt = _final(state, token)
@@ -102,7 +110,7 @@ def finished(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fa
     return facts.Done(item, attempt, worker, completion, was_until)
 
 
-def given_back(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
+def given_back(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     token = arguments["token"]
     worker = state.worker(commit.process, commit.boot)
     attempt = _final(state, token)
@@ -116,7 +124,7 @@ def given_back(state: State, commit: Commit, arguments: Arguments, ok: bool) -> 
     return facts.Abandoned(item, attempt, worker, delay, charged)
 
 
-def item_renewed(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
+def item_renewed(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     token = arguments["token"]
     worker = state.worker(commit.process, commit.boot)
     item = state.queue.by_token.get(token)
@@ -141,7 +149,7 @@ def item_renewed(state: State, commit: Commit, arguments: Arguments, ok: bool) -
     return facts.ItemRenewed(item, attempt, worker, ok, was_until, duration, row_before, row_after)
 
 
-def session_renewed(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
+def session_renewed(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     key = (arguments["instance_id"], arguments["session_id"])
     owner = arguments["worker_id"]
     worker = state.worker(commit.process, commit.boot)
@@ -160,7 +168,7 @@ def session_renewed(state: State, commit: Commit, arguments: Arguments, ok: bool
     )
 
 
-def session_released(state: State, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
+def session_released(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
     key = (arguments["instance_id"], arguments["session_id"])
     worker = state.worker(commit.process, commit.boot)
     return facts.Released(

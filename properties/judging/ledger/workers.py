@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from holdfast.core.contract.observe import CapacityChanged, LeaseEndCause, SignalCause
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 from holdfast.traces.record import Fault
 
 
-class Attempt:
+class AttemptRecord:
     """One delivery. Its flight ends with its final provider call; its handler starts, is signalled, stops."""
 
     __slots__ = (
@@ -27,7 +27,14 @@ class Attempt:
     )
 
     def __init__(
-        self, token: str, number: int, key: Key | None, worker: Worker, delivered_us: int, *, known: bool
+        self,
+        token: str,
+        number: int,
+        key: SessionKey | None,
+        worker: WorkerBoot,
+        delivered_us: int,
+        *,
+        known: bool,
     ) -> None:
         self.token = token
         self.number = number  # of the item
@@ -53,7 +60,7 @@ class Attempt:
         return self.started_us is not None and not self.stopped and self.signalled is None
 
 
-class Worker:
+class WorkerBoot:
     """One boot of a process. `owner` is its name in session rows, once a call or an event has shown it."""
 
     __slots__ = (
@@ -76,11 +83,11 @@ class Worker:
         self.boot = boot
         self.owner: str | None = None
         self.alive = True
-        self.leases: dict[Key, int] = {}  # since when, in microseconds
-        self.ended_leases: dict[Key, LeaseEndCause] = {}
-        self.renewing: dict[Key, int] = {}
-        self.extended_us: dict[Key, int] = {}  # when its latest extension of a session committed
-        self.attempts: dict[str, Attempt] = {}  # in flight, by item token
+        self.leases: dict[SessionKey, int] = {}  # since when, in microseconds
+        self.ended_leases: dict[SessionKey, LeaseEndCause] = {}
+        self.renewing: dict[SessionKey, int] = {}
+        self.extended_us: dict[SessionKey, int] = {}  # when its latest extension of a session committed
+        self.attempts: dict[str, AttemptRecord] = {}  # in flight, by item token
         self.units: CapacityChanged | None = None
         self.shutdown: str | None = None  # "graceful" or "immediate"
         self.returned = False

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from holdfast.properties.judging.model.move import Move, Subject, refused
+from holdfast.properties.judging.model.move import Move, RuleSubject, refused
 from holdfast.properties.judging.model.operations import (
     Call,
-    Delivered,
-    Done,
     Enqueue,
     Fetch,
     Finish,
     GiveBack,
+    ItemDelivered,
     Mode,
     RenewItem,
+    Succeeded,
 )
 from holdfast.properties.judging.model.sessions import extended, not_owned
 from holdfast.properties.judging.model.state import (
     UNHEARD,
-    Item,
-    Key,
-    Row,
-    State,
+    KnownItem,
+    KnownRow,
+    RowKey,
+    StoreState,
     Work,
     deadline,
     held_by,
@@ -32,12 +32,12 @@ from holdfast.properties.judging.model.state import (
 )
 
 
-def new_item(work: Work, now: int) -> Item:
+def new_item(work: Work, now: int) -> KnownItem:
     """Unlocked, never tried, visible now, the session in its own column (PV-8.9, PV-10.1)."""
-    return Item(None, work, work.session_id, None, None, now, 0, None)
+    return KnownItem(None, work, work.session_id, None, None, now, 0, None)
 
 
-def enqueue(state: State, operation: Enqueue, call: Call) -> Move:
+def enqueue(state: StoreState, operation: Enqueue, call: Call) -> Move:
     """One item, behind all others."""
     queue = (*state.queue, new_item(operation.work, state.now))
     return Move(with_queue(state, queue), None, "PV-10.1", ((None, "PV-10.1"),))
@@ -46,7 +46,7 @@ def enqueue(state: State, operation: Enqueue, call: Call) -> Move:
 # --- fetching -------------------------------------------------------------------------------------------
 
 
-def admits(row: Row | None, worker: str, mode: Mode, now: int) -> bool:
+def admits(row: KnownRow | None, worker: str, mode: Mode, now: int) -> bool:
     """Whether items of a session with this row are considered: the right column of section 13's table."""
     if mode == "plain":
         return False
@@ -55,7 +55,7 @@ def admits(row: Row | None, worker: str, mode: Mode, now: int) -> bool:
     return mode == "full"
 
 
-def is_ready(item: Item, operation: Fetch, now: int) -> bool:
+def is_ready(item: KnownItem, operation: Fetch, now: int) -> bool:
     """Visible, not held, decodable, of a matching tag: the conditions on the item alone."""
     return (
         item.visible_from <= now
@@ -65,7 +65,9 @@ def is_ready(item: Item, operation: Fetch, now: int) -> bool:
     )
 
 
-def first_eligible(state: State, operation: Fetch, passed: list[tuple[Subject, str]]) -> Item | None:
+def first_eligible(
+    state: StoreState, operation: Fetch, passed: list[tuple[RuleSubject, str]]
+) -> KnownItem | None:
     """The eligible item of the smallest rank (SS-13.1); `passed` takes in the sessions passed over."""
     now = state.now
     for item in state.queue:
@@ -82,18 +84,18 @@ def first_eligible(state: State, operation: Fetch, passed: list[tuple[Subject, s
     return None
 
 
-def fetch(state: State, operation: Fetch, call: Call) -> Move:
+def fetch(state: StoreState, operation: Fetch, call: Call) -> Move:
     """Deliver the first eligible item, and with it its session, or nothing."""
-    rules: list[tuple[Subject, str]] = []
+    rules: list[tuple[RuleSubject, str]] = []
     item = first_eligible(state, operation, rules)
     if item is None:
         return Move(state, None, "SS-13.1", tuple(rules))
     assert item.work is not None, "what cannot be decoded is never eligible"
     key = key_of(item)
     answer = call.answer
-    token = answer.found.token if type(answer) is Done and answer.found is not None else UNHEARD
+    token = answer.found.token if type(answer) is Succeeded and answer.found is not None else UNHEARD
     attempt = item.attempt_count + 1
-    locked = Item(
+    locked = KnownItem(
         item.seq,
         item.work,
         item.session_id,
@@ -110,31 +112,31 @@ def fetch(state: State, operation: Fetch, call: Call) -> Move:
         row, rule = attached(sessions.get(key), key, operation, state.now)
         sessions = {**sessions, key: row}
         rules.append((key, rule))
-    after = State(state.now, sessions, queue, state.turns, state.instances)
-    return Move(after, None, "PV-10.4", tuple(rules), Delivered(item.work, token, attempt))
+    after = StoreState(state.now, sessions, queue, state.turns, state.instances)
+    return Move(after, None, "PV-10.4", tuple(rules), ItemDelivered(item.work, token, attempt))
 
 
-def attached(row: Row | None, key: Key, operation: Fetch, now: int) -> tuple[Row, str]:
+def attached(row: KnownRow | None, key: RowKey, operation: Fetch, now: int) -> tuple[KnownRow, str]:
     """The row after a delivery to this worker, and the transition (SS-25.3 to SS-25.6, SS-25.21)."""
     worker = operation.worker
     until = deadline(now, operation.duration)
     if row is None:
-        return Row(key[0], key[1], worker, until), "SS-25.21"
+        return KnownRow(key[0], key[1], worker, until), "SS-25.21"
     if row.worker_id is None:
-        return Row(key[0], key[1], worker, until), "SS-25.3"
+        return KnownRow(key[0], key[1], worker, until), "SS-25.3"
     if row.worker_id != worker:
-        return Row(key[0], key[1], worker, until), "SS-25.4"
+        return KnownRow(key[0], key[1], worker, until), "SS-25.4"
     return extended(row, until), "SS-25.6" if is_live(row, now) else "SS-25.5"
 
 
 # --- holding --------------------------------------------------------------------------------------------
 
 
-def _about(item: Item) -> Subject:
+def _about(item: KnownItem) -> RuleSubject:
     return key_of(item)
 
 
-def finish(state: State, operation: Finish, call: Call) -> Move:
+def finish(state: StoreState, operation: Finish, call: Call) -> Move:
     """Under a live lock the item goes; the session row stays as it is (SS-12.13, SS-12.15)."""
     item = held_by(state, operation.token)
     if item is None or not is_held(item, state.now):
@@ -142,25 +144,25 @@ def finish(state: State, operation: Finish, call: Call) -> Move:
     return Move(with_item(state, item, None), None, "PV-11.1", ((_about(item), "SS-25.22"),))
 
 
-def give_back(state: State, operation: GiveBack, call: Call) -> Move:
+def give_back(state: StoreState, operation: GiveBack, call: Call) -> Move:
     """The item is free at its old rank after the delay; the session row stays (SS-12.14, PV-11.9)."""
     item = held_by(state, operation.token)
     if item is None:
         return refused(state, "PV-11.11", None)
     attempts = item.attempt_count if operation.charged else max(item.attempt_count - 1, 0)
     visible_from = deadline(state.now, operation.delay)
-    free = Item(item.seq, item.work, item.session_id, None, None, visible_from, attempts, None)
+    free = KnownItem(item.seq, item.work, item.session_id, None, None, visible_from, attempts, None)
     return Move(with_item(state, item, free), None, "PV-11.9", ((_about(item), "SS-25.22"),))
 
 
-def renew_item(state: State, operation: RenewItem, call: Call) -> Move:
+def renew_item(state: StoreState, operation: RenewItem, call: Call) -> Move:
     """Extend a live item lock, and with it the session of its holder, or neither (SS-25.11, SS-25.12)."""
     item = held_by(state, operation.token)
     key = None if item is None else key_of(item)
     if item is None or not is_held(item, state.now):
         return refused(state, "PV-11.7" if key is None else "SS-25.12", key)
     until = deadline(state.now, operation.extend_for)
-    renewed = Item(
+    renewed = KnownItem(
         item.seq,
         item.work,
         item.session_id,
@@ -177,5 +179,5 @@ def renew_item(state: State, operation: RenewItem, call: Call) -> Move:
     if row is None or row.worker_id is None or row.worker_id != item.claimed_by:
         return refused(state, "SS-25.12", key, not_owned(key, item.claimed_by or "nobody"))
     session = extended(row, deadline(state.now, operation.extend_session_for))
-    both = State(state.now, {**state.sessions, key: session}, after.queue, state.turns, state.instances)
+    both = StoreState(state.now, {**state.sessions, key: session}, after.queue, state.turns, state.instances)
     return Move(both, None, "SS-25.11", ((key, "SS-25.11"),))

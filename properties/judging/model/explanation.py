@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 from holdfast.properties.judging.model.delivery import admits, first_eligible, is_ready
-from holdfast.properties.judging.model.move import Subject
-from holdfast.properties.judging.model.operations import Delivered, Fetch, TurnDelivered
+from holdfast.properties.judging.model.move import RuleSubject
+from holdfast.properties.judging.model.operations import Fetch, ItemDelivered, TurnDelivered
 from holdfast.properties.judging.model.refusal import Refusal, Told
-from holdfast.properties.judging.model.state import Item, State, Work, is_held, is_live, key_of
+from holdfast.properties.judging.model.state import KnownItem, StoreState, Work, is_held, is_live, key_of
 
 
-def shown(found: Delivered | TurnDelivered | None) -> dict[str, Told]:
+def shown(found: ItemDelivered | TurnDelivered | None) -> dict[str, Told]:
     """An answer as people read it."""
     if found is None:
         return {"answer": "done"}
     if type(found) is TurnDelivered:
         return {"turn of": found.instance}
-    assert type(found) is Delivered
-    return {"item": named(found.work), "attempt": found.attempt_count}
+    assert type(found) is ItemDelivered
+    return {"item": item_name(found.work), "attempt": found.attempt_count}
 
 
-def named(work: Work) -> str:
+def item_name(work: Work) -> str:
     """An item as people call it: instance/execution/activity, and its session."""
     session = "" if work.session_id is None else f" on {work.session_id}"
     return f"{work.instance}/{work.execution_id}/{work.id}{session}"
 
 
 def explained(
-    state: State,
+    state: StoreState,
     operation: Fetch,
-    expected: Delivered | TurnDelivered | None,
-    found: Delivered | TurnDelivered | None,
+    expected: ItemDelivered | TurnDelivered | None,
+    found: ItemDelivered | TurnDelivered | None,
 ) -> Refusal:
     """The refusal of a fetch that should have been answered otherwise."""
-    seen = found if type(found) is Delivered else None
+    seen = found if type(found) is ItemDelivered else None
     rule = _rule(state, operation, seen)
     model = {"item": "nothing"} if expected is None else shown(expected)
     store = {"item": "nothing"} if found is None else shown(found)
     return Refusal(rule, f"what a {operation.mode} fetch by {operation.worker} delivers", model, store)
 
 
-def _rule(state: State, operation: Fetch, seen: Delivered | None) -> str:
+def _rule(state: StoreState, operation: Fetch, seen: ItemDelivered | None) -> str:
     first = first_eligible(state, operation, [])
     if seen is None:
         return "SS-13.1" if first is not None and first == state.queue[0] else "SS-13.4"
@@ -57,7 +57,7 @@ def _rule(state: State, operation: Fetch, seen: Delivered | None) -> str:
     return "PV-10.9" if item.work != seen.work else "PV-7.5"
 
 
-def _wrongly_chosen(state: State, operation: Fetch, first: Item | None, item: Item) -> str:
+def _wrongly_chosen(state: StoreState, operation: Fetch, first: KnownItem | None, item: KnownItem) -> str:
     key = key_of(item)
     row = None if key is None else state.sessions.get(key)
     if key is not None and not admits(row, operation.worker, operation.mode, state.now):
@@ -70,9 +70,9 @@ def _wrongly_chosen(state: State, operation: Fetch, first: Item | None, item: It
     return "SS-13.2" if first.attempt_count else "SS-13.1"
 
 
-def _item_of(state: State, operation: Fetch, work: Work) -> Item | None:
+def _item_of(state: StoreState, operation: Fetch, work: Work) -> KnownItem | None:
     """The item that is meant: of several alike one that might be delivered, if there is."""
-    passed: list[tuple[Subject, str]] = []
+    passed: list[tuple[RuleSubject, str]] = []
     first = first_eligible(state, operation, passed)
     if first is not None and _identity(first.work) == _identity(work):
         return first

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from holdfast.properties.judging.model.observation import Difference, Items, Rows, observe, refusal
+from holdfast.properties.judging.model.observation import (
+    RowDifference,
+    StoredItems,
+    StoredSessions,
+    observe,
+    refusal,
+)
 from holdfast.properties.judging.model.operations import Call, Unheard
 from holdfast.properties.judging.model.refusal import Refusal
-from holdfast.properties.judging.model.state import EMPTY, State, with_queue
-from holdfast.properties.judging.model.step import Step, step
+from holdfast.properties.judging.model.state import EMPTY, StoreState, with_queue
+from holdfast.properties.judging.model.step import Allowed, step
 
 
 class Follower:
@@ -19,7 +25,7 @@ class Follower:
     """
 
     def __init__(self) -> None:
-        self.states: tuple[State, ...] = (EMPTY,)
+        self.states: tuple[StoreState, ...] = (EMPTY,)
         self.accepted = 0
         self.reached: dict[str, int] = {}
         self._agreed: tuple[object, object, object, object] = (None, None, None, None)
@@ -30,7 +36,9 @@ class Follower:
         other.states, other.accepted, other.reached = self.states, self.accepted, dict(self.reached)
         return other
 
-    def take(self, call: Call, sessions: Rows | None = None, items: Items | None = None) -> Refusal | None:
+    def take(
+        self, call: Call, sessions: StoredSessions | None = None, items: StoredItems | None = None
+    ) -> Refusal | None:
         """Take in a call, and the store's rows after it where it shows them; why it is refused, or None."""
         made = self._taken(self.states, call, sessions, items)
         if isinstance(made, Refusal) and items is not None and any(row[1] is None for row in items):
@@ -44,12 +52,16 @@ class Follower:
         return None
 
     def _taken(
-        self, states: tuple[State, ...], call: Call, sessions: Rows | None, items: Items | None
-    ) -> tuple[State, ...] | Refusal:
+        self,
+        states: tuple[StoreState, ...],
+        call: Call,
+        sessions: StoredSessions | None,
+        items: StoredItems | None,
+    ) -> tuple[StoreState, ...] | Refusal:
         """The states possible after the call, or why the first of those before refuses it."""
-        possible: list[State] = []
+        possible: list[StoreState] = []
         refused: Refusal | None = None
-        accepting: Step | None = None
+        accepting: Allowed | None = None
         for state in states:
             made = step(state, call)
             if isinstance(made, Refusal):
@@ -57,7 +69,7 @@ class Follower:
                 continue
             for after in made.states:
                 seen = self._observed(after, sessions, items)
-                if isinstance(seen, Difference):
+                if isinstance(seen, RowDifference):
                     refused = refused or refusal(seen, made.rule, made.rules)
                 elif not possible or seen not in possible:
                     possible.append(seen)
@@ -71,7 +83,9 @@ class Follower:
                 reached[clause] = reached.get(clause, 0) + 1
         return tuple(possible)
 
-    def _observed(self, state: State, sessions: Rows | None, items: Items | None) -> State | Difference:
+    def _observed(
+        self, state: StoreState, sessions: StoredSessions | None, items: StoredItems | None
+    ) -> StoreState | RowDifference:
         if sessions is None or items is None:
             return state
         agreed = self._agreed
@@ -83,12 +97,12 @@ class Follower:
         ):
             return state  # nothing has changed on either side since they were compared
         seen = observe(state, sessions, items)
-        if isinstance(seen, State):
+        if isinstance(seen, StoreState):
             self._agreed = (seen.sessions, seen.queue, sessions, items)
         return seen
 
 
-def _set_aside(state: State, damaged: set[int]) -> State:
+def _set_aside(state: StoreState, damaged: set[int]) -> StoreState:
     """The store can no longer decode these items: they stay, and are delivered to nobody (PV-14.9)."""
     return with_queue(
         state,

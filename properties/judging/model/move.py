@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from holdfast.properties.judging.model.operations import Delivered, TurnDelivered
-from holdfast.properties.judging.model.state import Key, State
+from holdfast.properties.judging.model.operations import ItemDelivered, TurnDelivered
+from holdfast.properties.judging.model.state import RowKey, StoreState
 
 ANY_TEXT = ""
 """A permanent error whose words are the provider's own."""
 
-Subject = Key | None
+RuleSubject = RowKey | None
 """The session a clause was carried out for; None: it is about no session."""
 
 
@@ -26,19 +26,19 @@ class Move(NamedTuple):
         others: further states that are allowed if the answer is not heard.
     """
 
-    after: State
+    after: StoreState
     error: str | None
     rule: str
-    rules: tuple[tuple[Subject, str], ...] = ()
-    found: Delivered | TurnDelivered | None = None
-    others: tuple[State, ...] = ()
+    rules: tuple[tuple[RuleSubject, str], ...] = ()
+    found: ItemDelivered | TurnDelivered | None = None
+    others: tuple[StoreState, ...] = ()
 
 
-def refused(state: State, rule: str, key: Subject, message: str = ANY_TEXT) -> Move:
+def refused(state: StoreState, rule: str, key: RuleSubject, message: str = ANY_TEXT) -> Move:
     """A permanent error, and nothing changes."""
     return Move(state, message, rule, ((key, rule),))
 
 
-def unchanged(state: State, rule: str, key: Subject = None) -> Move:
+def unchanged(state: StoreState, rule: str, key: RuleSubject = None) -> Move:
     """It succeeds, and nothing changes."""
     return Move(state, None, rule, ((key, rule),))

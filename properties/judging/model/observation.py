@@ -8,29 +8,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from holdfast.properties.judging.model.explanation import named
-from holdfast.properties.judging.model.move import Subject
+from holdfast.properties.judging.model.explanation import item_name
+from holdfast.properties.judging.model.move import RuleSubject
 from holdfast.properties.judging.model.refusal import Fields, Refusal
-from holdfast.properties.judging.model.state import UNHEARD, Item, Key, Row, State, with_queue
+from holdfast.properties.judging.model.state import (
+    UNHEARD,
+    KnownItem,
+    KnownRow,
+    RowKey,
+    StoreState,
+    with_queue,
+)
 
-Rows = Mapping[Key, Any]
-"""Session rows by key; each the tuple that a `Row` is."""
+StoredSessions = Mapping[RowKey, Any]
+"""Session rows by key; each the tuple that a `KnownRow` is."""
 
-Items = Sequence[Any]
-"""Rows of the worker queue by number; each the tuple that an `Item` is."""
+StoredItems = Sequence[Any]
+"""Rows of the worker queue by number; each the tuple that an `KnownItem` is."""
 
 
-class Difference(NamedTuple):
+class RowDifference(NamedTuple):
     """Where a state and a store differ: a session row, a field of an item, or an item that is not in both."""
 
-    key: Subject
+    key: RuleSubject
     field: str | None
     subject: str
     model: Fields
     store: Fields
 
 
-def observe(state: State, sessions: Rows, items: Items) -> State | Difference:
+def observe(state: StoreState, sessions: StoredSessions, items: StoredItems) -> StoreState | RowDifference:
     """The state, with what it has learned; or the first difference."""
     if state.sessions != sessions:
         return _other_session(state.sessions, sessions)
@@ -39,18 +46,18 @@ def observe(state: State, sessions: Rows, items: Items) -> State | Difference:
     return _learned(state, items)
 
 
-def _other_session(model: Mapping[Key, Row], store: Rows) -> Difference:
+def _other_session(model: Mapping[RowKey, KnownRow], store: StoredSessions) -> RowDifference:
     for key in (*model, *store):
         if model.get(key) != store.get(key):
             break
-    return Difference(key, None, f"session {key[0]}/{key[1]}", _row(model.get(key)), _row(store.get(key)))
+    return RowDifference(key, None, f"session {key[0]}/{key[1]}", _row(model.get(key)), _row(store.get(key)))
 
 
 def _row(row: Any) -> Fields:
     return {} if row is None else {"worker_id": row[2], "locked_until": row[3]}
 
 
-def _learned(state: State, stored: Items) -> State | Difference:
+def _learned(state: StoreState, stored: StoredItems) -> StoreState | RowDifference:
     queue = []
     rank = 0
     for item in state.queue:
@@ -60,7 +67,7 @@ def _learned(state: State, stored: Items) -> State | Difference:
             ):  # set aside, and gone with its session or instance: whose it was is not known
                 continue
             return _one_sided(state, stored, rank)
-        seen = Item(*stored[rank])
+        seen = KnownItem(*stored[rank])
         known = item
         if item.seq is None:
             known = known._replace(seq=seen.seq)
@@ -75,9 +82,9 @@ def _learned(state: State, stored: Items) -> State | Difference:
     return with_queue(state, tuple(queue))
 
 
-def _is_that(item: Item, stored: Any) -> bool:
+def _is_that(item: KnownItem, stored: Any) -> bool:
     """Whether they are of one rank: by the number, or while that is not known by what it is."""
-    seen = Item(*stored)
+    seen = KnownItem(*stored)
     if item.seq is not None:
         return item.seq == seen.seq
     if item.work is None or seen.work is None:
@@ -89,33 +96,33 @@ def _is_that(item: Item, stored: Any) -> bool:
     )
 
 
-def _one_sided(state: State, stored: Items, rank: int) -> Difference:
+def _one_sided(state: StoreState, stored: StoredItems, rank: int) -> RowDifference:
     """From this rank on they are no longer the same items: one is missing, left over, or out of its place."""
     ours = state.queue[rank] if rank < len(state.queue) else None
-    theirs = Item(*stored[rank]) if rank < len(stored) else None
+    theirs = KnownItem(*stored[rank]) if rank < len(stored) else None
     same = ours is not None and theirs is not None and ours.work == theirs.work
     one = ours or theirs
     assert one is not None, "they differ at this rank"
-    subject = "an item" if one.work is None else f"item {named(one.work)}"
-    return Difference(None, "seq" if same else None, subject, _rank(ours), _rank(theirs))
+    subject = "an item" if one.work is None else f"item {item_name(one.work)}"
+    return RowDifference(None, "seq" if same else None, subject, _rank(ours), _rank(theirs))
 
 
-def _rank(item: Item | None) -> Fields:
+def _rank(item: KnownItem | None) -> Fields:
     if item is None:
         return {}
-    return {"next in the queue": "?" if item.work is None else named(item.work), "seq": item.seq}
+    return {"next in the queue": "?" if item.work is None else item_name(item.work), "seq": item.seq}
 
 
-def _other_item(model: Item, store: Item) -> Difference:
-    field = next(name for name in Item._fields if getattr(model, name) != getattr(store, name))
+def _other_item(model: KnownItem, store: KnownItem) -> RowDifference:
+    field = next(name for name in KnownItem._fields if getattr(model, name) != getattr(store, name))
     assert model.work is not None, "items that cannot be decoded are not compared"
-    return Difference(None, field, f"item {named(model.work)}", _fields(model), _fields(store))
+    return RowDifference(None, field, f"item {item_name(model.work)}", _fields(model), _fields(store))
 
 
-def _fields(item: Item) -> Fields:
-    fields = {name: getattr(item, name) for name in Item._fields if name != "work"}
+def _fields(item: KnownItem) -> Fields:
+    fields = {name: getattr(item, name) for name in KnownItem._fields if name != "work"}
     if item.work is not None:
-        fields["work"] = named(item.work)
+        fields["work"] = item_name(item.work)
     return fields
 
 
@@ -128,7 +135,7 @@ _CLAUSES: Final = {
 """What says of these fields of an item how they must be; of the others the clause of the call does."""
 
 
-def refusal(difference: Difference, rule: str, rules: Sequence[tuple[Subject, str]]) -> Refusal:
+def refusal(difference: RowDifference, rule: str, rules: Sequence[tuple[RuleSubject, str]]) -> Refusal:
     """The refusal of a call after which a state and the store differ."""
     if difference.key is not None:
         carried_out = (clause for key, clause in reversed(rules) if key == difference.key)

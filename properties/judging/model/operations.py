@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
-from holdfast.properties.judging.model.state import Key, Work
+from holdfast.properties.judging.model.state import RowKey, Work
 
 Mode = Literal["plain", "owned", "full"]
 """How a fetch looks: `fetch_work_item`, `claim_new=False`, `claim_new=True` (section 13)."""
@@ -60,7 +60,7 @@ class RenewItem(NamedTuple):
 class RenewSession(NamedTuple):
     """`renew_session_lock`."""
 
-    key: Key
+    key: RowKey
     worker: str
     extend_for: int
 
@@ -68,7 +68,7 @@ class RenewSession(NamedTuple):
 class Release(NamedTuple):
     """`release_session_lock`."""
 
-    key: Key
+    key: RowKey
     worker: str
 
 
@@ -100,8 +100,8 @@ class Acknowledge(NamedTuple):
     token: str
     status: str | None
     parent: str | None
-    opened: tuple[Key, ...]
-    closed: tuple[Key, ...]
+    opened: tuple[RowKey, ...]
+    closed: tuple[RowKey, ...]
     enqueued: tuple[Work, ...]
     cancelled: tuple[Identity, ...]
     excuse: bool
@@ -122,7 +122,7 @@ class Other(NamedTuple):
     """Anything else: it touches nothing that the model knows."""
 
 
-Operation = (
+ProviderOperation = (
     Fetch
     | Enqueue
     | Finish
@@ -140,7 +140,7 @@ Operation = (
 )
 
 
-class Delivered(NamedTuple):
+class ItemDelivered(NamedTuple):
     """What a fetch handed out."""
 
     work: Work
@@ -155,19 +155,19 @@ class TurnDelivered(NamedTuple):
     token: str
 
 
-class Done(NamedTuple):
+class Succeeded(NamedTuple):
     """It was done; `found` is what a fetch handed out, None for nothing."""
 
-    found: Delivered | TurnDelivered | None = None
+    found: ItemDelivered | TurnDelivered | None = None
 
 
-class Refused(NamedTuple):
+class PermanentlyRefused(NamedTuple):
     """A permanent error: nothing was done."""
 
     message: str
 
 
-class Failed(NamedTuple):
+class TransientlyFailed(NamedTuple):
     """A transient error that the store itself answered: nothing was done (PV-4.7)."""
 
 
@@ -175,13 +175,13 @@ class Unheard(NamedTuple):
     """No answer arrived: it was done, or it was not (SS-24.6)."""
 
 
-Answer = Done | Refused | Failed | Unheard
+ProviderAnswer = Succeeded | PermanentlyRefused | TransientlyFailed | Unheard
 
 
 class Call(NamedTuple):
     """An operation, its answer, and the store's clock when it was committed."""
 
-    operation: Operation
-    answer: Answer
+    operation: ProviderOperation
+    answer: ProviderAnswer
     now: int
     malformed: bool = False  # an argument no provider may accept

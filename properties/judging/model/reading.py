@@ -10,31 +10,31 @@ from typing import Any, Final, Protocol
 
 from holdfast.properties.judging.model.operations import (
     Acknowledge,
-    Answer,
     Call,
     Delete,
     DeleteFinished,
-    Delivered,
-    Done,
     Enqueue,
-    Failed,
     Fetch,
     FetchTurn,
     Finish,
     GiveBack,
     GiveBackTurn,
-    Operation,
+    ItemDelivered,
     Other,
-    Refused,
+    PermanentlyRefused,
+    ProviderAnswer,
+    ProviderOperation,
     Release,
     RenewItem,
     RenewSession,
     RenewTurn,
+    Succeeded,
+    TransientlyFailed,
     TurnDelivered,
     Unheard,
 )
 
-Arguments = Any  # by parameter name, of the types of the contract
+CallArguments = Any  # by parameter name, of the types of the contract
 
 
 class Error(Protocol):
@@ -46,7 +46,7 @@ class Error(Protocol):
     def retryable(self) -> bool: ...
 
 
-class Record(Protocol):
+class CallSeen(Protocol):
     """One provider call at its place in the total order."""
 
     @property
@@ -63,35 +63,35 @@ class Record(Protocol):
     def provider_ms(self) -> int: ...
 
 
-def read(record: Record) -> Call:
+def read(record: CallSeen) -> Call:
     """The call, as its caller saw it."""
     name, arguments = record.operation, record.arguments
     reading = _READ.get(name)
     if reading is None:
         return Call(_OTHER, answer_to(record), record.provider_ms)
     answer = answer_to(record)
-    bad = type(answer) is Refused and is_malformed(name, arguments)
+    bad = type(answer) is PermanentlyRefused and is_malformed(name, arguments)
     return Call(reading(arguments), answer, record.provider_ms, bad)
 
 
-def answer_to(record: Record) -> Answer:
+def answer_to(record: CallSeen) -> ProviderAnswer:
     """What the caller heard. A call that was never sent and one whose answer was lost sound alike."""
     outcome, error = record.outcome, record.error
     if outcome != "answered":
         return _FAILED if outcome == "refused" else _UNHEARD
     if error is not None:
-        return _FAILED if error.retryable else Refused(error.message)
+        return _FAILED if error.retryable else PermanentlyRefused(error.message)
     result: Any = record.result
     if result is None:
         return _DONE
     if record.operation == "fetch_orchestration_item":
-        return Done(TurnDelivered(result.item.instance, result.token))
+        return Succeeded(TurnDelivered(result.item.instance, result.token))
     if record.operation in ("fetch_work_item", "fetch_session_work_item"):
-        return Done(Delivered(result.item, result.token, result.attempt_count))
+        return Succeeded(ItemDelivered(result.item, result.token, result.attempt_count))
     return _DONE
 
 
-def is_malformed(operation: str, arguments: Arguments) -> bool:
+def is_malformed(operation: str, arguments: CallArguments) -> bool:
     """Whether an argument is one that no provider may accept (PV-3.8, PV-11.6, PV-24.20)."""
     for name in ("delay", "lock_timeout", "poll_timeout", "extend_for", "extend_session_for"):
         value = arguments.get(name, 0)
@@ -105,11 +105,11 @@ def is_malformed(operation: str, arguments: Arguments) -> bool:
     return bool(arguments.get("worker_id") == "")
 
 
-def _fetch(arguments: Arguments) -> Operation:
+def _fetch(arguments: CallArguments) -> ProviderOperation:
     return Fetch("plain", arguments["tag_filter"], arguments["lock_timeout"], "anybody", 0)
 
 
-def _fetch_session(arguments: Arguments) -> Operation:
+def _fetch_session(arguments: CallArguments) -> ProviderOperation:
     return Fetch(
         "full" if arguments["claim_new"] else "owned",
         arguments["tag_filter"],
@@ -119,21 +119,21 @@ def _fetch_session(arguments: Arguments) -> Operation:
     )
 
 
-def _renew_item(arguments: Arguments) -> Operation:
+def _renew_item(arguments: CallArguments) -> ProviderOperation:
     extend_for, session = arguments["extend_for"], arguments["extend_session_for"]
     return RenewItem(arguments["token"], extend_for, extend_for if session is None else session)
 
 
-def _renew_session(arguments: Arguments) -> Operation:
+def _renew_session(arguments: CallArguments) -> ProviderOperation:
     key = (arguments["instance_id"], arguments["session_id"])
     return RenewSession(key, arguments["worker_id"], arguments["extend_for"])
 
 
-def _release(arguments: Arguments) -> Operation:
+def _release(arguments: CallArguments) -> ProviderOperation:
     return Release((arguments["instance_id"], arguments["session_id"]), arguments["worker_id"])
 
 
-def _acknowledge(arguments: Arguments) -> Operation:
+def _acknowledge(arguments: CallArguments) -> ProviderOperation:
     metadata = arguments["metadata"]
     return Acknowledge(
         arguments["token"],
@@ -147,13 +147,13 @@ def _acknowledge(arguments: Arguments) -> Operation:
     )
 
 
-_DONE: Final = Done()
-_FAILED: Final = Failed()
+_DONE: Final = Succeeded()
+_FAILED: Final = TransientlyFailed()
 _UNHEARD: Final = Unheard()
 _OTHER: Final = Other()
-_COMPLETIONS: Final = ("ActivityCompleted", "ActivityFailed")
+_COMPLETIONS: Final = ("ActivityCompletedMessage", "ActivityFailedMessage")
 
-_READ: Final[dict[str, Callable[[Arguments], Operation]]] = {
+_READ: Final[dict[str, Callable[[CallArguments], ProviderOperation]]] = {
     "enqueue_for_worker": lambda given: Enqueue(given["item"]),
     "fetch_work_item": _fetch,
     "fetch_session_work_item": _fetch_session,

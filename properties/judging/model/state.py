@@ -1,7 +1,7 @@
-"""State: all the model knows of a store, as values that are never changed.
+"""StoreState: all the model knows of a store, as values that are never changed.
 
-The fields of `Row` and `Item` stand in the order in which the inspection hooks show theirs, so that a model's
-row and a store's row are compared as the tuples they are.
+The fields of `KnownRow` and `KnownItem` stand in the order in which the inspection hooks show theirs, so that
+a model's row and a store's row are compared as the tuples they are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from holdfast.core.contract.ids import INT63_MAX
 
-Key = tuple[str, str]
+RowKey = tuple[str, str]
 """Instance id and session id (SS-3.1)."""
 
 UNHEARD = "?"
@@ -33,7 +33,7 @@ class Work(Protocol):
     def tag(self) -> str | None: ...
 
 
-class Row(NamedTuple):
+class KnownRow(NamedTuple):
     """A session row. Unclaimed: both last fields None; live: now < locked_until; otherwise expired."""
 
     instance_id: str
@@ -42,7 +42,7 @@ class Row(NamedTuple):
     locked_until: int | None
 
 
-class Item(NamedTuple):
+class KnownItem(NamedTuple):
     """An item of the worker queue. `seq` is the store's number, None until it has been seen.
 
     Its place in the queue is its rank; `work` is None if the store can no longer decode it (PV-14.9).
@@ -58,31 +58,31 @@ class Item(NamedTuple):
     claimed_by: str | None
 
 
-class Turn(NamedTuple):
+class KnownLock(NamedTuple):
     """An instance lock (PV-2.6)."""
 
     token: str
     locked_until: int
 
 
-class Instance(NamedTuple):
+class KnownInstance(NamedTuple):
     """What deletion asks of an instance: whose child it is, and whether it has ended."""
 
     parent: str | None
     ended: bool
 
 
-class State(NamedTuple):
+class StoreState(NamedTuple):
     """One state the store may be in. `queue` is in order of rank; `turns` are by instance."""
 
     now: int
-    sessions: Mapping[Key, Row]
-    queue: tuple[Item, ...]
-    turns: Mapping[str, Turn]
-    instances: Mapping[str, Instance]
+    sessions: Mapping[RowKey, KnownRow]
+    queue: tuple[KnownItem, ...]
+    turns: Mapping[str, KnownLock]
+    instances: Mapping[str, KnownInstance]
 
 
-EMPTY = State(0, {}, (), {}, {})
+EMPTY = StoreState(0, {}, (), {}, {})
 """A fresh store."""
 
 
@@ -92,46 +92,46 @@ def deadline(now: int, duration: int) -> int:
     return end if end < INT63_MAX else INT63_MAX
 
 
-def is_live(row: Row, now: int) -> bool:
+def is_live(row: KnownRow, now: int) -> bool:
     """Whether the row names a worker whose time has not run out; at the expiry itself it has (PV-3.5)."""
     return row.locked_until is not None and now < row.locked_until
 
 
-def is_held(item: Item, now: int) -> bool:
+def is_held(item: KnownItem, now: int) -> bool:
     """Whether an item lock is live."""
     return item.locked_until is not None and now < item.locked_until
 
 
-def key_of(item: Item) -> Key | None:
+def key_of(item: KnownItem) -> RowKey | None:
     """The session an item is bound to."""
     if item.session_id is None or item.work is None:
         return None
     return (item.work.instance, item.session_id)
 
 
-def with_row(state: State, key: Key, row: Row) -> State:
+def with_row(state: StoreState, key: RowKey, row: KnownRow) -> StoreState:
     """The state with this session row."""
-    return State(state.now, {**state.sessions, key: row}, state.queue, state.turns, state.instances)
+    return StoreState(state.now, {**state.sessions, key: row}, state.queue, state.turns, state.instances)
 
 
-def with_queue(state: State, queue: tuple[Item, ...]) -> State:
+def with_queue(state: StoreState, queue: tuple[KnownItem, ...]) -> StoreState:
     """The state with this queue."""
-    return State(state.now, state.sessions, queue, state.turns, state.instances)
+    return StoreState(state.now, state.sessions, queue, state.turns, state.instances)
 
 
-def with_item(state: State, old: Item, new: Item | None) -> State:
+def with_item(state: StoreState, old: KnownItem, new: KnownItem | None) -> StoreState:
     """The state with one item exchanged at its rank, or removed."""
     at = state.queue.index(old)
     after = state.queue[at + 1 :]
     return with_queue(state, state.queue[:at] + (after if new is None else (new, *after)))
 
 
-def with_turns(state: State, turns: Mapping[str, Turn]) -> State:
+def with_turns(state: StoreState, turns: Mapping[str, KnownLock]) -> StoreState:
     """The state with these instance locks."""
-    return State(state.now, state.sessions, state.queue, turns, state.instances)
+    return StoreState(state.now, state.sessions, state.queue, turns, state.instances)
 
 
-def held_by(state: State, token: str) -> Item | None:
+def held_by(state: StoreState, token: str) -> KnownItem | None:
     """The item this token was the last to lock, held or expired."""
     for item in state.queue:
         if item.token == token:

@@ -7,75 +7,75 @@ from typing import Any, Final, NamedTuple
 
 from holdfast.properties.judging.model import delivery, sessions, turns
 from holdfast.properties.judging.model.explanation import explained, shown
-from holdfast.properties.judging.model.move import Move, Subject, unchanged
+from holdfast.properties.judging.model.move import Move, RuleSubject, unchanged
 from holdfast.properties.judging.model.operations import (
     Acknowledge,
     Call,
     Delete,
     DeleteFinished,
-    Delivered,
-    Done,
     Enqueue,
-    Failed,
     Fetch,
     FetchTurn,
     Finish,
     GiveBack,
     GiveBackTurn,
+    ItemDelivered,
     Other,
-    Refused,
+    PermanentlyRefused,
     Release,
     RenewItem,
     RenewSession,
     RenewTurn,
+    Succeeded,
+    TransientlyFailed,
     Unheard,
 )
 from holdfast.properties.judging.model.refusal import Refusal
-from holdfast.properties.judging.model.state import State, held_by
+from holdfast.properties.judging.model.state import StoreState, held_by
 
 
-class Step(NamedTuple):
+class Allowed(NamedTuple):
     """The states allowed next, the clause that says so, and those carried out, for their sessions."""
 
-    states: tuple[State, ...]
+    states: tuple[StoreState, ...]
     rule: str
-    rules: tuple[tuple[Subject, str], ...]
+    rules: tuple[tuple[RuleSubject, str], ...]
 
 
-def step(state: State, call: Call) -> Step | Refusal:
+def step(state: StoreState, call: Call) -> Allowed | Refusal:
     """What may be after a call, given its answer."""
-    passed: tuple[tuple[Subject, str], ...] = ()
+    passed: tuple[tuple[RuleSubject, str], ...] = ()
     if call.now != state.now:
         state, passed = pass_time(state, call.now)
     move = _MOVES[type(call.operation)](state, call.operation, call)
     answer = call.answer
-    if type(answer) is Done:
+    if type(answer) is Succeeded:
         refusal = _not_as_done(state, move, call, answer)
         states = (move.after, *move.others) if move.others else (move.after,)
     elif type(answer) is Unheard:
         refusal = None
         states = _done_or_not(state, move)
     else:
-        refusal = _not_as_refused(move, call, answer) if type(answer) is Refused else None
+        refusal = _not_as_refused(move, call, answer) if type(answer) is PermanentlyRefused else None
         states = (state,)
     if refusal is not None:
         return refusal
-    rules = move.rules if type(answer) is not Failed else ()
-    return Step(states, move.rule, passed + rules if passed else rules)
+    rules = move.rules if type(answer) is not TransientlyFailed else ()
+    return Allowed(states, move.rule, passed + rules if passed else rules)
 
 
-def pass_time(state: State, now: int) -> tuple[State, tuple[tuple[Subject, str], ...]]:
+def pass_time(state: StoreState, now: int) -> tuple[StoreState, tuple[tuple[RuleSubject, str], ...]]:
     """The store's clock shows another time: rows expire and come to life, and stay as they are."""
     before = state.now
-    rules: list[tuple[Subject, str]] = []
+    rules: list[tuple[RuleSubject, str]] = []
     for key, row in state.sessions.items():
         until = row.locked_until
         if until is not None and (before < until) != (now < until):
             rules.append((key, "SS-25.19" if before < now else "SS-25.20"))
-    return State(now, state.sessions, state.queue, state.turns, state.instances), tuple(rules)
+    return StoreState(now, state.sessions, state.queue, state.turns, state.instances), tuple(rules)
 
 
-def _done_or_not(state: State, move: Move) -> tuple[State, ...]:
+def _done_or_not(state: StoreState, move: Move) -> tuple[StoreState, ...]:
     """Both stay possible (SS-24.6)."""
     if move.error is not None:
         return (state,)
@@ -83,7 +83,7 @@ def _done_or_not(state: State, move: Move) -> tuple[State, ...]:
     return (state, *done, *move.others)
 
 
-def _not_as_done(state: State, move: Move, call: Call, answer: Done) -> Refusal | None:
+def _not_as_done(state: StoreState, move: Move, call: Call, answer: Succeeded) -> Refusal | None:
     """Why a call cannot have been answered with success, or not with this."""
     if move.error is not None:
         told = move.error or "a permanent error"
@@ -94,8 +94,8 @@ def _not_as_done(state: State, move: Move, call: Call, answer: Done) -> Refusal 
         if found is None and expected is None:
             return None
         if (
-            type(found) is Delivered
-            and type(expected) is Delivered
+            type(found) is ItemDelivered
+            and type(expected) is ItemDelivered
             and found.attempt_count == expected.attempt_count
             and found.work == expected.work
             and held_by(state, found.token) is None
@@ -109,7 +109,7 @@ _EXCUSED: Final = (Delete, DeleteFinished, Other)
 """Operations that may be refused for reasons that are not the model's matter."""
 
 
-def _not_as_refused(move: Move, call: Call, answer: Refused) -> Refusal | None:
+def _not_as_refused(move: Move, call: Call, answer: PermanentlyRefused) -> Refusal | None:
     """Why a call cannot have been answered with a permanent error, or not with this one."""
     if call.malformed or isinstance(call.operation, _EXCUSED):
         return None
@@ -126,11 +126,11 @@ def _named(call: Call) -> str:
     return f"the answer to {type(call.operation).__name__}"
 
 
-def _nothing(state: State, operation: Other, call: Call) -> Move:
+def _nothing(state: StoreState, operation: Other, call: Call) -> Move:
     return unchanged(state, "SS-25.22")
 
 
-_MOVES: Final[dict[type, Callable[[State, Any, Call], Move]]] = {
+_MOVES: Final[dict[type, Callable[[StoreState, Any, Call], Move]]] = {
     Fetch: delivery.fetch,
     Enqueue: delivery.enqueue,
     Finish: delivery.finish,

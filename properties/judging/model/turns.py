@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from holdfast.properties.judging.model.delivery import new_item
-from holdfast.properties.judging.model.move import Move, Subject, refused
+from holdfast.properties.judging.model.move import Move, RuleSubject, refused
 from holdfast.properties.judging.model.operations import (
     Acknowledge,
     Call,
     Delete,
     DeleteFinished,
-    Done,
     FetchTurn,
     GiveBackTurn,
     RenewTurn,
+    Succeeded,
     TurnDelivered,
 )
 from holdfast.properties.judging.model.state import (
     UNHEARD,
-    Instance,
-    Item,
-    Key,
-    Row,
-    State,
-    Turn,
+    KnownInstance,
+    KnownItem,
+    KnownLock,
+    KnownRow,
+    RowKey,
+    StoreState,
     deadline,
     key_of,
     with_queue,
@@ -38,38 +38,38 @@ ENDS = ("Completed", "Failed")
 # --- the lock of an instance ----------------------------------------------------------------------------
 
 
-def fetch_turn(state: State, operation: FetchTurn, call: Call) -> Move:
+def fetch_turn(state: StoreState, operation: FetchTurn, call: Call) -> Move:
     """Lock an instance that nobody holds (PV-7.6). Which one, the model does not know: it keeps no messages.
 
     Unheard, it may have superseded any lock that has run out.
     """
     until = deadline(state.now, operation.lock_timeout)
     answer = call.answer
-    if type(answer) is Done:
+    if type(answer) is Succeeded:
         found = answer.found
         if type(found) is not TurnDelivered:
             return Move(state, None, "PV-7.4")
         held = state.turns.get(found.instance)
         if held is not None and held.locked_until > state.now:
             return refused(state, "PV-7.6", None)
-        turns = {**state.turns, found.instance: Turn(found.token, until)}
+        turns = {**state.turns, found.instance: KnownLock(found.token, until)}
         return Move(with_turns(state, turns), None, "PV-7.6", ((None, "PV-7.6"),), found)
     others = tuple(
-        with_turns(state, {**state.turns, instance: Turn(UNHEARD, until)})
+        with_turns(state, {**state.turns, instance: KnownLock(UNHEARD, until)})
         for instance, turn in state.turns.items()
         if turn.locked_until <= state.now
     )
     return Move(state, None, "PV-7.6", ((None, "PV-7.6"),), None, others)
 
 
-def _instance_of(state: State, token: str) -> str | None:
+def _instance_of(state: StoreState, token: str) -> str | None:
     for instance, turn in state.turns.items():
         if turn.token == token:
             return instance
     return None
 
 
-def _held_instance(state: State, token: str) -> str | None:
+def _held_instance(state: StoreState, token: str) -> str | None:
     """The instance this token holds now."""
     instance = _instance_of(state, token)
     if instance is None or state.turns[instance].locked_until <= state.now:
@@ -77,16 +77,16 @@ def _held_instance(state: State, token: str) -> str | None:
     return instance
 
 
-def renew_turn(state: State, operation: RenewTurn, call: Call) -> Move:
+def renew_turn(state: StoreState, operation: RenewTurn, call: Call) -> Move:
     """Extend a live instance lock (PV-9.7)."""
     instance = _held_instance(state, operation.token)
     if instance is None:
         return refused(state, "PV-9.7", None)
-    turn = Turn(operation.token, deadline(state.now, operation.extend_for))
+    turn = KnownLock(operation.token, deadline(state.now, operation.extend_for))
     return Move(with_turns(state, {**state.turns, instance: turn}), None, "PV-9.7", ((None, "PV-9.7"),))
 
 
-def give_back_turn(state: State, operation: GiveBackTurn, call: Call) -> Move:
+def give_back_turn(state: StoreState, operation: GiveBackTurn, call: Call) -> Move:
     """Release an instance by its latest lock, held or expired (PV-9.1, PV-9.5)."""
     instance = _instance_of(state, operation.token)
     if instance is None:
@@ -94,14 +94,14 @@ def give_back_turn(state: State, operation: GiveBackTurn, call: Call) -> Move:
     return Move(with_turns(state, _without(state.turns, instance)), None, "PV-9.1", ((None, "PV-9.1"),))
 
 
-def _without(turns: Mapping[str, Turn], instance: str) -> dict[str, Turn]:
+def _without(turns: Mapping[str, KnownLock], instance: str) -> dict[str, KnownLock]:
     return {name: turn for name, turn in turns.items() if name != instance}
 
 
 # --- its acknowledgement --------------------------------------------------------------------------------
 
 
-def acknowledge(state: State, operation: Acknowledge, call: Call) -> Move:
+def acknowledge(state: StoreState, operation: Acknowledge, call: Call) -> Move:
     """Under a live lock: close, open, enqueue, cancel, release, all at once (SS-12.10, SS-12.12)."""
     instance = _held_instance(state, operation.token)
     if instance is None:
@@ -110,7 +110,7 @@ def acknowledge(state: State, operation: Acknowledge, call: Call) -> Move:
         if named[0] != instance:
             return refused(state, "PV-25.9", None)
     ends = operation.status in ENDS
-    rules: list[tuple[Subject, str]] = []
+    rules: list[tuple[RuleSubject, str]] = []
     sessions = _settle(state, instance, operation, rules)
     closed = operation.closed
     opened = () if ends else operation.opened
@@ -122,13 +122,13 @@ def acknowledge(state: State, operation: Acknowledge, call: Call) -> Move:
     if operation.cancelled:
         queue = tuple(item for item in queue if _identity(item) not in operation.cancelled)
     turns = _without(state.turns, instance)
-    after = State(state.now, sessions, queue, turns, _noted(state.instances, instance, operation))
+    after = StoreState(state.now, sessions, queue, turns, _noted(state.instances, instance, operation))
     return Move(after, None, "SS-12.10", tuple(rules))
 
 
 def _settle(
-    state: State, instance: str, operation: Acknowledge, rules: list[tuple[Subject, str]]
-) -> Mapping[Key, Row]:
+    state: StoreState, instance: str, operation: Acknowledge, rules: list[tuple[RuleSubject, str]]
+) -> Mapping[RowKey, KnownRow]:
     """The session rows after the acknowledgement (SS-25.1, SS-25.2, SS-25.15 to SS-25.18)."""
     if operation.status in ENDS:
         keys = [key for key in state.sessions if key[0] == instance]
@@ -153,11 +153,11 @@ def _settle(
             rules.append((key, "SS-25.16"))
         else:
             rules.append((key, "SS-25.2" if key in sessions else "SS-25.1"))
-        sessions.setdefault(key, Row(key[0], key[1], None, None))
+        sessions.setdefault(key, KnownRow(key[0], key[1], None, None))
     return sessions
 
 
-def _is_closed(key: Key | None, instance: str, closed: tuple[Key, ...], ends: bool) -> bool:
+def _is_closed(key: RowKey | None, instance: str, closed: tuple[RowKey, ...], ends: bool) -> bool:
     """Whether items of this session go with the acknowledgement (SS-18.4, PV-25.3)."""
     return key is not None and (key in closed or (ends and key[0] == instance))
 
@@ -166,10 +166,10 @@ def _admitted(
     operation: Acknowledge,
     instance: str,
     now: int,
-    closed: tuple[Key, ...],
-    opened: tuple[Key, ...],
+    closed: tuple[RowKey, ...],
+    opened: tuple[RowKey, ...],
     ends: bool,
-) -> list[Item]:
+) -> list[KnownItem]:
     """The new items, except those of sessions it closes without opening them (PV-25.7)."""
     items = []
     for work in operation.enqueued:
@@ -180,14 +180,14 @@ def _admitted(
     return items
 
 
-def _identity(item: Item) -> tuple[str, int, int] | None:
+def _identity(item: KnownItem) -> tuple[str, int, int] | None:
     work = item.work
     return None if work is None else (work.instance, work.execution_id, work.id)
 
 
 def _noted(
-    instances: Mapping[str, Instance], instance: str, operation: Acknowledge
-) -> Mapping[str, Instance]:
+    instances: Mapping[str, KnownInstance], instance: str, operation: Acknowledge
+) -> Mapping[str, KnownInstance]:
     """What deletion will ask of the instance; the same object if nothing is new."""
     known = instances.get(instance)
     parent = operation.parent
@@ -196,14 +196,14 @@ def _noted(
     ended = operation.status in ENDS
     if operation.status is None and known is not None:
         ended = known.ended
-    after = Instance(parent, ended)
+    after = KnownInstance(parent, ended)
     return instances if after == known else {**instances, instance: after}
 
 
 # --- deletion -------------------------------------------------------------------------------------------
 
 
-def delete(state: State, operation: Delete, call: Call) -> Move:
+def delete(state: StoreState, operation: Delete, call: Call) -> Move:
     """The instances go with all that is theirs (SS-25.17, PV-20.4); whether they may is not judged."""
     gone = list(operation.instances)
     if operation.tree:
@@ -217,7 +217,7 @@ def delete(state: State, operation: Delete, call: Call) -> Move:
     return Move(_forgotten(state, gone), None, "PV-20.4", rules)
 
 
-def delete_finished(state: State, operation: DeleteFinished, call: Call) -> Move:
+def delete_finished(state: StoreState, operation: DeleteFinished, call: Call) -> Move:
     """Any of the ended instances may have gone: those that left something are left open."""
     left = dict.fromkeys(item.work.instance for item in state.queue if item.work is not None)
     allowed = [state]
@@ -228,11 +228,11 @@ def delete_finished(state: State, operation: DeleteFinished, call: Call) -> Move
     return Move(state, None, "PV-21.1", (), None, tuple(allowed[1:]))
 
 
-def _forgotten(state: State, gone: list[str]) -> State:
+def _forgotten(state: StoreState, gone: list[str]) -> StoreState:
     after = with_queue(
         state, tuple(item for item in state.queue if item.work is None or item.work.instance not in gone)
     )
-    return State(
+    return StoreState(
         after.now,
         {key: row for key, row in state.sessions.items() if key[0] not in gone},
         after.queue,

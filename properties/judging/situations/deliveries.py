@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdfast.properties.judging.ledger.eligibility import session_is_open_to
 from holdfast.properties.judging.ledger.facts import Delivered, Nothing
 from holdfast.properties.judging.ledger.rows import is_live
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 from holdfast.properties.judging.situations.scene import Scene
 
 
@@ -13,7 +13,7 @@ def claimed(scene: Scene, fact: Delivered) -> bool:
     return fact.item.key is not None and scene.is_claim(fact)
 
 
-def _expired_owner(scene: Scene, fact: Delivered) -> Worker | None:
+def _expired_owner(scene: Scene, fact: Delivered) -> WorkerBoot | None:
     """The worker from whom an expired session was taken."""
     before = fact.row_before
     if fact.item.key is None or before is None or before.worker_id in (None, fact.owner):

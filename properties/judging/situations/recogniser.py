@@ -17,7 +17,7 @@ from holdfast.traces.record import Commit, Fault, Local
 _Lines = list[tuple[str, Situation]]
 
 
-def named(names: Iterable[str]) -> dict[str, Situation]:
+def situations_named(names: Iterable[str]) -> dict[str, Situation]:
     """These lines of the table. Raises ConfigurationError for a name that is none, naming those near it."""
     chosen = {}
     for name in names:
@@ -50,7 +50,7 @@ class Recogniser:
         self.seen: dict[str, int] = {}
         self.failed: dict[str, str] = {}
         self._scene = Scene(ledger)
-        self._sought = dict(_BY_KIND) if names is None else _by_kind(named(names))
+        self._sought = dict(_BY_KIND) if names is None else _by_kind(situations_named(names))
         self.blind: str | None = None
         if "session_records" in ledger.rows.missing and any(
             situation.needs_rows for lines in self._sought.values() for _, situation in lines

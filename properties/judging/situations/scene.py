@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from holdfast.properties.judging.ledger.facts import Delivered
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 from holdfast.properties.judging.ledger.ledger import Ledger
 from holdfast.properties.judging.ledger.rows import is_live
 
@@ -18,8 +18,8 @@ class Scene:
         self.ledger = ledger
         self.claim: Delivered | None = None
         self.claim_us = 0
-        self.claimed_at: dict[Key, int] = {}  # position of the latest claim of a session
-        self.taken_over_from: dict[str, set[Key]] = {}
+        self.claimed_at: dict[SessionKey, int] = {}  # position of the latest claim of a session
+        self.taken_over_from: dict[str, set[SessionKey]] = {}
 
     def note(self, fact: Delivered) -> None:
         """Remember a claim, once the recognisers have seen it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityFailed
+from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityFailedMessage
 from holdfast.properties.judging.ledger.facts import Acked
 from holdfast.properties.judging.ledger.rows import is_live
 from holdfast.properties.judging.situations.scene import Scene
@@ -76,7 +76,7 @@ def ended(status: str) -> Callable[[Scene, Acked], bool]:
 def late_completion_dropped(scene: Scene, fact: Acked) -> bool:
     """A completion was read by a turn after its session was closed, and went into no history."""
     return any(
-        isinstance(message, ActivityCompleted | ActivityFailed)
+        isinstance(message, ActivityCompletedMessage | ActivityFailedMessage)
         and (activity := fact.instance.activities.get((message.execution_id, message.id))) is not None
         and activity.incarnation is not None
         and activity.incarnation.closed

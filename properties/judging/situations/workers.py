@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from holdfast.core.contract.observe import CapacityChanged, HandlerSignalled, HandlerStopped, LeaseEnded
-from holdfast.core.contract.work_items import ActivityFailed
+from holdfast.core.contract.work_items import ActivityFailedMessage
 from holdfast.properties.judging.ledger.facts import Done, DoneRejected, ItemRenewed, Released, Renewed
 from holdfast.properties.judging.ledger.rows import is_live
 from holdfast.properties.judging.situations.scene import Scene
@@ -66,7 +66,7 @@ def stopped(outcome: str) -> Callable[[Scene, Local], bool]:
 
 def poisoned(scene: Scene, fact: Done) -> bool:
     completion = fact.completion
-    return isinstance(completion, ActivityFailed) and completion.details.poison is not None
+    return isinstance(completion, ActivityFailedMessage) and completion.details.poison is not None
 
 
 def late_completion_refused(scene: Scene, fact: DoneRejected) -> bool:

@@ -34,7 +34,7 @@ def units_of(world: World, process: str) -> list[CapacityChanged]:
     ]
 
 
-class RowWatch:
+class LiveRowCount:
     """After each commit, how many live rows name a worker: the most at once.
 
     To be awaited as a commit; it is never the right one.

@@ -62,7 +62,7 @@ def closes(commit: Commit, instance: str = "i", session_id: str = "s") -> bool:
     )
 
 
-def ends(commit: Commit, instance: str = "i") -> bool:
+def ends_instance(commit: Commit, instance: str = "i") -> bool:
     """Whether a commit is the ack that ends this instance."""
     return (
         commit.operation == ACK

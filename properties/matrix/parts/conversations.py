@@ -104,7 +104,7 @@ def observations(status: OrchestrationStatus) -> list[Seen]:
     return [seen(text) for text in answer(status)]
 
 
-def failure(status: OrchestrationStatus) -> str:
+def failure_text(status: OrchestrationStatus) -> str:
     """The display text of a failed instance. Asserts that it failed."""
     assert isinstance(status, Failed), f"expected Failed, got {status}"
     return status.message
@@ -130,7 +130,7 @@ def of_kind(history: list[StoredEvent], kind: type[Event]) -> list[Any]:
     return [event for event in history if isinstance(event, kind)]
 
 
-def deliveries(world: World, session_id: str, instance: str = "i") -> list[Commit]:
+def deliveries_in(world: World, session_id: str, instance: str = "i") -> list[Commit]:
     """Every delivery of an item of the session, in order, by the encoded item."""
     return [commit for commit in world.commits if is_delivery(commit, session_id, instance)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Dice:
@@ -19,6 +19,6 @@ class Dice:
         self._state = (self._state * 6364136223846793005 + 1442695040888963407) % 2**64
         return (self._state >> 33) % bound
 
-    def one_of(self, choices: Sequence[T]) -> T:
+    def one_of(self, choices: Sequence[_T]) -> _T:
         """One of them."""
         return choices[self.below(len(choices))]

@@ -32,13 +32,13 @@ from holdfast.core.contract.provider import (
     SemverRange,
     Version,
 )
-from holdfast.core.contract.work_items import ContinueAsNew, Message
+from holdfast.core.contract.work_items import ContinueAsNewMessage, Message
 from holdfast.core.dispatching.batch_decision import DispatchPolicy, RunTurn, begin_execution
 from holdfast.core.dispatching.settlement import settle
 from holdfast.core.dispatching.turn_commit import TurnCommit
 from holdfast.core.engine.matching import ACTION_EVENTS, recording_event
 from holdfast.core.engine.turn import run_turn
-from holdfast.core.engine.turn_values import Failed, TurnResult
+from holdfast.core.engine.turn_values import ExecutionFailed, TurnResult
 from holdfast.core.program.limits import TurnLimits
 from holdfast.core.program.registry import OrchestrationHandler
 
@@ -107,12 +107,12 @@ class EngineByHand:
         for length in range(1, len(self.history) + 1):
             beginning = self.history[:length]
             outcome = self.replay(history=beginning).outcome
-            assert not isinstance(outcome, Failed), (shown(beginning), outcome)
+            assert not isinstance(outcome, ExecutionFailed), (kinds_shown(beginning), outcome)
             recorded = [event for event in beginning if type(event) in ACTION_EVENTS]
             emitted = self.emitted()[: len(recorded)]
             assert [(one.event_id, one.kind) for one in emitted] == [
                 (event.event_id, type(event).__name__) for event in recorded
-            ], shown(beginning)
+            ], kinds_shown(beginning)
             for one, event in zip(emitted, recorded, strict=True):
                 assert one.members == {name: getattr(event, name) for name in one.members}, (one, event)
 
@@ -164,7 +164,7 @@ class EngineByHand:
 
     def done(self, schedule_id: int, result: str = "ok") -> Message:
         """The completion of an activity."""
-        return work_items.ActivityCompleted(
+        return work_items.ActivityCompletedMessage(
             instance="i", execution_id=self.execution_id, id=schedule_id, result=result
         )
 
@@ -177,14 +177,14 @@ class EngineByHand:
         return [event.event_id for event in self.history if isinstance(event, ActivityScheduled)][number]
 
 
-def successor(commit: TurnCommit) -> ContinueAsNew:
+def successor(commit: TurnCommit) -> ContinueAsNewMessage:
     """The message that begins the next execution."""
-    messages = [item for item in commit.orchestrator_items if isinstance(item, ContinueAsNew)]
+    messages = [item for item in commit.orchestrator_items if isinstance(item, ContinueAsNewMessage)]
     assert len(messages) == 1, commit
     return messages[0]
 
 
-def shown(history: Sequence[Event]) -> list[str]:
+def kinds_shown(history: Sequence[Event]) -> list[str]:
     """Kinds in order, with the session of those that name one."""
     return [
         f"{kind_of(event)} {event.session_id}"
@@ -196,20 +196,20 @@ def shown(history: Sequence[Event]) -> list[str]:
     ]
 
 
-def refusal(result: TurnResult) -> str:
+def refusal_message(result: TurnResult) -> str:
     """The message of a turn that a session check ended: an application error, never worth a retry."""
     outcome = result.outcome
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, ExecutionFailed), outcome
     error = outcome.details.application
     assert error is not None, outcome.details
     assert (error.kind, error.retryable) == ("OrchestrationFailed", False), error
     return error.message
 
 
-def nondeterminism(result: TurnResult) -> str:
+def nondeterminism_message(result: TurnResult) -> str:
     """The message of a turn whose code does not fit its history."""
     outcome = result.outcome
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, ExecutionFailed), outcome
     error = outcome.details.configuration
     assert error is not None and error.kind == "Nondeterminism" and error.message is not None, outcome
     return error.message

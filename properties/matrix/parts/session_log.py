@@ -10,7 +10,7 @@ from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.world import World
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """One log record with the process that wrote it."""
 
     process: str
@@ -20,16 +20,16 @@ class Record(NamedTuple):
     fields: dict[str, object]
 
 
-def logged(world: World, name: str) -> list[Record]:
+def logged(world: World, name: str) -> list[LogRecord]:
     """The records of this name, in order."""
     return [
-        Record(local.process, local.boot, local.time_us, local.event.level, local.event.fields)
+        LogRecord(local.process, local.boot, local.time_us, local.event.level, local.event.fields)
         for local in world.locals
         if isinstance(local.event, Logged) and local.event.event == name
     ]
 
 
-def only(world: World, name: str) -> Record:
+def only(world: World, name: str) -> LogRecord:
     """The one record of this name. Asserts that there is one and no other."""
     records = logged(world, name)
     assert len(records) == 1, f"{len(records)} records of {name}: {records}"

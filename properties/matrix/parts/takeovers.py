@@ -136,7 +136,9 @@ def second_of(provider_ms: int | None) -> float | None:
     return None if provider_ms is None else (provider_ms - EPOCH_MS) / 1000
 
 
-def row(world: World, session_id: str = "s", instance: str = "i") -> tuple[str | None, float | None] | None:
+def owner_and_expiry(
+    world: World, session_id: str = "s", instance: str = "i"
+) -> tuple[str | None, float | None] | None:
     """A session row as the worked timelines write it: owner identity and expiry; None if absent."""
     record = world.session(instance, session_id)
     return None if record is None else (record.worker_id, second_of(record.locked_until))

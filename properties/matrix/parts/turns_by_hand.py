@@ -50,7 +50,7 @@ def item(
     )
 
 
-def named(*names: str) -> list[ScheduledSessionIdentifier]:
+def sessions_named(*names: str) -> list[ScheduledSessionIdentifier]:
     """Sessions given as `instance/session`, or as the session alone of instance i."""
     pairs = [name.split("/") if "/" in name else ["i", name] for name in names]
     return [ScheduledSessionIdentifier(instance, session) for instance, session in pairs]
@@ -133,7 +133,7 @@ async def wake(provider: Provider, instance: str = "i") -> FetchedTurn:
     return await turn_of(provider, instance)
 
 
-async def step(provider: Provider, instance: str, *history_delta: Event, **conclusions: Any) -> None:
+async def further_turn(provider: Provider, instance: str, *history_delta: Event, **conclusions: Any) -> None:
     """One further turn of an instance, with these conclusions."""
     await acknowledge(provider, await wake(provider, instance), *history_delta, **conclusions)
 

@@ -15,16 +15,16 @@ from holdfast.core.contract.events import (
 )
 from holdfast.core.contract.observe import HandlerStarted
 from holdfast.core.contract.provider import ExecutionMetadata
-from holdfast.core.contract.work_items import ActivityFailed
+from holdfast.core.contract.work_items import ActivityFailedMessage
 from holdfast.core.engine.turn import TurnInput, TurnResult, run_turn
-from holdfast.core.engine.turn_values import Completed as TurnCompleted
-from holdfast.core.engine.turn_values import Failed as TurnFailed
+from holdfast.core.engine.turn_values import ExecutionCompleted as TurnCompleted
+from holdfast.core.engine.turn_values import ExecutionFailed as TurnFailed
 from holdfast.core.program.registry import OrchestrationHandler
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
     encoded,
-    failure,
+    failure_text,
     observations,
     running,
     seen,
@@ -173,7 +173,7 @@ def _poison(commit: Commit) -> bool:
     return (
         commit.operation == "ack_work_item"
         and commit.took_effect
-        and isinstance(completion, ActivityFailed)
+        and isinstance(completion, ActivityFailedMessage)
         and completion.details.poison is not None
     )
 
@@ -199,7 +199,7 @@ async def session_activity_on_worker_with_no_registry(world: World) -> None:
         assert poisoned.position > abandoned[-1].position
         assert row is not None and row.worker_id == worker.worker_id, row
         assert row.locked_until is not None and row.locked_until > poisoned.provider_ms, row
-        assert failure(status) == "poison: activity missing#6 exceeded 9 attempts (max 8)", status
+        assert failure_text(status) == "poison: activity missing#6 exceeded 9 attempts (max 8)", status
 
 
 async def _one_is_poison(ctx: OrchestrationContext, input: str) -> str:
@@ -235,7 +235,7 @@ async def poison_message_in_session(world: World) -> None:
     after, used = world.session("i", "s"), world.commits[-1]
     status = await world.finished("i")
     with world.oracle("15.9"):
-        assert failure(status) == "poison: activity missing#5 exceeded 3 attempts (max 2)", status
+        assert failure_text(status) == "poison: activity missing#5 exceeded 3 attempts (max 2)", status
         assert row is not None and row.worker_id == worker.worker_id, row
         assert used.position > poisoned.position and used.process == worker.name, (poisoned, used)
         assert after is not None and after.worker_id == worker.worker_id, after

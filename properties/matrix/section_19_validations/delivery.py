@@ -22,9 +22,9 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     fetched,
     item,
     items,
-    named,
     records,
     row_of,
+    sessions_named,
 )
 from holdfast.sim import FaultBudget, World
 from holdfast.sim.stage.process import Process
@@ -45,7 +45,7 @@ def _queued(bench: Bench, id: int, instance: str = "i") -> WorkerRow:
 async def plain_fetch_only_non_session(bench: Bench) -> None:
     """Plain fetch passes over a session item that comes first in the queue."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3)])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3)])
     before = _queued(bench, 2)
     work = await provider.fetch_work_item(ITEM_LOCK, AT_ONCE)
     assert work is not None and work.item.id == 3, work
@@ -61,7 +61,7 @@ async def session_fetch_mixed_behavior(bench: Bench) -> None:
     """Session-aware fetch serves a mixed queue."""
     provider = bench.provider
     work = [item(2), item(3, "s"), item(4), item(5, "t"), item(6, "s"), item(7)]
-    await begin(provider, opened=named("s", "t", "u"), work=work)
+    await begin(provider, opened=sessions_named("s", "t", "u"), work=work)
     by_seq = [row.item.id for row in items(bench) if row.item is not None]
     got = [(await fetched(provider, "A")).item.id for _ in work]
     assert got == by_seq == [2, 3, 4, 5, 6, 7], (got, by_seq)
@@ -90,7 +90,9 @@ async def session_claim_race_single_winner(bench: Bench) -> None:
     by = {"A": bench.provider, "B": bench.open()}
     for number in range(24):
         instance = f"i{number}"
-        await begin(bench.provider, instance, opened=named(f"{instance}/s"), work=[item(2, "s", instance)])
+        await begin(
+            bench.provider, instance, opened=sessions_named(f"{instance}/s"), work=[item(2, "s", instance)]
+        )
         broken, change = number % 4, 1 + number // 8
         if broken:
             inspectable(bench.store, "break_calls").break_calls(
@@ -130,7 +132,7 @@ async def _one_item_of_a_session(provider: Provider, instance: str) -> None:
         hand.started(instance),
         hand.event(SessionOpened, 2, instance, session_id="s"),
         hand.event(ActivityScheduled, 3, instance, name="x", input="", session_id="s"),
-        opened=named(f"{instance}/s"),
+        opened=sessions_named(f"{instance}/s"),
         work=[item(3, "s", instance)],
     )
 
@@ -168,7 +170,7 @@ async def session_claim_race_under_every_schedule(world: World) -> None:
 async def session_affinity_routing(bench: Bench) -> None:
     """A second item of a claimed session goes to the owner only."""
     provider, other = bench.provider, bench.open()
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s")])
     first = await fetched(provider, "A")
     for passed in (0, D - 1):
         bench.clock.advance(passed)
@@ -185,11 +187,11 @@ async def session_affinity_routing(bench: Bench) -> None:
 async def session_fifo_no_starvation(bench: Bench) -> None:
     """Session items are not preferred over plain ones."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(2), item(3, "s"), item(4)])
+    await begin(provider, opened=sessions_named("s"), work=[item(2), item(3, "s"), item(4)])
     unowned = [(await fetched(provider, "A")).item.id for _ in range(3)]
     assert unowned == [2, 3, 4], unowned
     await begin(provider, "j", work=[item(2, None, "j")])
-    await hand.step(provider, "i", work=[item(5, "s"), item(6)])
+    await hand.further_turn(provider, "i", work=[item(5, "s"), item(6)])
     owned = [(await fetched(provider, "A")).item for _ in range(3)]
     assert [(one.instance, one.id) for one in owned] == [("j", 2), ("i", 5), ("i", 6)], owned
 
@@ -198,7 +200,7 @@ async def session_fifo_no_starvation(bench: Bench) -> None:
 async def session_lock_extended_on_fetch(bench: Bench) -> None:
     """Fetching for an owned session extends its lock."""
     provider, other = bench.provider, bench.open()
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s"), item(4, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s"), item(4, "s")])
     await fetched(provider, "A")
     claimed_at = bench.clock.now_ms()
     assert row_of(bench, "s") == SessionRecord("i", "s", "A", claimed_at + D)
@@ -221,7 +223,7 @@ async def session_item_skipped_when_owned_by_other(bench: Bench) -> None:
     """A foreign session item does not block what is behind it."""
     provider, other = bench.provider, bench.open()
     work = [item(2, "s"), item(3, "s"), item(4), item(5, "t")]
-    await begin(provider, opened=named("s", "t"), work=work)
+    await begin(provider, opened=sessions_named("s", "t"), work=work)
     await fetched(provider, "A")
     before, passed_over = row_of(bench, "s"), _queued(bench, 3)
     assert (await fetched(other, "B")).item.id == 4
@@ -234,7 +236,7 @@ async def _claim_for(
     provider: Provider, bench: Bench, instance: str, *, item_lock: Millis, duration: Millis
 ) -> None:
     """Claim a session of its own with these two durations, and look at what each one set."""
-    await begin(provider, instance, opened=named(f"{instance}/s"), work=[item(2, "s", instance)])
+    await begin(provider, instance, opened=sessions_named(f"{instance}/s"), work=[item(2, "s", instance)])
     work = await provider.fetch_session_work_item(
         item_lock, AT_ONCE, worker_id="A", session_lock_duration=duration
     )

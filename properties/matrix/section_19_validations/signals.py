@@ -11,13 +11,13 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     event,
     fetch,
     fetched,
+    further_turn,
     ids,
     is_refused,
     item,
     items,
-    named,
     records,
-    step,
+    sessions_named,
 )
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
@@ -27,11 +27,11 @@ from holdfast.sim.toolkit.scenario import scenario
 async def close_session_lock_stealing_signal(bench: Bench) -> None:
     """Listing a session in cancelled_sessions takes away its queued and running work and its row."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s")])
     held = await fetched(provider, "A")
     await provider.renew_work_item_lock(held.token, extend_for=ITEM_LOCK, extend_session_for=D)
     assert ids(bench) == [("i", 2), ("i", 3)]
-    await step(provider, "i", closed=named("s"))
+    await further_turn(provider, "i", closed=sessions_named("s"))
     assert items(bench) == [] and records(bench) == [], (items(bench), records(bench))
     await is_refused(provider.renew_work_item_lock(held.token, extend_for=ITEM_LOCK, extend_session_for=D))
     error = await is_refused(provider.renew_session_lock("i", "s", "A", extend_for=D))
@@ -46,12 +46,14 @@ async def close_session_lock_stealing_signal(bench: Bench) -> None:
 async def cancelled_list_alone_suffices(bench: Bench) -> None:
     """The close signal needs no session event in the delta, and events without the lists do nothing."""
     provider = bench.provider
-    await begin(provider, opened=named("s", "t"), work=[item(2, "s"), item(3, "s"), item(4, "t"), item(5)])
+    await begin(
+        provider, opened=sessions_named("s", "t"), work=[item(2, "s"), item(3, "s"), item(4, "t"), item(5)]
+    )
     await fetched(provider, "A")
     rows, queued = records(bench), items(bench)
-    await step(provider, "i")
+    await further_turn(provider, "i")
     assert (records(bench), items(bench)) == (rows, queued), "an empty turn changed a row"
-    await step(
+    await further_turn(
         provider,
         "i",
         event(events.SessionClosed, 6, session_id="s"),
@@ -59,7 +61,7 @@ async def cancelled_list_alone_suffices(bench: Bench) -> None:
         event(events.SessionClosed, 8, session_id="t"),
     )
     assert (records(bench), items(bench)) == (rows, queued), "session events alone changed a row"
-    await step(provider, "i", closed=named("s"))
+    await further_turn(provider, "i", closed=sessions_named("s"))
     assert records(bench) == [SessionRecord("i", "t", None, None)], records(bench)
     assert ids(bench) == [("i", 4), ("i", 5)], items(bench)
     assert [one.event_id for one in await provider.read("i")] == [1, 6, 7, 8], "the closing delta was empty"
@@ -71,10 +73,10 @@ async def opened_list_alone_suffices(bench: Bench) -> None:
     provider = bench.provider
     await begin(provider)
     assert records(bench) == []
-    await step(provider, "i", event(events.SessionOpened, 2, session_id="u"))
+    await further_turn(provider, "i", event(events.SessionOpened, 2, session_id="u"))
     assert records(bench) == [], f"an event opened a session: {records(bench)}"
-    await step(provider, "i", opened=named("s"))
+    await further_turn(provider, "i", opened=sessions_named("s"))
     assert records(bench) == [SessionRecord("i", "s", None, None)], records(bench)
     assert [one.event_id for one in await provider.read("i")] == [1, 2], "the opening delta was empty"
-    await begin(provider, "j", opened=named("j/s"))
+    await begin(provider, "j", opened=sessions_named("j/s"))
     assert records(bench) == [SessionRecord("i", "s", None, None), SessionRecord("j", "s", None, None)]

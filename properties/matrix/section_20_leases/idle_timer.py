@@ -12,7 +12,7 @@ from holdfast.core.contract.errors import ActivityError
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.store import SessionRecord
 from holdfast.core.hosting.options import UnregisteredBackoff
-from holdfast.properties.matrix.parts.conversations import POLL_MS, deliveries, encoded, running, start
+from holdfast.properties.matrix.parts.conversations import POLL_MS, deliveries_in, encoded, running, start
 from holdfast.properties.matrix.parts.deliveries import delivered
 from holdfast.properties.matrix.parts.idling import (
     SECOND_US,
@@ -189,7 +189,7 @@ async def idle_release_is_explicit(world: World) -> None:
     with world.oracle("20.4"):
         for name, each in worked_s.items():
             assert releases(world, name), f"the session of {name} is not released: {freed[name]}"
-            release, taken = releases(world, name)[0], deliveries(world, "s", name)[-1]
+            release, taken = releases(world, name)[0], deliveries_in(world, "s", name)[-1]
             assert release.process == owner.name and release.took_effect, release
             assert release.time_us == (each + 2) * SECOND_US, release
             if worked_s["i"] != worked_s["j"]:

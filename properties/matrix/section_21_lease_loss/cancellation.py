@@ -13,14 +13,14 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
 from holdfast.core.contract.provider import FetchedWork
-from holdfast.core.contract.work_items import ActivityCompleted as CompletionMessage
+from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, running, start
 from holdfast.properties.matrix.parts.deliveries import deliveries, renewals
 from holdfast.properties.matrix.parts.takeovers import (
     LONG_ITEMS,
     calls_by,
     lease_ends,
-    row,
+    owner_and_expiry,
     signals,
     starts,
     until_second,
@@ -34,11 +34,11 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     is_refused,
     item,
     items,
-    named,
     row_of,
+    sessions_named,
     turn_of,
 )
-from holdfast.sim.stage.script import Planned
+from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -69,7 +69,7 @@ async def transient_renewal_error_is_retried(world: World) -> None:
         running(_two_sessions_at_work),
         worker_lock_timeout=timedelta(seconds=30 if by_item else 100),
     )
-    kinds: tuple[Planned, ...] = ("refused", "unsent", "lost_answer")
+    kinds: tuple[ScriptedFault, ...] = ("refused", "unsent", "lost_answer")
     kind = kinds[world.draw("how", 3)]
     world.strike(
         kind, "a", operation, skip=world.draw("renewals before", 4), seconds=world.draw("seconds", 3)
@@ -133,7 +133,7 @@ async def item_lock_loss_is_local(world: World) -> None:
 async def completion_accepted_after_session_loss(bench: Bench) -> None:
     """A result acked with a valid item lock counts although the session has moved."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(3, "s"), item(4, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(3, "s"), item(4, "s")])
     mine = await provider.fetch_session_work_item(
         Millis(D + 30_000), AT_ONCE, worker_id="A", session_lock_duration=D
     )
@@ -228,18 +228,18 @@ async def _twice(ctx: OrchestrationContext, input: str) -> str:
 async def late_response_after_lease_end(world: World) -> None:
     """Old responses have no effect."""
     owner = world.worker("a", running(_twice))
-    kinds: tuple[Planned, ...] = ("slow_answer", "lost_answer")
+    kinds: tuple[ScriptedFault, ...] = ("slow_answer", "lost_answer")
     held_s = 10 + world.draw("seconds the answer is held back", 10)
     world.strike(kinds[world.draw("success or error", 2)], "a", "renew_session_lock", seconds=held_s)
     again_s = (37, 80)[world.draw("a new item after the answer", 2)]
     await start(world, _twice, "i", input=str(again_s))
     await until_second(world, 36)
     assert owner.runtime is not None
-    released = row(world), owner.runtime.leases()
+    released = owner_and_expiry(world), owner.runtime.leases()
     samples = []
     for second in (30 + held_s - 0.001, 30 + held_s + 0.001):
         await until_second(world, second)
-        samples.append((row(world), owner.runtime.leases()))
+        samples.append((owner_and_expiry(world), owner.runtime.leases()))
     status = await world.finished("i")
     with world.oracle("21.10"):
         outstanding = renewals(world.commits, "s")[0]
@@ -401,7 +401,7 @@ async def signal_reaches_activity_token(world: World) -> None:
 async def ack_after_item_lock_expiry_rejected(bench: Bench) -> None:
     """A result acked after the item lock ran out is refused even if nobody took the item."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(3, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(3, "s")])
     mine = await fetched(provider, "A")
     before = items(bench), row_of(bench, "s")
     completion = CompletionMessage(instance="i", execution_id=1, id=3, result="late")

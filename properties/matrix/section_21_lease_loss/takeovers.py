@@ -12,7 +12,7 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityCompleted, SessionClosed, SessionOpened
 from holdfast.core.contract.ids import LockToken
 from holdfast.core.contract.provider import FetchedWork
-from holdfast.core.contract.work_items import ActivityCompleted as CompletionMessage
+from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, of_kind, running, start
 from holdfast.properties.matrix.parts.deliveries import deliveries, of_session
 from holdfast.properties.matrix.parts.takeovers import (
@@ -22,8 +22,8 @@ from holdfast.properties.matrix.parts.takeovers import (
     end_of,
     item_lock,
     lease_ends,
+    owner_and_expiry,
     refusal_of,
-    row,
     second_of,
     signals,
     tokens_of,
@@ -83,16 +83,16 @@ async def resume_after_long_pause(world: World) -> None:
     await start(world, _in_passing, "x", "y")
     await start(world, _w5, "i", input=("300", "40")[world.draw("it has a result when it resumes", 2)])
     await until_second(world, 2)
-    seen: dict[float, object] = {2: row(world)}
+    seen: dict[float, object] = {2: owner_and_expiry(world)}
     old = tokens_of(world.commits, "a")
     frozen.stall(resumes_s - 2)
     await until_second(world, 60.4)
-    seen[60.4] = row(world)
+    seen[60.4] = owner_and_expiry(world)
     await until_second(world, 60.5)
     other = world.worker("b", _on_parting, **ONLY_ACTIVITIES)
     for second in (60.55, 60.65, 85.55, resumes_s - 0.05):
         await until_second(world, second)
-        seen[second] = row(world)
+        seen[second] = owner_and_expiry(world)
     before = world.sessions(), world.worker_rows(), len(world.commits)
     await until_second(world, resumes_s)
     await world.until(lambda: bool(lease_ends(world, "a")))
@@ -168,7 +168,7 @@ async def refused_item_renewal_is_loss_for_that_item(world: World) -> None:
     await start(world, _in_passing, "x", "y")
     await start(world, _w13, "i", input=variant)
     await until_second(world, 2)
-    seen: dict[int, object] = {2: (row(world), item_lock(world, 3))}
+    seen: dict[int, object] = {2: (owner_and_expiry(world), item_lock(world, 3))}
     if variant == "busy":
         world.strike("refused", "a", "renew_work_item_lock")
     await until_second(world, 5)
@@ -176,9 +176,9 @@ async def refused_item_renewal_is_loss_for_that_item(world: World) -> None:
     await until_second(world, 5.1)
     taker = world.worker("b", _on_parting, **ONLY_ACTIVITIES)
     await until_second(world, 5.5)
-    seen[65] = row(world), item_lock(world, 3)
+    seen[65] = owner_and_expiry(world), item_lock(world, 3)
     await until_second(world, 10.5)
-    seen[70] = row(world), item_lock(world, 3)
+    seen[70] = owner_and_expiry(world), item_lock(world, 3)
     await until_second(world, 15.5)
     status = await world.finished("i")
     with world.oracle("21.16"):

@@ -8,7 +8,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import Provider
 from holdfast.core.contract.store import SessionRecord
-from holdfast.core.contract.work_items import ActivityCompleted
+from holdfast.core.contract.work_items import ActivityCompletedMessage
 from holdfast.properties.matrix.parts.turns_by_hand import (
     AT_ONCE,
     ITEM_LOCK,
@@ -16,13 +16,13 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     fetch,
     fetched,
+    further_turn,
     ids,
     is_refused,
     item,
     items,
-    named,
     row_of,
-    step,
+    sessions_named,
 )
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
@@ -53,7 +53,7 @@ async def _fetch_for(provider: Provider, worker: str, lock: Millis, session_lock
 async def item_renewal_refused_when_session_moved(bench: Bench) -> None:
     """Item renewal neither extends nor steals a session that has moved, and does not extend the item."""
     a, b = bench.provider, bench.open()
-    await begin(a, opened=named("s"), work=[item(2, "s"), item(3, "s")])
+    await begin(a, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s")])
     held = await a.fetch_session_work_item(LONG, AT_ONCE, worker_id="A", session_lock_duration=D)
     assert held is not None
     bench.clock.advance(D)
@@ -70,7 +70,7 @@ async def item_renewal_refused_when_session_moved(bench: Bench) -> None:
         assert error.message == "session i/s not owned by A", error
         assert items(bench) == before, "the item's lock is as it was"
         assert row_of(bench, "s") == moved, "B's row is as it was"
-    done = ActivityCompleted(instance="i", execution_id=1, id=2, result="late")
+    done = ActivityCompletedMessage(instance="i", execution_id=1, id=2, result="late")
     await a.ack_work_item(held.token, done)
     assert ids(bench) == [("i", 3)]
     assert row_of(bench, "s") == moved
@@ -82,10 +82,10 @@ async def item_renewal_refused_when_session_moved(bench: Bench) -> None:
 async def item_renewal_refused_after_release_and_close(bench: Bench) -> None:
     """An item renewal is refused for a released session and for a closed one."""
     provider = bench.provider
-    await begin(provider, opened=named("s", "t"), work=[item(2, "s"), item(3, "t")])
+    await begin(provider, opened=sessions_named("s", "t"), work=[item(2, "s"), item(3, "t")])
     released, closed = await fetched(provider, "A"), await fetched(provider, "A")
     await provider.release_session_lock("i", "s", "A")
-    await step(provider, "i", closed=named("t"))
+    await further_turn(provider, "i", closed=sessions_named("t"))
     bench.clock.advance(1_000)
     before = items(bench)
     assert ids(bench) == [("i", 2)], "a close takes the items of its session along"
@@ -110,7 +110,7 @@ async def item_renewal_refused_after_release_and_close(bench: Bench) -> None:
 async def piggyback_uses_given_session_duration(bench: Bench) -> None:
     """The session part of an item renewal uses the duration passed for it, not the item's."""
     provider, now = bench.provider, bench.clock.now_ms
-    await begin(provider, opened=named("s"), work=[item(2, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s")])
     bound = await _fetch_for(provider, "A", LONG)
 
     async def renew(extend_for: int, extend_session_for: int | None = None) -> None:
@@ -144,7 +144,7 @@ async def piggyback_uses_given_session_duration(bench: Bench) -> None:
 async def renewal_of_a_plain_item_touches_no_session(bench: Bench) -> None:
     """A duration for the session has no effect with an item that has none."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3)])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3)])
     await fetched(provider, "A")
     plain = await fetched(provider, "A")
     assert plain.item.id == 3
@@ -171,9 +171,9 @@ async def _renewed(provider: Provider, worker: str) -> bool:
 async def late_renewal_revives(bench: Bench) -> None:
     """Renewal after expiry succeeds while nobody else has claimed."""
     a, b = bench.provider, bench.open()
-    await begin(a, opened=named("s"), work=[item(2, "s"), item(3, "s")])
+    await begin(a, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s")])
     held = await fetched(a, "A")
-    await a.ack_work_item(held.token, ActivityCompleted(instance="i", execution_id=1, id=2, result=""))
+    await a.ack_work_item(held.token, ActivityCompletedMessage(instance="i", execution_id=1, id=2, result=""))
     bench.clock.advance(D)
     for late in (0, 1, 100 * D):
         bench.clock.advance(late)
@@ -193,7 +193,7 @@ async def late_renewal_revives(bench: Bench) -> None:
 async def extension_never_shortens(bench: Bench) -> None:
     """A renewal, a fetch or a piggyback with a smaller duration does not pull the expiry in."""
     provider, short = bench.provider, Millis(10_000)
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s"), item(4, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s"), item(4, "s")])
     held = await fetched(provider, "A")
     until = bench.clock.now_ms() + D
     far = _attached(bench, "A", until)

@@ -23,7 +23,7 @@ POLLS: Final = {"dispatcher_long_poll_timeout": timedelta(0), "orchestration_con
 SHORTLY_S: Final = 0.01
 """After a listed instant: what is to happen then has happened."""
 
-Row = tuple[str | None, float | None] | None
+OwnerAndExpiry = tuple[str | None, float | None] | None
 
 
 class _Story:
@@ -38,12 +38,12 @@ class _Story:
         """Let time pass up to this instant."""
         await self._world.sleep(at - (self._world.now_us - self.began_us) / SECOND_US)
 
-    async def just_after(self, at: float) -> Row:
+    async def just_after(self, at: float) -> OwnerAndExpiry:
         """The row once everything of this instant has happened."""
         await self.until(at + SHORTLY_S)
         return self.row()
 
-    def row(self) -> Row:
+    def row(self) -> OwnerAndExpiry:
         """(owner, expiry), or None if there is none."""
         row = self._world.session("i", "s")
         if row is None:
@@ -90,7 +90,7 @@ async def timeline_ordinary_conversation(world: World) -> None:
     world.worker("turns", make, worker_tag_filter=TagFilter.only("beside"))
     story = _Story(world)
     await start(world, _conversation, "i")
-    table: list[tuple[float, Row, float | None]] = []
+    table: list[tuple[float, OwnerAndExpiry, float | None]] = []
 
     async def note(at: float) -> None:
         table.append((at, await story.just_after(at), story.due(a) if at else None))

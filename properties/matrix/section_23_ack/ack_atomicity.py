@@ -24,15 +24,15 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     everything,
     fetch,
     fetched,
+    further_turn,
     ids,
     is_refused,
     item,
     items,
-    named,
     note,
     records,
     row_of,
-    step,
+    sessions_named,
     wake,
 )
 from holdfast.sim.toolkit.bench import Bench
@@ -47,10 +47,10 @@ async def _about_to_close(bench: Bench) -> Provider:
     provider = bench.provider
     await begin(
         provider,
-        opened=named("s", "t"),
+        opened=sessions_named("s", "t"),
         work=[item(2, "s"), item(3, "s"), item(4), item(5, "t")],
     )
-    await begin(provider, "j", opened=named("j/s"), work=[item(2, "s", "j")])
+    await begin(provider, "j", opened=sessions_named("j/s"), work=[item(2, "s", "j")])
     await fetched(provider, "A")
     return provider
 
@@ -65,8 +65,8 @@ async def _close(bench: Bench, turn: FetchedTurn) -> None:
         event(events.SessionClosed, 4, session_id="s"),
         event(events.ActivityCancelRequested, 5, source_event_id=2, reason="session_closed"),
         event(events.SessionOpened, 6, session_id="u"),
-        opened=named("u"),
-        closed=named("s"),
+        opened=sessions_named("u"),
+        closed=sessions_named("s"),
         work=[item(7, "u"), item(8)],
         messages=[
             StartOrchestration(instance="c", orchestration="flow", input="", execution_id=1),
@@ -140,7 +140,7 @@ async def _fetch_during_ack(bench: Bench, instance: str, order: tuple[str, ...],
     async def ack() -> None:
         for _ in range(head_start):
             await asyncio.sleep(0)
-        sessions = named(f"{instance}/s", f"{instance}/t")
+        sessions = sessions_named(f"{instance}/s", f"{instance}/t")
         work = [item(4, "s", instance), item(5, "t", instance), item(6, "s", instance)]
         await acknowledge(provider, turn, hand.started(instance), opened=sessions, work=work)
 
@@ -168,16 +168,18 @@ async def _fetch_during_ack(bench: Bench, instance: str, order: tuple[str, ...],
 async def ack_order_delete_insert_enqueue(bench: Bench) -> None:
     """Close, reopen and schedule in one ack end in the right state."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s")])
     held = await fetched(provider, "A")
-    await step(provider, "i", closed=named("s"), opened=named("s"), work=[item(4, "s")])
+    await further_turn(
+        provider, "i", closed=sessions_named("s"), opened=sessions_named("s"), work=[item(4, "s")]
+    )
     assert ids(bench) == [("i", 4)], items(bench)
     assert records(bench) == [SessionRecord("i", "s", None, None)], records(bench)
     await is_refused(provider.ack_work_item(held.token))
     again = await fetched(provider, "B")
     assert (again.item.id, again.attempt_count) == (4, 1), again
     assert row_of(bench, "s") == SessionRecord("i", "s", "B", bench.clock.now_ms() + D)
-    await step(provider, "i", closed=named("s"), work=[item(5, "s"), item(6)])
+    await further_turn(provider, "i", closed=sessions_named("s"), work=[item(5, "s"), item(6)])
     assert records(bench) == [] and ids(bench) == [("i", 6)], (records(bench), items(bench))
     assert [one.event_id for one in await provider.read("i")] == [1], "the delta was empty"
 
@@ -187,8 +189,8 @@ async def close_deletes_delayed_and_locked_items(bench: Bench) -> None:
     """Every kind of queued item of the session goes, and no other."""
     provider = bench.provider
     work = [item(id, "s") for id in range(2, 6)]
-    await begin(provider, opened=named("s", "t"), work=[*work, item(6, "t"), item(7, "t"), item(8)])
-    await begin(provider, "j", opened=named("j/s"), work=[item(2, "s", "j"), item(3, "s", "j")])
+    await begin(provider, opened=sessions_named("s", "t"), work=[*work, item(6, "t"), item(7, "t"), item(8)])
+    await begin(provider, "j", opened=sessions_named("j/s"), work=[item(2, "s", "j"), item(3, "s", "j")])
     expired = await fetched(provider, "A")
     bench.clock.advance(ITEM_LOCK)
     await provider.renew_session_lock("i", "s", "A", extend_for=D)
@@ -211,7 +213,7 @@ async def close_deletes_delayed_and_locked_items(bench: Bench) -> None:
     others = [row for row in items(bench) if row not in kinds.values()]
     rows = [row for row in records(bench) if (row.instance_id, row.session_id) != ("i", "s")]
     assert len(others) == 5 and len(rows) == 2
-    await step(provider, "i", closed=named("s"))
+    await further_turn(provider, "i", closed=sessions_named("s"))
     assert items(bench) == others, items(bench)
     assert records(bench) == rows, records(bench)
     for work_item in (again, live):
@@ -225,7 +227,7 @@ async def close_deletes_delayed_and_locked_items(bench: Bench) -> None:
 async def reopen_leaves_surviving_row_untouched(bench: Bench) -> None:
     """Opening a session that exists changes nothing, be it owned, expired or unclaimed."""
     provider = bench.provider
-    await begin(provider, opened=named("s", "t"), work=[item(2, "s"), item(3, "t")])
+    await begin(provider, opened=sessions_named("s", "t"), work=[item(2, "s"), item(3, "t")])
     await fetched(provider, "A")
     bench.clock.advance(20_000)
     for passed in (0, D):
@@ -234,7 +236,7 @@ async def reopen_leaves_surviving_row_untouched(bench: Bench) -> None:
         assert row_of(bench, "s") is not None and before[0].worker_id == "A", before
         assert row_of(bench, "t") == SessionRecord("i", "t", None, None), before
         queued = items(bench)
-        await step(provider, "i", opened=named("s", "t"))
+        await further_turn(provider, "i", opened=sessions_named("s", "t"))
         assert records(bench) == before, (before, records(bench))
         assert items(bench) == queued, (queued, items(bench))
 
@@ -243,7 +245,7 @@ async def reopen_leaves_surviving_row_untouched(bench: Bench) -> None:
 async def stale_orchestration_token_changes_nothing(bench: Bench) -> None:
     """A late ack from a dispatcher that lost its lock has no effect."""
     provider, other = bench.provider, bench.open()
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s")])
     await fetched(provider, "A")
     stale = await wake(provider)
 
@@ -253,8 +255,8 @@ async def stale_orchestration_token_changes_nothing(bench: Bench) -> None:
             provider,
             stale,
             note(2),
-            opened=named("u"),
-            closed=named("s"),
+            opened=sessions_named("u"),
+            closed=sessions_named("s"),
             work=[item(9, "u")],
             messages=[QueueMessage(instance="i", name="n", data="")],
         )
@@ -292,15 +294,15 @@ async def retried_ack_is_applied_once(bench: Bench) -> None:
 async def close_affects_only_its_session(bench: Bench) -> None:
     """Neighbours stay as they were: the same id elsewhere, another id here."""
     provider, other = bench.provider, bench.open()
-    await begin(provider, opened=named("s", "t"), work=[item(2, "s"), item(3, "t"), item(4, "t")])
-    await begin(provider, "j", opened=named("j/s"), work=[item(2, "s", "j"), item(3, "s", "j")])
+    await begin(provider, opened=sessions_named("s", "t"), work=[item(2, "s"), item(3, "t"), item(4, "t")])
+    await begin(provider, "j", opened=sessions_named("j/s"), work=[item(2, "s", "j"), item(3, "s", "j")])
     mine, neighbour = await fetched(provider, "A"), await fetched(provider, "A")
     await fetched(provider, "A")
     foreign = await fetched(other, "B")
     assert (neighbour.item.session_id, foreign.item.instance) == ("t", "j"), (neighbour, foreign)
     rows = [row for row in records(bench) if (row.instance_id, row.session_id) != ("i", "s")]
     queued = [row for row in items(bench) if row.item is not None and row.item != mine.item]
-    await step(provider, "i", closed=named("s"))
+    await further_turn(provider, "i", closed=sessions_named("s"))
     assert records(bench) == rows and len(rows) == 2, (rows, records(bench))
     assert items(bench) == queued and len(queued) == 4, (queued, items(bench))
     bench.clock.advance(20_000)

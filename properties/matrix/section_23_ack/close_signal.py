@@ -21,7 +21,7 @@ from holdfast.properties.matrix.parts.closings import (
 )
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    failure,
+    failure_text,
     of_kind,
     running,
     session_events,
@@ -215,7 +215,7 @@ async def await_after_close_never_resolves(world: World) -> None:
     with world.oracle("23.10"):
         assert isinstance(chosen, Completed) and chosen.output == "branch 1", chosen
         assert isinstance(waits, Running), waits
-        assert failure(ended) == "canceled: enough", ended
+        assert failure_text(ended) == "canceled: enough", ended
         for instance in ("i", "j"):
             history = await world.history(instance)
             of_the_session = [one.event_id for one in of_kind(history, ActivityScheduled) if one.session_id]

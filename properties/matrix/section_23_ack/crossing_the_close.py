@@ -12,7 +12,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import ActivityCompleted, ActivityScheduled, QueueEvent, SessionClosed
 from holdfast.core.contract.observe import HandlerSignalled, HandlerStopped, LeaseEnded, Logged
 from holdfast.core.contract.provider import FetchedTurn
-from holdfast.core.contract.work_items import ActivityCompleted as Completion
+from holdfast.core.contract.work_items import ActivityCompletedMessage as Completion
 from holdfast.core.contract.work_items import QueueMessage
 from holdfast.properties.matrix.parts.closings import (
     ack_of,

@@ -11,7 +11,7 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.observe import CapacityChanged, HandlerStarted, LeaseEnded, LeaseTaken
 from holdfast.core.contract.provider import FetchedWork, Provider
-from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, RowWatch
+from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, LiveRowCount
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
 from holdfast.properties.matrix.parts.deliveries import deliveries
 from holdfast.properties.matrix.parts.idling import SECOND_US
@@ -23,9 +23,9 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     fetched,
     item,
-    named,
     records,
     row_of,
+    sessions_named,
 )
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
@@ -119,7 +119,7 @@ async def owned_only_fetch_never_claims(bench: Bench) -> None:
     """Owned-only mode ignores unclaimed, expired and foreign sessions."""
     provider = bench.provider
     for instance, worker, duration in (("j", "B", 10 * D), ("k", "A", 10 * D), ("i", "A", D)):
-        await begin(provider, instance, opened=named(f"{instance}/s"), work=[item(2, "s", instance)])
+        await begin(provider, instance, opened=sessions_named(f"{instance}/s"), work=[item(2, "s", instance)])
         work = await provider.fetch_session_work_item(
             ITEM_LOCK, AT_ONCE, worker_id=worker, session_lock_duration=Millis(duration)
         )
@@ -127,7 +127,7 @@ async def owned_only_fetch_never_claims(bench: Bench) -> None:
     for instance in ("j", "k", "i"):
         await provider.enqueue_for_worker(item(3, "s", instance))
     bench.clock.advance(D)  # i's session and all item locks have run out
-    await begin(provider, "m", opened=named("m/s"), work=[item(2, "s", "m"), item(3, None, "m")])
+    await begin(provider, "m", opened=sessions_named("m/s"), work=[item(2, "s", "m"), item(3, None, "m")])
     others = [one for one in records(bench) if one.instance_id != "k"]
     assert len(others) == 3, others
     got = []
@@ -145,7 +145,7 @@ async def owned_only_skips_own_expired(bench: Bench) -> None:
         await begin(
             provider,
             instance,
-            opened=named(f"{instance}/s"),
+            opened=sessions_named(f"{instance}/s"),
             work=[item(2, "s", instance), item(3, "s", instance)],
         )
         assert (await fetched(provider, "A")).item.id == 2
@@ -176,7 +176,7 @@ async def concurrent_slots_do_not_overshoot(world: World) -> None:
     for name in names:
         await world.client.start_orchestration(name, "_talks", "2")
     worker = world.worker("a", running(_talks))
-    watch = RowWatch(world, worker)
+    watch = LiveRowCount(world, worker)
     watching = asyncio.ensure_future(world.commit(watch))
     statuses = [await end_of(world, name, within_s=200) for name in names]
     watching.cancel()
@@ -292,7 +292,7 @@ async def _five(ctx: OrchestrationContext, input: str) -> str:
 async def more_sessions_than_slots(world: World) -> None:
     """A worker with one slot can hold many sessions."""
     worker = world.worker("a", running(_five))
-    watch = RowWatch(world, worker)
+    watch = LiveRowCount(world, worker)
     names = [f"i{number}" for number in range(10)]
     for number, name in enumerate(names):
         await start(world, _five, name, input=str(50 - 5 * number))

@@ -19,7 +19,7 @@ from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     POLL_MS,
     answer,
-    deliveries,
+    deliveries_in,
     encoded,
     running,
     seen,
@@ -36,11 +36,11 @@ from holdfast.properties.matrix.parts.takeovers import (
     starts,
 )
 from holdfast.sim.stage.process import Process
-from holdfast.sim.stage.script import Planned
+from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _FETCH: Final = "fetch_session_work_item"
 _SESSION_CALLS: Final = (_FETCH, "renew_session_lock", "release_session_lock")
@@ -73,9 +73,9 @@ async def fetch_errors_leave_leases_alone(world: World) -> None:
     world.worker("turns", running(_one_busy_one_idle), **ONLY_TURNS)
     owner = world.worker("a", running(_one_busy_one_idle), **ONLY_ACTIVITIES)
     await start(world, _one_busy_one_idle, "i", input=str(400 + world.draw("seconds of work beyond 400", 5)))
-    await world.until(lambda: len(deliveries(world, "s")) == 1)
+    await world.until(lambda: len(deliveries_in(world, "s")) == 1)
     await world.sleep(3 + 5 * world.draw("seconds before the failures / 5", 10))
-    kinds: tuple[Planned, ...] = ("refused", "unsent")
+    kinds: tuple[ScriptedFault, ...] = ("refused", "unsent")
     kind = kinds[world.draw("how they fail", 2)]
     failing = world.strike(kind, "a", _FETCH, times=None, seconds=world.draw("seconds of no answer", 6))
     began_us = world.now_us
@@ -106,7 +106,7 @@ async def fetch_errors_leave_leases_alone(world: World) -> None:
         gone = [one for one in world.locals if isinstance(one.event, LeaseEnded)]
         assert not [one for one in gone if one.time_us <= ended_us], gone
         assert not signals(world)
-        again = deliveries(world, "s")
+        again = deliveries_in(world, "s")
         assert len(again) == 2 and again[1].process == "a", again
         assert 0 <= again[1].time_us - ended_us <= 8_000_000 + 1000 * POLL_MS, (ended_us, again)
         assert [one.attempt for one in starts(world, "a")] == [1] * 5, starts(world, "a")
@@ -126,7 +126,7 @@ class _WithoutSessions(ForwardingProvider):
     def supports_sessions(self) -> bool:
         return False
 
-    async def _call(self, operation: str, begin: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:
         self._made.append(operation)
         return await begin()
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, RowWatch, one_look, units_of
+from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, LiveRowCount, one_look, units_of
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
-    deliveries,
+    deliveries_in,
     is_delivery,
     running,
     start,
@@ -25,7 +25,7 @@ from holdfast.properties.matrix.parts.takeovers import (
     end_of,
     starts,
 )
-from holdfast.sim.stage.script import Planned
+from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -60,7 +60,7 @@ def _answered_us(world: World, call: Commit) -> int:
 
 def _kept_until_us(world: World, failed: Commit) -> int:
     """D after the answer of the last call before that release that may have extended i's session."""
-    calls = [*deliveries(world, "s"), *renewals(world.commits, "s")]
+    calls = [*deliveries_in(world, "s"), *renewals(world.commits, "s")]
     return D_US + max(_answered_us(world, one) for one in calls if one.position < failed.position)
 
 
@@ -77,11 +77,11 @@ async def unconfirmed_give_up_keeps_unit(world: World) -> None:
     both = running(_used_again_at_a_word, one_look)
     world.worker("turns", both, **ONLY_TURNS)
     owner = world.worker("a", both, **ONLY_ACTIVITIES, session_idle_timeout=timedelta(seconds=idle_s))
-    watch = RowWatch(world, owner)
+    watch = LiveRowCount(world, owner)
     watching = asyncio.ensure_future(world.commit(watch))
     if idle_s == 40:  # the renewal at 30 takes effect, and its answer is still out at 41
         world.strike("lost_answer", "a", "renew_session_lock", seconds=12 + world.draw("s of no renewal", 9))
-    kinds: tuple[Planned, ...] = ("refused", "unsent", "lost_answer")
+    kinds: tuple[ScriptedFault, ...] = ("refused", "unsent", "lost_answer")
     how = kinds[world.draw("how the release fails", 3)]
     world.strike(how, "a", "release_session_lock", seconds=world.draw("seconds of no answer", 3))
     await start(world, _used_again_at_a_word, "i")
@@ -101,7 +101,7 @@ async def unconfirmed_give_up_keeps_unit(world: World) -> None:
         assert ends_of_leases(world)[0] == (failed.time_us, "idle"), ends_of_leases(world)
         assert live is not None and live.worker_id == (None if how == "lost_answer" else owner.worker_id)
         due_us = _kept_until_us(world, failed)
-        served = deliveries(world, "s")[1:]
+        served = deliveries_in(world, "s")[1:]
         if asked_us is not None and how != "lost_answer":
             assert len(served) == 1, served
             assert 0 <= served[0].time_us - asked_us <= POLL_US, (asked_us, served)
@@ -109,7 +109,7 @@ async def unconfirmed_give_up_keeps_unit(world: World) -> None:
             (freed,) = [one for one in releases(world) if one.position > failed.position]
             assert freed.took_effect and freed.time_us == served[0].time_us + failed.time_us, freed
             due_us = freed.time_us
-        second = deliveries(world, "s", "j")
+        second = deliveries_in(world, "s", "j")
         assert len(second) == 1 and 0 <= second[0].time_us - due_us <= POLL_US, (due_us, second)
         assert max(one.leases + one.reserved + one.kept for one in units_of(world, "a")) == 1
 
@@ -181,19 +181,19 @@ async def item_without_free_unit_is_given_back(world: World) -> None:
         await _release_failed(world, live)
     else:
         await _claim_lost(world, owner)
-    claimed = deliveries(world, "s", "j")[0]
+    claimed = deliveries_in(world, "s", "j")[0]
     asked_us = world.now_us if by_clock else (30_000_000 if live else 100_000_000)
-    before = len(deliveries(world, "s"))
+    before = len(deliveries_in(world, "s"))
     await world.until(lambda: world.now_us >= asked_us)
     await world.sleep(2)
     leases = None if owner.runtime is None else [one.instance_id for one in owner.runtime.leases()]
     row = world.session("i", "s")
     status = await end_of(world, "j", within_s=200)
     last_us = world.now_us + 4 * D_US
-    await world.until(lambda: len(deliveries(world, "s")) > before + live or world.now_us >= last_us)
+    await world.until(lambda: len(deliveries_in(world, "s")) > before + live or world.now_us >= last_us)
     with world.oracle("24.15"):
         assert isinstance(status, Completed) and claimed.process == "a", status
-        again = deliveries(world, "s")[before:]
+        again = deliveries_in(world, "s")[before:]
         assert leases == ["j"], leases
         assert max(one.leases for one in units_of(world, "a")) == 1
         if live:
@@ -220,5 +220,5 @@ def _given_back(world: World, handed: Commit, asked_us: int) -> None:
     assert back[0].arguments["ignore_attempt"] is True and not back[0].arguments["delay"], back
     assert freed[0].position < back[0].position, (freed, back)
     assert work.token not in [one.token for one in starts(world)], "a handler was started"
-    after = [delivered(one) for one in deliveries(world, "s") if one.position > handed.position]
+    after = [delivered(one) for one in deliveries_in(world, "s") if one.position > handed.position]
     assert [one.attempt_count for one in after if one is not None] == [work.attempt_count], after

@@ -12,7 +12,7 @@ from holdfast.core.contract.provider import TagFilter
 from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, one_look, units_of
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
-    deliveries,
+    deliveries_in,
     is_delivery,
     running,
     start,
@@ -63,7 +63,7 @@ async def _end_first_session(world: World, owner: Handle, ending: str) -> int:
         return world.now_us
     if ending == "refused":
         world.jump_clock(D_MS + 1000 * world.draw("seconds beyond the expiry", 4))
-        await world.until(lambda: any(one.process == "b" for one in deliveries(world, "s")))
+        await world.until(lambda: any(one.process == "b" for one in deliveries_in(world, "s")))
         return world.now_us
     paused_s = 62 + 7 * world.draw("seconds of a pause beyond 62 / 7", 6)
     owner.stall(paused_s)
@@ -100,7 +100,7 @@ async def capacity_freed_by_each_ending(world: World) -> None:
     ended_us = await _end_first_session(world, owner, ending)
     await world.sleep((R_US + late_us + POLL_US) / SECOND_US)
     with world.oracle("24.7"):
-        claims = deliveries(world, "s", "j")
+        claims = deliveries_in(world, "s", "j")
         assert [one.process for one in claims] == ["a"], (ending, claims)
         assert claims[0].arguments["claim_new"] is True, claims
         freed = [(when, cause) for when, cause in ends_of_leases(world, "i") if when <= claims[0].time_us]
@@ -190,12 +190,12 @@ async def freed_unit_usable_by_every_slot(world: World) -> None:
         quiet.append((len(owner.runtime.leases()), most))
         if number < kept_count:
             await start(world, _stays, "kept")
-            await world.until(lambda: len(deliveries(world, "s", "kept")) == 1)
+            await world.until(lambda: len(deliveries_in(world, "s", "kept")) == 1)
     asked_us = world.now_us
     await start(world, _stays, "x", "y", "z")
     await world.until(lambda: len(world.sessions()) == 3 + kept_count)
     await world.sleep(0.2)
-    last = [one for name in ("x", "y", "z") for one in deliveries(world, "s", name)]
+    last = [one for name in ("x", "y", "z") for one in deliveries_in(world, "s", name)]
     with world.oracle("24.14"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
         assert len(taken) == len(ended) >= len(names), (taken, ended)

@@ -7,25 +7,25 @@ from typing import Final
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import DEFAULT_ONLY, FetchedWork, Provider
-from holdfast.properties.judging.model.observation import Difference, observe
+from holdfast.properties.judging.model.observation import RowDifference, observe
 from holdfast.properties.judging.model.operations import (
-    Answer,
     Call,
-    Delivered,
-    Done,
     Enqueue,
     Fetch,
     Finish,
     GiveBack,
+    ItemDelivered,
     Mode,
-    Operation,
-    Refused,
+    PermanentlyRefused,
+    ProviderAnswer,
+    ProviderOperation,
     Release,
     RenewItem,
     RenewSession,
+    Succeeded,
 )
 from holdfast.properties.judging.model.refusal import Refusal
-from holdfast.properties.judging.model.state import EMPTY, State
+from holdfast.properties.judging.model.state import EMPTY, StoreState
 from holdfast.properties.judging.model.step import step
 from holdfast.properties.matrix.parts.dice import Dice
 from holdfast.properties.matrix.parts.turns_by_hand import AT_ONCE, item, items, records
@@ -42,7 +42,7 @@ D: Final = 8_000
 MODES: Final[tuple[Mode, ...]] = ("plain", "owned", "full", "full")
 
 
-def _drawn(dice: Dice, tokens: list[LockToken], number: int) -> Operation:
+def _drawn(dice: Dice, tokens: list[LockToken], number: int) -> ProviderOperation:
     """The next call: mostly fetches and new items, and what holders do with what they were given."""
     worker, instance = dice.one_of(WORKERS), dice.one_of(INSTANCES)
     session = dice.one_of(SESSIONS)
@@ -64,7 +64,7 @@ def _drawn(dice: Dice, tokens: list[LockToken], number: int) -> Operation:
     return Fetch("full", DEFAULT_ONLY, LOCK, worker, D)
 
 
-async def _ask(provider: Provider, operation: Operation) -> FetchedWork | None:
+async def _ask(provider: Provider, operation: ProviderOperation) -> FetchedWork | None:
     """The call that an operation stands for."""
     match operation:
         case Enqueue(work=work):
@@ -104,27 +104,29 @@ async def _ask(provider: Provider, operation: Operation) -> FetchedWork | None:
     return None
 
 
-async def _answer(provider: Provider, operation: Operation, tokens: list[LockToken]) -> Answer:
+async def _answer(
+    provider: Provider, operation: ProviderOperation, tokens: list[LockToken]
+) -> ProviderAnswer:
     """Make the call; its answer in the model's words. Tokens handed out are kept."""
     try:
         found = await _ask(provider, operation)
     except ProviderError as error:
         assert not error.retryable, error
-        return Refused(error.message)
+        return PermanentlyRefused(error.message)
     if found is None:
-        return Done()
+        return Succeeded()
     tokens.append(found.token)
-    return Done(Delivered(found.item, found.token, found.attempt_count))
+    return Succeeded(ItemDelivered(found.item, found.token, found.attempt_count))
 
 
-def _compared(bench: Bench, state: State, call: Call, where: str) -> State:
+def _compared(bench: Bench, state: StoreState, call: Call, where: str) -> StoreState:
     """The model's state after a call, which the store's rows must agree with."""
     after = step(state, call)
     assert not isinstance(after, Refusal), f"{where}: {after}"
     (only,) = after.states
     rows = {(row.instance_id, row.session_id): row for row in records(bench)}
     seen = observe(only, rows, items(bench))
-    assert not isinstance(seen, Difference), f"{where}: {seen}"
+    assert not isinstance(seen, RowDifference), f"{where}: {seen}"
     return seen
 
 
@@ -143,5 +145,7 @@ async def fifo_against_reference_model(bench: Bench) -> None:
             call = Call(operation, answer, bench.clock.now_ms())
             state = _compared(bench, state, call, f"run {run}, call {number}")
             fetches += isinstance(operation, Fetch)
-            served += isinstance(operation, Fetch) and isinstance(answer, Done) and answer.found is not None
+            served += (
+                isinstance(operation, Fetch) and isinstance(answer, Succeeded) and answer.found is not None
+            )
     assert fetches > served > 60, f"{served} of {fetches} fetches brought something: too few to mean much"

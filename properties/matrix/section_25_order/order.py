@@ -10,10 +10,10 @@ from holdfast.core.contract.events import ActivityCompleted, ActivityScheduled
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.provider import Provider
 from holdfast.core.contract.store import WorkerRow
-from holdfast.core.contract.work_items import ActivityCompleted as Completion
+from holdfast.core.contract.work_items import ActivityCompletedMessage as Completion
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    deliveries,
+    deliveries_in,
     encoded,
     observations,
     of_kind,
@@ -28,12 +28,12 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     fetch,
     fetched,
+    further_turn,
     ids,
     item,
     items,
-    named,
     records,
-    step,
+    sessions_named,
 )
 from holdfast.sim import World
 from holdfast.sim.toolkit.bench import Bench
@@ -58,7 +58,7 @@ async def redelivery_keeps_rank(bench: Bench) -> None:
     """An item given back comes before later ones."""
     provider = bench.provider
     for instance, session in (("i", None), ("j", "s")):
-        opened = named(f"{instance}/s")
+        opened = sessions_named(f"{instance}/s")
         work = [item(id, session, instance) for id in (2, 3, 4)]
         await begin(provider, instance, opened=opened, work=work)
         seqs = [row.seq for row in items(bench)]
@@ -81,7 +81,7 @@ async def redelivery_keeps_rank(bench: Bench) -> None:
 async def delayed_item_regains_rank(bench: Bench) -> None:
     """After its delay an item is first again."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s"), item(4, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s"), item(4, "s")])
     seqs = [row.seq for row in items(bench)]
     first = await fetched(provider, "A")
     await provider.abandon_work_item(first.token, delay=DELAY)
@@ -104,7 +104,7 @@ async def no_candidate_window(bench: Bench) -> None:
     sessions = [f"s{number}" for number in range(5)]
     front = [item(2 + at, sessions[at % 5]) for at in range(FOREIGN_ITEMS + 5)]
     last = 2 + len(front)
-    await begin(provider, opened=named(*sessions), work=[*front, item(last), item(last + 1, "u")])
+    await begin(provider, opened=sessions_named(*sessions), work=[*front, item(last), item(last + 1, "u")])
     owned = [await fetched(other, "B") for _ in sessions]
     assert [work.item.session_id for work in owned] == sessions
     ahead = [row for row in items(bench) if row.token is None and row.session_id in sessions]
@@ -125,8 +125,10 @@ async def ack_enqueue_order(bench: Bench) -> None:
     """Items of one turn are queued in scheduling order."""
     provider = bench.provider
     fan_out = [item(2 + at, (None, "s", "t", "s", None)[at % 5]) for at in range(25)]
-    await begin(provider, opened=named("s", "t"), work=fan_out)
-    await step(provider, "i", opened=named("a"), work=[item(40, "t"), item(39, "a"), item(38), item(41)])
+    await begin(provider, opened=sessions_named("s", "t"), work=fan_out)
+    await further_turn(
+        provider, "i", opened=sessions_named("a"), work=[item(40, "t"), item(39, "a"), item(38), item(41)]
+    )
     scheduled = [one.id for one in fan_out] + [40, 39, 38, 41]
     assert [id for _, id in ids(bench)] == scheduled, items(bench)
     seqs = [row.seq for row in items(bench)]
@@ -139,7 +141,7 @@ async def item_ops_do_not_touch_row(bench: Bench) -> None:
     """Ack and abandon of an item leave the session row alone."""
     provider = bench.provider
     work = [item(2, "s"), item(3, "s"), item(4, "t"), item(5, "s"), item(6)]
-    await begin(provider, opened=named("s", "t", "u"), work=work)
+    await begin(provider, opened=sessions_named("s", "t", "u"), work=work)
     held = {work.item.id: work for work in [await fetched(provider, "A") for _ in range(5)]}
     bench.clock.advance(7)
     rows = records(bench)
@@ -173,7 +175,9 @@ async def attempt_numbers(bench: Bench) -> None:
     """Attempts count deliveries, uncharged give-backs excepted."""
     provider = bench.provider
     for instance, session in (("i", "s"), ("j", None)):
-        await begin(provider, instance, opened=named(f"{instance}/s"), work=[item(2, session, instance)])
+        await begin(
+            provider, instance, opened=sessions_named(f"{instance}/s"), work=[item(2, session, instance)]
+        )
         attempts = []
         first = await fetched(provider, "A")
         attempts.append(first.attempt_count)
@@ -215,7 +219,7 @@ async def delivery_order_only(world: World) -> None:
     with world.oracle("25.6"):
         assert [one.input for one in observations(status)] == [slow, "0"], status
         scheduled = [one.event_id for one in of_kind(history, ActivityScheduled)]
-        handed_out = [item_of(commit).id for commit in deliveries(world, "s")]
+        handed_out = [item_of(commit).id for commit in deliveries_in(world, "s")]
         assert len(scheduled) == 2 and handed_out == scheduled, (handed_out, scheduled)
         completed = [one.source_event_id for one in of_kind(history, ActivityCompleted)]
         assert completed == [scheduled[1], scheduled[0]], f"delivered {handed_out}, completed {completed}"

@@ -14,11 +14,11 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     fetch,
     fetched,
+    further_turn,
     item,
     items,
-    named,
     records,
-    step,
+    sessions_named,
 )
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
@@ -66,7 +66,7 @@ async def _is_noticed(
 async def waiting_fetch_notices_release_and_expiry(bench: Bench) -> None:
     """A fetch that is already waiting sees items become eligible."""
     provider = bench.provider
-    await begin(provider, opened=named("s", "t"), work=[item(2, "s"), item(3, "s")])
+    await begin(provider, opened=sessions_named("s", "t"), work=[item(2, "s"), item(3, "s")])
     held = await fetched(provider, "A")
 
     await _is_noticed(bench, "a release", ("i", 3), lambda: provider.release_session_lock("i", "s", "A"))
@@ -78,7 +78,7 @@ async def waiting_fetch_notices_release_and_expiry(bench: Bench) -> None:
         assert await fetch(bench.open(), "C") is None, "the session has not expired yet"
         await _pass(bench, TICK)
 
-    await step(provider, "i", work=[item(4, "t"), item(5, "t")])
+    await further_turn(provider, "i", work=[item(4, "t"), item(5, "t")])
     held = await fetched(provider, "A")
     await provider.abandon_work_item(held.token, delay=LONGEST)
     await _is_noticed(bench, "the expiry of a session", ("i", 5), session_expires)

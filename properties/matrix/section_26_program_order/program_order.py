@@ -6,18 +6,18 @@ from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.events import OrchestrationFailed, OrchestrationStarted, SessionOpened
-from holdfast.core.engine.turn_values import Continue
+from holdfast.core.engine.turn_values import ExecutionContinues
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    deliveries,
+    deliveries_in,
     encoded,
-    failure,
+    failure_text,
     observations,
     of_kind,
     running,
     start,
 )
-from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, refusal, shown
+from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, kinds_shown, refusal_message
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -37,9 +37,9 @@ async def schedule_then_close_in_one_poll_is_legal() -> None:
 
     engine = EngineByHand(code)
     engine.start()
-    assert engine.results[-1].outcome == Continue(), engine.results[-1]
+    assert engine.results[-1].outcome == ExecutionContinues(), engine.results[-1]
     expected = ["SessionOpened s", "ActivityScheduled s", "SessionClosed s"]
-    assert shown(engine.history)[:3] == expected, shown(engine.history)
+    assert kinds_shown(engine.history)[:3] == expected, kinds_shown(engine.history)
 
 
 @scenario(covers=["26.2", "SS-16.2", "SS-16.3"], level="unit")
@@ -53,8 +53,8 @@ async def schedule_then_open_in_one_poll_fails() -> None:
 
     engine = EngineByHand(code)
     commit = engine.start()
-    assert refusal(engine.results[-1]) == NOT_OPEN.format("s")
-    assert shown(engine.history) == ["OrchestrationFailed"], shown(engine.history)
+    assert refusal_message(engine.results[-1]) == NOT_OPEN.format("s")
+    assert kinds_shown(engine.history) == ["OrchestrationFailed"], kinds_shown(engine.history)
     assert commit.worker_items == () and commit.metadata.opened_sessions == (), commit
 
 
@@ -70,9 +70,9 @@ async def limit_checked_in_program_order() -> None:
 
     engine = EngineByHand(code, limit=2)
     engine.start()
-    assert refusal(engine.results[-1]) == TOO_MANY.format(2, 2)
+    assert refusal_message(engine.results[-1]) == TOO_MANY.format(2, 2)
     expected = ["SessionOpened a", "SessionOpened b", "OrchestrationFailed"]
-    assert shown(engine.history) == expected, shown(engine.history)
+    assert kinds_shown(engine.history) == expected, kinds_shown(engine.history)
 
 
 async def _asks_too_much(ctx: OrchestrationContext, input: str) -> None:
@@ -118,7 +118,7 @@ async def refused_action_leaves_no_event(world: World) -> None:
     histories = {instance: await world.history(instance) for instance in inputs}
     with world.oracle("26.4"):
         for instance, (turns, refused) in inputs.items():
-            assert failure(ends[instance]) == messages[refused], ends[instance]
+            assert failure_text(ends[instance]) == messages[refused], ends[instance]
             events = histories[instance]
             kinds = [getattr(event, "session_id", None) or type(event).__name__ for event in events]
             last = ["b", "never open", *(["b"] if refused == "closed" else []), "OrchestrationFailed"]
@@ -170,9 +170,9 @@ async def check_failure_cannot_be_caught() -> None:
         for input, message in (("open", TOO_MANY.format(0, 0)), ("schedule", NOT_OPEN.format("s"))):
             engine = EngineByHand(code, limit=0)
             commit = engine.start(input)
-            assert refusal(engine.results[-1]) == message
+            assert refusal_message(engine.results[-1]) == message
             assert (commit.metadata.status, commit.metadata.output) == ("Failed", message), commit.metadata
-            assert shown(engine.history) == ["OrchestrationFailed"], shown(engine.history)
+            assert kinds_shown(engine.history) == ["OrchestrationFailed"], kinds_shown(engine.history)
 
 
 LOOK_ALIKES: Final = ("caf\u00e9", "CAF\u00c9", "caf\u00e9 ", "cafe\u0301")
@@ -199,7 +199,7 @@ async def ids_compared_exactly(world: World) -> None:
     """Ids differing in case, blanks or normalisation are different sessions."""
     workers = [world.worker(name, running(_uses_look_alikes)) for name in ("a", "b")]
     await start(world, _uses_look_alikes, "i")
-    await world.until(lambda: all(deliveries(world, name) for name in LOOK_ALIKES))
+    await world.until(lambda: all(deliveries_in(world, name) for name in LOOK_ALIKES))
     await world.sleep(1 + 3 * world.draw("seconds before the second use / 3", 9))
     rows = world.sessions()
     leases = [lease for worker in workers if worker.runtime for lease in worker.runtime.leases()]
@@ -216,7 +216,7 @@ async def ids_compared_exactly(world: World) -> None:
             assert entry.session == entry.input, entry
             assert entry.owner == owner_of[entry.input], (entry, owner_of)
         for name in LOOK_ALIKES:
-            given = deliveries(world, name)
+            given = deliveries_in(world, name)
             assert len(given) == 2 and {_fetcher(one) for one in given} == {owner_of[name]}, given
 
 

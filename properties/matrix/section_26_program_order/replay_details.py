@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.errors import SessionIdError
 from holdfast.core.contract.events import ActivityCancelRequested, SessionOpened
-from holdfast.core.engine.turn_values import Completed, Continue
+from holdfast.core.engine.turn_values import ExecutionCompleted, ExecutionContinues
 from holdfast.core.program.registry import OrchestrationHandler
 from holdfast.properties.matrix.parts.engine_by_hand import (
     EngineByHand,
-    nondeterminism,
-    refusal,
-    shown,
+    kinds_shown,
+    nondeterminism_message,
+    refusal_message,
     successor,
 )
 from holdfast.sim import scenario
@@ -33,10 +33,12 @@ async def lowered_limit_does_not_break_replay() -> None:
     engine.start()
     engine.limit = 2
     result = engine.replay()
-    assert (result.outcome, result.open_sessions_after) == (Continue(), tuple("abcde")), result
+    assert (result.outcome, result.open_sessions_after) == (ExecutionContinues(), tuple("abcde")), result
     engine.turn(engine.go())
-    assert refusal(engine.results[-1]) == "max sessions per orchestration exceeded (limit: 2, open: 5)"
-    assert [name for name in shown(engine.history) if name == "SessionOpened f"] == []
+    assert (
+        refusal_message(engine.results[-1]) == "max sessions per orchestration exceeded (limit: 2, open: 5)"
+    )
+    assert [name for name in kinds_shown(engine.history) if name == "SessionOpened f"] == []
 
 
 @scenario(covers=["26.7", "SS-16.12"], level="unit")
@@ -57,8 +59,8 @@ async def activity_session_id_mismatch() -> None:
     for recorded, emitted in (("x", "y"), ("x", ""), ("", "x")):
         engine = EngineByHand(using(recorded))
         engine.start()
-        assert engine.replay().outcome == Continue()
-        mismatch = nondeterminism(engine.replay(using(emitted)))
+        assert engine.replay().outcome == ExecutionContinues()
+        mismatch = nondeterminism_message(engine.replay(using(emitted)))
         assert mismatch.startswith("schedule mismatch: ") and "ActivityScheduled" in mismatch, mismatch
 
 
@@ -82,9 +84,11 @@ async def missing_close_on_replay() -> None:
     engine = EngineByHand(closing(True))
     engine.start()
     engine.turn(engine.done(engine.scheduled(0)))
-    assert shown(engine.history)[-1] == "SessionClosed s", shown(engine.history)
-    assert nondeterminism(engine.replay(closing(False))) == "history SessionClosed but no emitted action"
-    mismatch = nondeterminism(engine.replay(closing(False, waits=True)))
+    assert kinds_shown(engine.history)[-1] == "SessionClosed s", kinds_shown(engine.history)
+    assert (
+        nondeterminism_message(engine.replay(closing(False))) == "history SessionClosed but no emitted action"
+    )
+    mismatch = nondeterminism_message(engine.replay(closing(False, waits=True)))
     assert mismatch.startswith("schedule mismatch: ") and "SessionClosed" in mismatch, mismatch
 
 
@@ -107,11 +111,11 @@ async def session_closed_breadcrumb_ignored() -> None:
     assert [note.reason for note in notes] == ["session_closed"] * 2, notes
     assert [note.source_event_id for note in notes] == [engine.scheduled(0), engine.scheduled(1)], notes
     replayed = engine.replay()
-    assert (replayed.outcome, replayed.actions, replayed.delta) == (Continue(), (), ()), replayed
+    assert (replayed.outcome, replayed.actions, replayed.delta) == (ExecutionContinues(), (), ()), replayed
     engine.replays_alike()
     engine.turn(engine.go())
     outcome = engine.results[-1].outcome
-    assert outcome == Completed("2 "), outcome
+    assert outcome == ExecutionCompleted("2 "), outcome
 
 
 @scenario(covers=["26.10", "SS-3.4", "SS-3.5", "SS-2.1"], level="unit")
@@ -165,10 +169,10 @@ async def open_calls_do_not_suspend() -> None:
 
     engine = EngineByHand(only_sessions)
     engine.start()
-    assert engine.results[-1].outcome == Completed("done"), engine.results[-1]
+    assert engine.results[-1].outcome == ExecutionCompleted("done"), engine.results[-1]
     assert engine.suspensions == 0, "the code ran through in one poll"
     expected = ["SessionOpened a", "SessionClosed a", "SessionOpened b", "OrchestrationCompleted"]
-    assert shown(engine.history) == expected, shown(engine.history)
+    assert kinds_shown(engine.history) == expected, kinds_shown(engine.history)
 
 
 @scenario(covers=["26.13", "SS-3.9"], level="unit")
@@ -199,8 +203,8 @@ async def invalid_id_consumes_nothing() -> None:
         engine.turn(engine.done(engine.scheduled()))
         engine.replays_alike()
         engine.turn(engine.go())
-        assert isinstance(engine.results[-1].outcome, Completed), engine.results[-1].outcome
-    assert refused.history == plain.history, (shown(refused.history), shown(plain.history))
+        assert isinstance(engine.results[-1].outcome, ExecutionCompleted), engine.results[-1].outcome
+    assert refused.history == plain.history, (kinds_shown(refused.history), kinds_shown(plain.history))
 
 
 @scenario(covers=["26.14", "SS-16.14", "SS-5.2"], level="unit")
@@ -222,11 +226,13 @@ async def noop_open_on_replay() -> None:
     engine = EngineByHand(opening(1))
     engine.start()
     engine.turn(engine.done(engine.scheduled()))
-    assert shown(engine.history).count("SessionOpened s") == 1, shown(engine.history)
+    assert kinds_shown(engine.history).count("SessionOpened s") == 1, kinds_shown(engine.history)
     defensive = engine.replay(opening(3))
-    assert (defensive.outcome, defensive.actions, defensive.delta) == (Continue(), (), ()), defensive
+    assert (defensive.outcome, defensive.actions, defensive.delta) == (ExecutionContinues(), (), ()), (
+        defensive
+    )
     engine.code = opening(3)
     engine.replays_alike()
     engine.turn(engine.go())
-    assert engine.results[-1].outcome == Completed("done"), engine.results[-1]
-    assert shown(engine.history).count("SessionOpened s") == 1, shown(engine.history)
+    assert engine.results[-1].outcome == ExecutionCompleted("done"), engine.results[-1]
+    assert kinds_shown(engine.history).count("SessionOpened s") == 1, kinds_shown(engine.history)

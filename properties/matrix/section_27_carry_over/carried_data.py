@@ -27,13 +27,13 @@ from holdfast.core.contract.provider import (
 from holdfast.core.contract.store import inspectable
 from holdfast.core.contract.work_items import (
     ActivityExecute,
-    ContinueAsNew,
+    ContinueAsNewMessage,
     ExternalRaised,
     Message,
     StartOrchestration,
 )
 from holdfast.core.engine.turn import TurnInput, TurnResult, run_turn
-from holdfast.core.engine.turn_values import Completed, Failed
+from holdfast.core.engine.turn_values import ExecutionCompleted, ExecutionFailed
 from holdfast.core.program.limits import TurnLimits
 from holdfast.core.program.registry import OrchestrationHandler
 from holdfast.sim.toolkit.bench import Bench
@@ -53,8 +53,8 @@ def _started(event_id: int, **members: Any) -> OrchestrationStarted:
     )
 
 
-def _message(**members: Any) -> ContinueAsNew:
-    return ContinueAsNew(instance="i", orchestration="flow", input="x", **members)
+def _message(**members: Any) -> ContinueAsNewMessage:
+    return ContinueAsNewMessage(instance="i", orchestration="flow", input="x", **members)
 
 
 def _keys(text: bytes) -> dict[str, Any]:
@@ -86,7 +86,7 @@ async def carried_set_in_json() -> None:
     bare = encode_work_item(_message())
     assert "open_sessions" not in _keys(bare), bare
     decoded = decode_work_item(bare)
-    assert isinstance(decoded, ContinueAsNew) and decoded.open_sessions == (), decoded
+    assert isinstance(decoded, ContinueAsNewMessage) and decoded.open_sessions == (), decoded
     with_list = {**_keys(bare), "open_sessions": ["zeta", "alpha"]}
     assert with_list == _keys(text), "nothing else is different"
 
@@ -188,7 +188,7 @@ async def row_unchanged_by_can(bench: Bench) -> None:
     assert turns.store.worker_rows() == [], "the items of the old execution are gone"
     turn = await turns.fetched()
     (message,) = turn.item.messages
-    assert isinstance(message, ContinueAsNew) and message.open_sessions == _NAMES, message
+    assert isinstance(message, ContinueAsNewMessage) and message.open_sessions == _NAMES, message
     await turns.ack(turn, 2, [_started(1, open_sessions=_NAMES)], _first(2))
     assert turns.store.session_records() == before, turns.store.session_records()
 
@@ -227,19 +227,19 @@ async def carried_sessions_count_to_limit() -> None:
 
     for limit in (2, 1, 0):
         result = _turn_with_two_carried(opens, limit)
-        assert isinstance(result.outcome, Failed), result
+        assert isinstance(result.outcome, ExecutionFailed), result
         assert result.outcome.details.application is not None, result
         text = result.outcome.details.application.message
         assert text == f"max sessions per orchestration exceeded (limit: {limit}, open: 2)", text
         assert not [event for event in result.delta if isinstance(event, SessionOpened)], result.delta
         result = _turn_with_two_carried(uses, limit)
-        assert isinstance(result.outcome, Completed) and result.outcome.output == "both", result
+        assert isinstance(result.outcome, ExecutionCompleted) and result.outcome.output == "both", result
         assert [getattr(action, "session_id", None) for action in result.actions] == ["a", "b"], (
             result.actions
         )
         assert result.open_sessions_after == ("a", "b"), result
     for handler, limit, after in ((opens, 3, ("a", "b", "c")), (makes_room, 2, ("b", "c"))):
         result = _turn_with_two_carried(handler, limit)
-        assert isinstance(result.outcome, Completed) and result.outcome.output == "c", result
+        assert isinstance(result.outcome, ExecutionCompleted) and result.outcome.output == "c", result
         assert result.open_sessions_after == after, result
-    assert isinstance(_turn_with_two_carried(makes_room, 1).outcome, Failed), "one is open still"
+    assert isinstance(_turn_with_two_carried(makes_room, 1).outcome, ExecutionFailed), "one is open still"

@@ -21,7 +21,7 @@ from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     encoded,
-    failure,
+    failure_text,
     handlers_started,
     observations,
     of_kind,
@@ -36,7 +36,7 @@ from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
 
-class Step(NamedTuple):
+class RowsAround(NamedTuple):
     """One commit, and the session rows before and after it."""
 
     commit: Commit
@@ -44,18 +44,18 @@ class Step(NamedTuple):
     after: list[SessionRecord]
 
 
-class RowWatch:
+class RowNotes:
     """Notes the session rows around every commit, up to one that `last` is true of."""
 
     def __init__(self, world: World, last: Callable[[Commit], bool]) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[RowsAround] = []
         self._world = world
         self._last = last
         self._before = world.sessions()
 
     def __call__(self, commit: Commit) -> bool:
         after = self._world.sessions()
-        self.steps.append(Step(commit, self._before, after))
+        self.steps.append(RowsAround(commit, self._before, after))
         self._before = after
         return self._last(commit)
 
@@ -122,7 +122,7 @@ async def _opens_what_it_has(ctx: OrchestrationContext, input: str) -> str:
     return encoded(answers)
 
 
-def ends(commit: Commit) -> bool:
+def ends_any_instance(commit: Commit) -> bool:
     """Whether a commit is an ack that ended an instance."""
     status = getattr(commit.arguments.get("metadata"), "status", None)
     return commit.took_effect and status in ("Completed", "Failed")
@@ -135,7 +135,7 @@ class Ends:
         self._left = count
 
     def __call__(self, commit: Commit) -> bool:
-        self._left -= ends(commit)
+        self._left -= ends_any_instance(commit)
         return self._left == 0
 
 
@@ -147,7 +147,7 @@ class Ends:
 async def open_with_id_on_carried_is_noop(world: World) -> None:
     """Reopening a carried id does nothing."""
     worker = world.worker("a", running(_opens_what_it_has))
-    watch = RowWatch(world, Ends(2))
+    watch = RowNotes(world, Ends(2))
     await asyncio.gather(world.commit(watch), start(world, _opens_what_it_has, "i", "j"))
     statuses = [await world.status(instance) for instance in ("i", "j")]
     with world.oracle("27.5"):
@@ -157,7 +157,7 @@ async def open_with_id_on_carried_is_noop(world: World) -> None:
             in_second = {
                 ack.position
                 for ack in turn_acks(world.commits, instance)
-                if ack.arguments["execution_id"] == 2 and not ends(ack)
+                if ack.arguments["execution_id"] == 2 and not ends_any_instance(ack)
             }
             steps = [step for step in watch.steps if step.commit.position in in_second]
             assert len(steps) >= 2, steps
@@ -200,7 +200,7 @@ async def _opens_and_closes_last(ctx: OrchestrationContext, input: str) -> str:
 async def open_and_close_in_continuing_turn(world: World) -> None:
     """Sessions opened or closed in the last turn are treated by their final state."""
     worker = world.worker("a", running(_opens_and_closes_last))
-    watch = RowWatch(world, Ends(2))
+    watch = RowNotes(world, Ends(2))
     await asyncio.gather(world.commit(watch), start(world, _opens_and_closes_last, "old", "brief"))
     with world.oracle("27.6"):
         continuing = [step for step in watch.steps if continuing_ack(step.commit)]
@@ -221,7 +221,7 @@ async def open_and_close_in_continuing_turn(world: World) -> None:
             used = of_kind(await world.history(instance, 2), ActivityCompleted)
             assert sorted(str(seen(each.result).session) for each in used) == ["kept", "new", "renewed"], used
             not_open = f"schedule_activity_on_session called for session '{instance}' which is not open"
-            assert not_open in failure(await world.status(instance))
+            assert not_open in failure_text(await world.status(instance))
 
 
 async def _schedules_and_continues(ctx: OrchestrationContext, input: str) -> str:

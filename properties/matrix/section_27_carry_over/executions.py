@@ -15,11 +15,11 @@ from holdfast.core.contract.events import (
     SessionOpened,
 )
 from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, LeaseTaken, Logged
-from holdfast.core.contract.work_items import ActivityCompleted as CompletionMessage
+from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
-    deliveries,
+    deliveries_in,
     encoded,
     observations,
     of_kind,
@@ -28,7 +28,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.section_10_continue_as_new import continuing_ack
-from holdfast.properties.matrix.section_27_carry_over.carry_over import RowWatch, ends
+from holdfast.properties.matrix.section_27_carry_over.carry_over import RowNotes, ends_any_instance
 from holdfast.sim import FaultBudget, World, scenario
 
 _EXECUTIONS: Final = 5
@@ -68,7 +68,7 @@ def _two_versions() -> Registry:
 async def chain_of_executions_and_version_change(world: World) -> None:
     """Carry-over repeats and works across versions."""
     workers = [world.worker(name, _two_versions) for name in ("a", "b")]
-    watch = RowWatch(world, ends)
+    watch = RowNotes(world, ends_any_instance)
     await asyncio.gather(
         world.commit(watch), world.client.start_orchestration_versioned("i", "_chain", "1.0.0")
     )
@@ -121,7 +121,7 @@ async def late_completion_from_old_execution(world: World) -> None:
     await asyncio.gather(world.commit(continuing_ack), start(world, _answers_twice, "i", input=before))
     old = of_kind(await world.history("i", 1), ActivityScheduled)
     (long,) = (event.event_id for event in old if event.name == "insist")
-    await world.until(lambda: len(deliveries(world, "S")) >= 3)
+    await world.until(lambda: len(deliveries_in(world, "S")) >= 3)
     for _ in range(1 + world.draw("copies", 2)):
         await world.sleep(4 * world.draw("seconds later / 4", 3))
         await world.provider.enqueue_for_orchestrator(

@@ -14,7 +14,7 @@ from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     calls,
     encoded,
-    failure,
+    failure_text,
     observations,
     running,
     start,
@@ -110,7 +110,7 @@ async def gap_between_executions(world: World) -> None:
     with world.oracle("27.11"):
         (here,) = observations(await world.status("delivered"))
         assert (here.session, here.owner, here.warm) == ("S", owner.worker_id, True), here
-        assert "no longer needed" in failure(await world.status("cancelled"))
+        assert "no longer needed" in failure_text(await world.status("cancelled"))
         poisoned = await world.status("poisoned")
         assert isinstance(poisoned, Failed) and poisoned.details is not None, poisoned
         assert poisoned.details.poison is not None, poisoned

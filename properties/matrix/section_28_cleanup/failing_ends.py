@@ -12,7 +12,7 @@ from holdfast.core.contract.observe import HandlerSignalled
 from holdfast.properties.matrix.parts.closings import (
     ACK,
     concluded,
-    ends,
+    ends_instance,
     gets_turn,
     session_items,
     session_starts,
@@ -20,7 +20,7 @@ from holdfast.properties.matrix.parts.closings import (
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     Orchestration,
-    failure,
+    failure_text,
     of_kind,
     running,
     start,
@@ -68,15 +68,17 @@ async def terminal_cleanup_after_check_failure(world: World) -> None:
     await start(world, _opens_too_many, "j", input="at once")
     left = {}
     for instance in ("j", "i"):
-        await world.until(lambda: any(ends(one, instance) for one in world.commits))  # noqa: B023
+        await world.until(lambda: any(ends_instance(one, instance) for one in world.commits))  # noqa: B023
         left[instance] = (_rows(world, instance), session_items(world, instance))
     statuses = [await world.finished(instance) for instance in ("i", "j")]
     await world.sleep(R_S + 1)
     with world.oracle("28.1"):
         assert left == {"i": ([], []), "j": ([], [])}, left
         for status in statuses:
-            assert failure(status) == "max sessions per orchestration exceeded (limit: 2, open: 2)", status
-        ack = next(one for one in world.commits if ends(one, "i"))
+            assert failure_text(status) == "max sessions per orchestration exceeded (limit: 2, open: 2)", (
+                status
+            )
+        ack = next(one for one in world.commits if ends_instance(one, "i"))
         assert sorted(concluded(ack).closed) == ["s", "t"] and concluded(ack).opened == [], ack
         assert concluded(ack).work == [] and world.sessions() == [], (ack, world.sessions())
         scheduled = of_kind(await world.history("i"), ActivityScheduled)
@@ -114,7 +116,7 @@ async def terminal_cleanup_after_nondeterminism(world: World) -> None:
     turns.crash()
     world.worker("new turns", running(deployed("work")), **ONLY_TURNS)
     await world.client.enqueue_event("i", "go", "")
-    await world.until(lambda: any(ends(one) for one in world.commits))
+    await world.until(lambda: any(ends_instance(one) for one in world.commits))
     ended_us, rows, items = world.now_us, world.sessions(), session_items(world)
     status = await world.finished("i")
     await world.sleep(R_S)
@@ -122,7 +124,7 @@ async def terminal_cleanup_after_nondeterminism(world: World) -> None:
     leases = [worker.runtime.leases() for worker in workers if worker.runtime is not None]
     with world.oracle("28.2"):
         assert (rows, items) == ([], []), (rows, items)
-        assert failure(status).startswith("nondeterministic: "), status
+        assert failure_text(status).startswith("nondeterministic: "), status
         assert leases == [(), ()], leases
         signals = [one for one in world.locals if isinstance(one.event, HandlerSignalled)]
         assert len(signals) == (1 if work_s == 300 else 0), signals
@@ -171,14 +173,14 @@ async def terminal_cleanup_of_poisoned_orchestration(world: World) -> None:
     for _ in range(most):
         await _fail_one_attempt(world, turns, began)
         began = len(world.commits)
-    await world.until(lambda: any(ends(one) for one in world.commits))
+    await world.until(lambda: any(ends_instance(one) for one in world.commits))
     rows, items = world.sessions(), session_items(world)
     ack = world.commits[-1]
     status = await world.finished("i")
     with world.oracle("28.3"):
         assert (rows, items) == ([], []), (rows, items)
         said = f"poison: orchestration i exceeded {most + 1} attempts (max {most})"
-        assert failure(status) == said, status
+        assert failure_text(status) == said, status
         assert isinstance(status, Failed) and status.details is not None and status.details.poison is not None
         assert sorted(concluded(ack).closed) == ["s", "t"] and concluded(ack).opened == [], ack
 
@@ -217,9 +219,9 @@ async def terminal_cleanup_with_unreadable_history(world: World) -> None:
         await world.sleep(0.5 * world.draw("half seconds between the two", 4))
     left = {}
     for instance in ("i", "k"):
-        await world.until(lambda: any(ends(one, instance) for one in world.commits))  # noqa: B023
+        await world.until(lambda: any(ends_instance(one, instance) for one in world.commits))  # noqa: B023
         left[instance] = (_rows(world, instance), session_items(world, instance))
-    acks = {name: next(one for one in world.commits if ends(one, name)) for name in order}
+    acks = {name: next(one for one in world.commits if ends_instance(one, name)) for name in order}
     statuses = [await world.finished(name) for name in ("i", "k")]
     with world.oracle("28.4"):
         assert left == {"i": ([], []), "k": ([], [])}, left
@@ -229,8 +231,8 @@ async def terminal_cleanup_with_unreadable_history(world: World) -> None:
             assert [type(event) for event in said.delta] == [OrchestrationFailed], said
             assert _is_poison(ack), (name, said)
         for status in statuses:
-            assert failure(status).startswith("poison: "), status
-        assert "FromTheFuture" in failure(statuses[1]), statuses
+            assert failure_text(status).startswith("poison: "), status
+        assert "FromTheFuture" in failure_text(statuses[1]), statuses
         assert world.sessions() == [], world.sessions()
 
 
@@ -258,7 +260,7 @@ async def terminal_cleanup_after_failed_ack(world: World) -> None:
     change = 1 + world.draw("at which change the ack breaks", 10)
     world.break_calls(ACK, change=change, times=2, retryable=False)
     await world.client.enqueue_event("i", "go", "")
-    await world.until(lambda: any(ends(one) for one in world.commits))
+    await world.until(lambda: any(ends_instance(one) for one in world.commits))
     rows, items = world.sessions(), session_items(world)
     acks = [one for one in world.commits[began:] if one.operation == ACK]
     status = await world.finished("i")
@@ -267,4 +269,4 @@ async def terminal_cleanup_after_failed_ack(world: World) -> None:
         assert (rows, items) == ([], []), (rows, items)
         said = concluded(acks[-1])
         assert sorted(said.closed) == ["s", "t"] and said.opened == [] and said.work == [], said
-        assert failure(status).startswith(f"infrastructure:{ACK}: "), status
+        assert failure_text(status).startswith(f"infrastructure:{ACK}: "), status

@@ -11,7 +11,7 @@ from holdfast.core.contract.events import SessionClosed
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded
 from holdfast.core.contract.work_items import (
-    ActivityCompleted,
+    ActivityCompletedMessage,
     ExternalRaised,
     Message,
     QueueMessage,
@@ -19,14 +19,14 @@ from holdfast.core.contract.work_items import (
 )
 from holdfast.properties.matrix.parts.closings import (
     concluded,
-    ends,
+    ends_instance,
     gets_turn,
     session_items,
     session_starts,
 )
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    failure,
+    failure_text,
     running,
     seen,
     session_events,
@@ -58,7 +58,7 @@ async def _leaves_sessions_open(ctx: OrchestrationContext, input: str) -> str:
 
 
 async def _until_end(world: World, instance: str) -> None:
-    await world.until(lambda: any(ends(one, instance) for one in world.commits))
+    await world.until(lambda: any(ends_instance(one, instance) for one in world.commits))
 
 
 @scenario(
@@ -78,11 +78,11 @@ async def no_session_closed_events_at_terminal(world: World) -> None:
     statuses = [await world.finished(instance) for instance in ("i", "j", "k")]
     with world.oracle("28.7"):
         assert isinstance(statuses[0], Completed), statuses
-        assert [failure(status) for status in statuses[1:]] == ["given up", "canceled: enough"]
+        assert [failure_text(status) for status in statuses[1:]] == ["given up", "canceled: enough"]
         for instance in ("i", "j", "k"):
             history = await world.history(instance)
             assert session_events(history) == [("SessionOpened", "s"), ("SessionOpened", "t")], history
-            ack = concluded(next(one for one in world.commits if ends(one, instance)))
+            ack = concluded(next(one for one in world.commits if ends_instance(one, instance)))
             assert not [event for event in ack.delta if isinstance(event, SessionClosed)], ack
             assert sorted(ack.closed) == ["s", "t"], ack
 
@@ -92,7 +92,7 @@ def _late_messages(activity_id: int) -> list[Message]:
         StartOrchestration(
             instance="i", orchestration=_leaves_sessions_open.__name__, input="completed 1", execution_id=1
         ),
-        ActivityCompleted(instance="i", execution_id=1, id=activity_id, result='"late"'),
+        ActivityCompletedMessage(instance="i", execution_id=1, id=activity_id, result='"late"'),
         ExternalRaised(instance="i", name="go", data=""),
         QueueMessage(instance="i", name="never", data=""),
     ]
@@ -183,7 +183,7 @@ async def parent_and_child_sessions_separate_at_end(world: World) -> None:
         assert at_parents_end == (None, childs) and items_then == 1, (at_parents_end, childs)
         assert at_the_end == ([], []), at_the_end
         assert isinstance(statuses[0], Completed), statuses
-        assert [failure(status) for status in statuses[1:]] == [
+        assert [failure_text(status) for status in statuses[1:]] == [
             "canceled: enough",
             "canceled: parent canceled",
         ]
@@ -219,7 +219,7 @@ async def cancel_one_instance_keeps_others(world: World) -> None:
     with world.oracle("28.12"):
         assert gone == (None, []), gone
         assert before == after and before[0] is not None and len(before[1]) == 1, (before, after)
-        assert failure(statuses[0]) == "canceled: enough", statuses
+        assert failure_text(statuses[0]) == "canceled: enough", statuses
         assert isinstance(statuses[1], Completed), statuses
         starts = session_starts(world, "j")
         assert len(starts) == 1, starts

@@ -8,7 +8,7 @@ from holdfast.core.contract.events import OrchestrationContinuedAsNew
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.management import InstanceFilter, Management, PruneOptions
 from holdfast.core.contract.provider import ExecutionStatus, Provider, TagFilter
-from holdfast.core.contract.work_items import ContinueAsNew
+from holdfast.core.contract.work_items import ContinueAsNewMessage
 from holdfast.properties.matrix.parts import turns_by_hand as hand
 from holdfast.properties.matrix.parts.turns_by_hand import (
     ITEM_LOCK,
@@ -18,14 +18,14 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     event,
     fetch,
     fetched,
+    further_turn,
     ids,
     is_refused,
     item,
     items,
-    named,
     note,
     records,
-    step,
+    sessions_named,
 )
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
@@ -37,7 +37,7 @@ async def _in_every_state(provider: Provider, bench: Bench, instance: str) -> No
     """Items of s: expired, locked, delayed, waiting; one of t, unclaimed; one plain. Tagged by instance."""
     on_s = [item(id, "s", instance, tag=instance) for id in range(2, 6)]
     rest = [item(6, "t", instance, tag=instance), item(7, None, instance, tag=instance)]
-    sessions = named(f"{instance}/s", f"{instance}/t", f"{instance}/u")
+    sessions = sessions_named(f"{instance}/s", f"{instance}/t", f"{instance}/u")
     await begin(provider, instance, opened=sessions, work=[*on_s, *rest])
     worker, tags = f"A-{instance}", TagFilter.only(instance)
     await fetched(provider, worker, tags=tags)
@@ -66,8 +66,10 @@ async def terminal_removes_session_items(bench: Bench) -> None:
         others = [row for row in items(bench) if row not in mine or row.session_id is None]
         rows = [row for row in records(bench) if row.instance_id != instance]
         new = [item(8, "s", instance), item(9, "v", instance)]
-        opened = named(f"{instance}/v")
-        await step(provider, instance, note(2, instance), status=status, output="", work=new, opened=opened)
+        opened = sessions_named(f"{instance}/v")
+        await further_turn(
+            provider, instance, note(2, instance), status=status, output="", work=new, opened=opened
+        )
         assert records(bench) == rows, (status, records(bench))
         assert items(bench) == others, (status, items(bench))
         held = next(row for row in mine if row.session_id == "s" and row.token is not None)
@@ -88,11 +90,11 @@ async def continue_as_new_is_not_terminal(bench: Bench) -> None:
     await _in_every_state(provider, bench, "i")
     rows, queued = records(bench), items(bench)
     assert {row.worker_id for row in rows} == {"A-i", None} and len(queued) == 6, (rows, queued)
-    successor = ContinueAsNew(
+    successor = ContinueAsNewMessage(
         instance="i", orchestration="flow", input="", version="1.0.0", open_sessions=("s", "t", "u")
     )
     end = event(OrchestrationContinuedAsNew, 2, input="", open_sessions=("s", "t", "u"))
-    await step(provider, "i", end, status="ContinuedAsNew", output="", messages=[successor])
+    await further_turn(provider, "i", end, status="ContinuedAsNew", output="", messages=[successor])
     assert records(bench) == rows, records(bench)
     assert items(bench) == queued, items(bench)
     turn = await hand.turn_of(provider)
@@ -128,8 +130,8 @@ async def delete_and_prune(bench: Bench) -> None:
 async def _in_bulk(bench: Bench, management: Management) -> None:
     """An ended instance has no session any more, but may have got an item directly."""
     provider = bench.provider
-    await begin(provider, "ended", opened=named("ended/s"), work=[item(2, "s", "ended")])
-    await step(provider, "ended", note(2, "ended"), status="Completed", output="")
+    await begin(provider, "ended", opened=sessions_named("ended/s"), work=[item(2, "s", "ended")])
+    await further_turn(provider, "ended", note(2, "ended"), status="Completed", output="")
     await provider.enqueue_for_worker(item(9, "s", "ended"))
     assert ("ended", 9) in ids(bench)
     deleted = await management.delete_instance_bulk(InstanceFilter(instance_ids=["ended"]))
@@ -141,8 +143,8 @@ async def _pruned(bench: Bench, management: Management) -> None:
     provider = bench.provider
     for execution in (1, 2):
         end = note(99, "j", execution)
-        await step(provider, "j", end, execution_id=execution, status="ContinuedAsNew", output="")
-        await step(provider, "j", hand.started("j", execution + 1), execution_id=execution + 1)
+        await further_turn(provider, "j", end, execution_id=execution, status="ContinuedAsNew", output="")
+        await further_turn(provider, "j", hand.started("j", execution + 1), execution_id=execution + 1)
     rows, queued = records(bench), items(bench)
     assert len(rows) == 3 and len(queued) == 6, (rows, queued)
     result = await management.prune_executions("j", PruneOptions(keep_last=1))

@@ -24,7 +24,7 @@ from holdfast.properties.matrix.parts.takeovers import (
     ONLY_TURNS,
     calls_by,
     last_local,
-    row,
+    owner_and_expiry,
     second_of,
     signals,
     starts,
@@ -231,18 +231,18 @@ async def timeline_graceful_shutdown(world: World) -> None:
     await until_second(world, 85 + 2 * world.draw("when q7 is asked / 2", 7))
     await world.client.enqueue_event("i", "q7", "")
     await until_second(world, 100)
-    busy, idle, owner = row(world, "s"), row(world, "t"), leaving.worker_id
+    busy, idle, owner = owner_and_expiry(world, "s"), owner_and_expiry(world, "t"), leaving.worker_id
     world.strike("slow_answer", "a", "abandon_work_item", seconds=0.1)
     ending = asyncio.ensure_future(leaving.shutdown(5))
     await until_second(world, 101.25)
-    meanwhile = row(world, "s"), row(world, "t")
+    meanwhile = owner_and_expiry(world, "s"), owner_and_expiry(world, "t")
     await ending
     returned = world.now_us / 1_000_000
-    released = row(world, "s"), row(world, "t")
+    released = owner_and_expiry(world, "s"), owner_and_expiry(world, "t")
     await until_second(world, 101.4)
     taking = world.worker("b", _stops_after_a_while, **ONLY_ACTIVITIES)
     await world.until(lambda: bool(starts(world, "b")))
-    taken = row(world, "s"), row(world, "t")
+    taken = owner_and_expiry(world, "s"), owner_and_expiry(world, "t")
     status = await world.finished("i")
     with world.oracle("29.7"):
         assert busy is not None and idle is not None and (busy[0], idle[0]) == (owner, owner), (busy, idle)

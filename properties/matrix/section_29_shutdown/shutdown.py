@@ -35,11 +35,11 @@ from holdfast.properties.matrix.parts.takeovers import (
     starts,
 )
 from holdfast.sim.stage.process import Process
-from holdfast.sim.stage.script import Planned
+from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 NAMES: Final = ("s", "t", "u")
 
@@ -124,7 +124,7 @@ async def one_failing_release_does_not_stop_others(world: World) -> None:
     await world.until(lambda: len(starts(world)) == 3)
     await world.sleep(3 + world.draw("seconds before the shutdown", 20))
     rows = {one.session_id: one.locked_until for one in world.sessions()}
-    kind: Planned = ("refused", "unsent")[world.draw("how it fails", 2)]
+    kind: ScriptedFault = ("refused", "unsent")[world.draw("how it fails", 2)]
     world.strike(kind, "a", "release_session_lock", skip=1, seconds=1)
     await owner.shutdown(20)
     returned_ms = world.provider_now_ms
@@ -184,7 +184,7 @@ class _Listened(ForwardingProvider):
         super().__init__(inner)
         self._made = made
 
-    async def _call(self, operation: str, begin: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:
         self._made.append(operation)
         return await begin()
 

@@ -16,7 +16,7 @@ from holdfast.properties.matrix.parts.takeovers import (
     lease_ends,
     more,
     one_then_one,
-    row,
+    owner_and_expiry,
     second_of,
     signals,
     until_second,
@@ -27,8 +27,8 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     fetch,
     fetched,
     item,
-    named,
     row_of,
+    sessions_named,
 )
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
@@ -82,14 +82,14 @@ async def _jump_forward(world: World, *, claim_first: bool) -> None:
     await until_second(world, 1 + 4 * world.draw("seconds before more work / 4", 10))
     await more(world)
     await until_second(world, 50)
-    seen: dict[float, object] = {50: row(world)}
+    seen: dict[float, object] = {50: owner_and_expiry(world)}
     world.jump_clock(100_000)
     await until_second(world, 50.2 if claim_first else 51.2)
     other = world.worker("b", running(one_then_one), worker_concurrency=1, **ONLY_ACTIVITIES)
     await until_second(world, 50.5 if claim_first else 51.3)
-    seen[150.5] = row(world)
+    seen[150.5] = owner_and_expiry(world)
     await until_second(world, 53)
-    seen[153] = row(world)
+    seen[153] = owner_and_expiry(world)
     told = signals(world)
     status = await world.finished("i")
     with world.oracle("30.1"):
@@ -132,17 +132,17 @@ async def backward_clock_jump(world: World) -> None:
     await start(world, in_passing, "x", "y", "z")
     await start(world, _one_then_two, "i", input="200")
     await until_second(world, 49.9)
-    rows = [row(world)]
+    rows = [owner_and_expiry(world)]
     if expires:
         world.jump_clock(100_000)
         world.jump_clock(-100_000)
     world.jump_clock(-1000 * back_s)
     other = world.worker("b", running(_one_then_two), **ONLY_ACTIVITIES)
     await until_second(world, 50.1)
-    rows.append(row(world))
+    rows.append(owner_and_expiry(world))
     await more(world)
     await world.until(lambda: len(deliveries(world.commits, "s")) == 2)
-    rows.append(row(world))
+    rows.append(owner_and_expiry(world))
     await until_second(world, 50.2 + world.draw("seconds before the crash", 10))
     owner.crash()
     await more(world)
@@ -155,14 +155,14 @@ async def backward_clock_jump(world: World) -> None:
         assert second_of(handed[2].provider_ms) == 90, (second_of(handed[2].provider_ms), back_s, expires)
         blocked_s = handed[2].time_us / 1_000_000 - 50
         assert blocked_s == 40 + back_s, "40 s, and the jump"
-        assert row(world) == (other.worker_id, 150), row(world)
+        assert owner_and_expiry(world) == (other.worker_id, 150), owner_and_expiry(world)
 
 
 @scenario(covers=["30.3", "SS-25.19", "SS-4.6"], workers=2, level="provider")
 async def expiry_boundary(bench: Bench) -> None:
     """At the exact instant of expiry the lock is over."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(3, "s"), item(4, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(3, "s"), item(4, "s")])
     first = await fetched(provider, "A")
     claimed = row_of(bench, "s")
     assert claimed is not None and claimed.locked_until == bench.clock.now_ms() + D, claimed
@@ -181,7 +181,7 @@ async def expiry_boundary(bench: Bench) -> None:
 async def claim_by_same_worker_after_expiry(bench: Bench) -> None:
     """The former owner may take its own expired session again."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(3, "s"), item(4, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(3, "s"), item(4, "s")])
     await fetched(provider, "A")
     for late_ms in (0, 1, 5_000):
         bench.clock.advance(D + late_ms)

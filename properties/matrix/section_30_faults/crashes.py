@@ -23,7 +23,7 @@ from holdfast.properties.matrix.parts.takeovers import (
     calls_by,
     end_of,
     item_lock,
-    row,
+    owner_and_expiry,
     second_of,
     until_second,
 )
@@ -115,7 +115,7 @@ async def crashed_owner_blocks_until_expiry(world: World) -> None:
         await start(world, in_passing, name)
     seen: dict[float, object] = {}
     await until_second(world, 0.4)
-    seen[0] = row(world)
+    seen[0] = owner_and_expiry(world)
     other = world.worker(
         "b",
         running(_w3),
@@ -126,14 +126,14 @@ async def crashed_owner_blocks_until_expiry(world: World) -> None:
     )
     for second in (5.1, 30.1, 40.1):
         await until_second(world, second)
-        seen[second] = row(world)
+        seen[second] = owner_and_expiry(world)
     lock = item_lock(world, _latest(world))
     await until_second(world, 45)
     owner.crash()
     crashed = len(world.commits)
     for second in (50.1, 70.1, 99.9, 100.45, 100.55):
         await until_second(world, second)
-        seen[second] = row(world)
+        seen[second] = owner_and_expiry(world)
     status = await world.finished("i")
     with world.oracle("30.8"):
         a, b = owner.worker_id, other.worker_id

@@ -10,7 +10,7 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityCompleted
 from holdfast.core.contract.ids import LockToken
 from holdfast.core.contract.store import SessionRecord, WorkerRow
-from holdfast.core.contract.work_items import ActivityCompleted as CompletionMessage
+from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, of_kind, running, start
 from holdfast.properties.matrix.parts.deliveries import delivered, deliveries
 from holdfast.properties.matrix.parts.takeovers import end_of, refusal_of, signals
@@ -22,8 +22,8 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     fetched,
     is_refused,
     item,
-    named,
     row_of,
+    sessions_named,
 )
 from holdfast.sim import FaultBudget
 from holdfast.sim.toolkit.bench import Bench
@@ -117,7 +117,7 @@ async def duplicated_completion(world: World) -> None:
 async def repeated_calls_change_nothing_more(bench: Bench) -> None:
     """Renew, release and item ack leave the same state when they are repeated."""
     provider = bench.provider
-    await begin(provider, opened=named("s"), work=[item(3, "s"), item(4, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(3, "s"), item(4, "s")])
     work = await fetched(provider, "A")
     bench.clock.advance(7_000)
     for _ in range(2):

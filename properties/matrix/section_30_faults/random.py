@@ -14,19 +14,19 @@ from holdfast.sim import FaultBudget
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
-Step = list[Any]
+Instruction = list[Any]
 """What an orchestration does next: a word, and what goes with it."""
 
 SECONDS: Final = (28, 3, 0, 70)
 SESSIONS: Final = ("s", "t")
 
 
-def _program(world: World, length: int) -> list[Step]:
+def _program(world: World, length: int) -> list[Instruction]:
     """A program from draws; the boring draw is a short activity on the first session."""
     return [_step(world) for _ in range(length)]
 
 
-def _step(world: World) -> Step:
+def _step(world: World) -> Instruction:
     word = ("on session", "plain", "wait", "select", "join", "reopen", "again")[world.draw("word", 7)]
     session, seconds = SESSIONS[world.draw("session", 2)], SECONDS[world.draw("seconds", 4)]
     kind = ("work", "insist")[world.draw("kind", 2)]
@@ -35,7 +35,7 @@ def _step(world: World) -> Step:
 
 async def obey(ctx: OrchestrationContext, input: str) -> str | None:
     """Run a program: the rest of it is in the input of each execution."""
-    program: list[Step] = json.loads(input)
+    program: list[Instruction] = json.loads(input)
     for session in SESSIONS:
         ctx.open_session_with_id(session)
     started: list[Any] = []

@@ -30,7 +30,7 @@ from holdfast.properties.judging.model.refusal import Refusal, side_by_side
 from holdfast.properties.matrix.parts.turns_by_hand import event
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
-from holdfast.traces.record import Outcome
+from holdfast.traces.record import CallOutcome
 
 CALLS: Final = 5_000
 WORKERS: Final = ("a", "b", "c")
@@ -72,7 +72,7 @@ class Made(NamedTuple):
 
     operation: str
     arguments: dict[str, Any]
-    outcome: Outcome
+    outcome: CallOutcome
     result: object
     error: ProviderError | None
     provider_ms: int
@@ -265,7 +265,7 @@ class Trial:
         self.follower = Follower()
         self.store = inspectable(bench.store, "session_records", "worker_rows", "break_calls")
 
-    async def make(self, wish: Wish, outcome: Outcome = "answered") -> Made:
+    async def make(self, wish: Wish, outcome: CallOutcome = "answered") -> Made:
         """Make a call, by a provider object of its own now and then; its answer may go unheard."""
         provider: Any = self.bench.provider
         name = wish.operation

@@ -16,13 +16,13 @@ from holdfast.core.contract.codec import encode_event, encode_work_item
 from holdfast.core.contract.errors import ActivityError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import ExecutionMetadata, FetchedWork, Provider, TagFilter
-from holdfast.core.contract.work_items import ActivityCompleted, WorkItem
+from holdfast.core.contract.work_items import ActivityCompletedMessage, WorkItem
 from holdfast.core.engine import actions
 from holdfast.core.hosting.forwarding import FencedProvider, ForwardingProvider
 from holdfast.core.hosting.instrumented import InstrumentedProvider
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    deliveries,
+    deliveries_in,
     encoded,
     observations,
     running,
@@ -31,7 +31,7 @@ from holdfast.properties.matrix.parts.conversations import (
 from holdfast.properties.matrix.parts.corpus_without_sessions import EVENTS, ITEMS
 from holdfast.properties.matrix.parts.deliveries import delivered, item_of
 from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand
-from holdfast.properties.matrix.parts.turns_by_hand import item, named
+from holdfast.properties.matrix.parts.turns_by_hand import item, sessions_named
 from holdfast.sim import World
 from holdfast.sim.stage.gate import Gate
 from holdfast.sim.stage.process import Process
@@ -115,7 +115,9 @@ _CALLS: Final[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = [
             "history_delta": [],
             "worker_items": [item(2, "s")],
             "orchestrator_items": [],
-            "metadata": ExecutionMetadata(opened_sessions=named("s"), cancelled_sessions=named("t")),
+            "metadata": ExecutionMetadata(
+                opened_sessions=sessions_named("s"), cancelled_sessions=sessions_named("t")
+            ),
             "cancelled_activities": [],
         },
     ),
@@ -205,7 +207,7 @@ async def _old_style(process: Process, worked: list[FetchedWork]) -> None:
         worked.append(work)
         await asyncio.sleep(0.2)
         result = encoded(("old", work.item.session_id, work.item.input, False))
-        done = ActivityCompleted(
+        done = ActivityCompletedMessage(
             instance=work.item.instance,
             execution_id=work.item.execution_id,
             id=work.item.id,
@@ -234,7 +236,7 @@ async def worker_without_feature(world: World) -> None:
         bound, plain = seen[:3], seen[3:]
         assert [(one.owner, one.session) for one in bound] == [(handle.worker_id, "s")] * 3, bound
         assert [one.session for one in plain] == [None] * 3, plain
-        handed_out = deliveries(world, "s")
+        handed_out = deliveries_in(world, "s")
         assert [commit.process for commit in handed_out] == ["current"] * 3, handed_out
         assert all(commit.operation == "fetch_session_work_item" for commit in handed_out), handed_out
         by_plain_fetch = [item_of(commit) for commit in world.commits if _by_old(commit)]

@@ -18,12 +18,12 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     fetch,
     fetched,
+    further_turn,
     item,
     items,
-    named,
     records,
     row_of,
-    step,
+    sessions_named,
 )
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
@@ -36,9 +36,9 @@ async def _turn(dice: Dice, bench: Bench, number: int) -> None:
     """A turn that opens a session and uses it, or closes one."""
     session = dice.one_of(SESSIONS)
     if dice.below(3) == 0:
-        await step(bench.provider, "i", closed=named(session))
+        await further_turn(bench.provider, "i", closed=sessions_named(session))
     else:
-        await step(bench.provider, "i", opened=named(session), work=[item(number, session)])
+        await further_turn(bench.provider, "i", opened=sessions_named(session), work=[item(number, session)])
 
 
 async def _worker_call(dice: Dice, provider: Provider, tokens: list[LockToken]) -> None:
@@ -67,7 +67,7 @@ async def _worker_call(dice: Dice, provider: Provider, tokens: list[LockToken]) 
 async def null_pairing(bench: Bench) -> None:
     """Owner and expiry are null together."""
     by = (bench.provider, bench.open())
-    await begin(bench.provider, opened=named(*SESSIONS), work=[item(2, "s"), item(3, "t")])
+    await begin(bench.provider, opened=sessions_named(*SESSIONS), work=[item(2, "s"), item(3, "t")])
     dice, tokens = Dice(31), list[LockToken]()
     seen: dict[bool, int] = {True: 0, False: 0}
     for number in range(10, 10 + CALLS):
@@ -95,7 +95,7 @@ def _holder(bench: Bench, id: int) -> str | None:
 async def lock_holder_recorded_and_cleared(bench: Bench) -> None:
     """The queue row knows who locked it."""
     provider, other = bench.provider, bench.open()
-    await begin(provider, opened=named("s", "t"), work=[item(2, "s"), item(3), item(4, "t")])
+    await begin(provider, opened=sessions_named("s", "t"), work=[item(2, "s"), item(3), item(4, "t")])
     assert [row.claimed_by for row in items(bench)] == [None, None, None], items(bench)
     bound = await fetched(provider, "A")
     assert bound.item.id == 2 and _holder(bench, 2) == "A", items(bench)
@@ -147,7 +147,7 @@ async def operations_stay_within_key(bench: Bench) -> None:
             item(4, "t", instance),
             item(5, "t", instance),
         ]
-        await begin(provider, instance, opened=named(f"{instance}/s", f"{instance}/t"), work=[*work])
+        await begin(provider, instance, opened=sessions_named(f"{instance}/s", f"{instance}/t"), work=[*work])
     # j's sessions are B's; of i's, t is A's too, and an item of each is in flight
     held: dict[tuple[str, str | None], FetchedWork] = {}
     for by, worker, count in ((provider, "A", 4), (other, "B", 4)):
@@ -178,9 +178,9 @@ async def operations_stay_within_key(bench: Bench) -> None:
     claimed = await within("claim", _next_of_s(other, "B"))
     assert isinstance(claimed, FetchedWork) and claimed.item == item(2, "s"), claimed
     await within("ack", other.ack_work_item(claimed.token))
-    await within("close", step(provider, "i", closed=named("s")))
+    await within("close", further_turn(provider, "i", closed=sessions_named("s")))
     assert row_of(bench, "s") is None
-    await within("open", step(provider, "i", opened=named("s")))
+    await within("open", further_turn(provider, "i", opened=sessions_named("s")))
     assert len(before[0]) == 3 and len(before[1]) == 6, before
 
 
@@ -195,7 +195,7 @@ async def _next_of_s(provider: Provider, worker: str) -> FetchedWork:
 async def session_lifetime_independent_of_queue(bench: Bench) -> None:
     """An open session without items keeps existing; a closed one does not, items or not."""
     provider = bench.provider
-    await begin(provider, opened=named("s", "t", "never"), work=[item(2, "s"), item(3, "t")])
+    await begin(provider, opened=sessions_named("s", "t", "never"), work=[item(2, "s"), item(3, "t")])
     until = bench.clock.now_ms() + D
     for _ in range(2):
         await provider.ack_work_item((await fetched(provider, "A")).token)
@@ -209,10 +209,10 @@ async def session_lifetime_independent_of_queue(bench: Bench) -> None:
         for worker in ("A", "B"):
             assert await fetch(provider, worker) is None and items(bench) == []
         assert records(bench) == open_rows, records(bench)
-    await step(provider, "i", work=[item(4, "t")])
-    await step(provider, "i", closed=named("s", "t"))
+    await further_turn(provider, "i", work=[item(4, "t")])
+    await further_turn(provider, "i", closed=sessions_named("s", "t"))
     assert records(bench) == open_rows[:1] and items(bench) == [], (records(bench), items(bench))
-    await step(provider, "i", opened=named("u"), work=[item(5, "u")])
+    await further_turn(provider, "i", opened=sessions_named("u"), work=[item(5, "u")])
     await fetched(provider, "B")
-    await step(provider, "i", status="Completed", output="done")
+    await further_turn(provider, "i", status="Completed", output="done")
     assert records(bench) == [] and items(bench) == [], (records(bench), items(bench))

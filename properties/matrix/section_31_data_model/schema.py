@@ -16,13 +16,13 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     event,
     fetched,
+    further_turn,
     ids,
     item,
     items,
-    named,
     note,
     records,
-    step,
+    sessions_named,
     turn_of,
 )
 from holdfast.sim.toolkit.bench import Bench
@@ -51,7 +51,7 @@ async def schema_shape(bench: Bench) -> None:
     if sessions.lookups is not None and queue.lookups is not None:
         assert ("worker_id",) in sessions.lookups and ("locked_until",) in sessions.lookups, sessions
         assert ("instance_id", "session_id") in queue.lookups, queue
-    await begin(bench.provider, opened=named("s"), work=[item(2, "s")])
+    await begin(bench.provider, opened=sessions_named("s"), work=[item(2, "s")])
     await fetched(bench.provider, "A")
     now = bench.clock.now_ms()
     times = [records(bench)[0].locked_until, items(bench)[0].locked_until, items(bench)[0].visible_from]
@@ -64,7 +64,7 @@ async def no_state_stored(bench: Bench) -> None:
     """Nothing but identity, owner and expiry is stored."""
     provider = bench.provider
     assert inspectable(bench.store, "table_shapes").table_shapes()["sessions"].columns == SESSION_COLUMNS
-    await begin(provider, opened=named("s"), work=[item(2, "s"), item(3, "s")])
+    await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s")])
     first = await fetched(provider, "A")
     counts, history = inspectable(bench.store, "raw_counts").raw_counts(), await provider.read("i")
     queued = [row for row in items(bench) if row.item == item(3, "s")]
@@ -84,7 +84,7 @@ async def upgrade_in_place(bench: Bench) -> None:
     await begin(bench.provider, work=[item(2), item(3)])
     await begin(bench.provider, "j", work=[item(2, None, "j")])
     scheduled = event(events.ActivityScheduled, 2, name="x", input="")
-    await step(bench.provider, "i", scheduled, note(3))
+    await further_turn(bench.provider, "i", scheduled, note(3))
     running = await bench.provider.fetch_work_item(ITEM_LOCK, AT_ONCE)
     assert running is not None and b"session_id" not in encode_work_item(running.item), running
     histories = [await bench.provider.read(instance) for instance in ("i", "j")]
@@ -102,7 +102,7 @@ async def upgrade_in_place(bench: Bench) -> None:
     again = await fetched(provider, "A")
     assert (again.item, again.attempt_count) == (item(2), 2), again
     await provider.ack_work_item(again.token)
-    await step(provider, "i", note(4), opened=named("s"), work=[item(5, "s"), item(6)])
+    await further_turn(provider, "i", note(4), opened=sessions_named("s"), work=[item(5, "s"), item(6)])
     history = await provider.read("i")
     assert [one.event_id for one in history] == [1, 2, 3, 4], history
     (kept,) = (one for one in history if isinstance(one, events.ActivityScheduled))
@@ -124,7 +124,7 @@ async def direct_enqueue_fills_column(bench: Bench) -> None:
     """Direct enqueueing and ack write the same columns."""
     provider = bench.provider
     kinds = [item(2, "s"), item(3), item(4, "t", tag="gpu"), item(5, None, tag="gpu")]
-    await begin(provider, opened=named("s", "t"), work=kinds)
+    await begin(provider, opened=sessions_named("s", "t"), work=kinds)
     by_ack = items(bench)
     bench.clock.advance(1_000)
     for one in kinds:
@@ -148,7 +148,7 @@ async def event_type_names(bench: Bench) -> None:
         event(events.SessionClosed, 4, session_id="s"),
     ]
     await begin(provider)
-    await step(provider, "i", *delta, opened=named("s"), closed=named("s"))
+    await further_turn(provider, "i", *delta, opened=sessions_named("s"), closed=sessions_named("s"))
     await provider.append_with_execution("i", 1, [event(events.SessionOpened, 5, session_id="u")])
     assert inspectable(bench.store, "event_types").event_types("i") == [
         "OrchestrationStarted",

@@ -10,11 +10,11 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.ids import LockToken
 from holdfast.core.contract.store import SessionRecord
-from holdfast.core.engine.turn_values import Continue
+from holdfast.core.engine.turn_values import ExecutionContinues
 from holdfast.core.hosting.options import RuntimeOptions, Timing
 from holdfast.properties.matrix.parts.conversations import encoded, running, start
 from holdfast.properties.matrix.parts.deliveries import delivered, of_session, owner_of
-from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, refusal, shown
+from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, kinds_shown, refusal_message
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -215,8 +215,13 @@ async def limit_zero() -> None:
     for session in ("s", ""):
         engine = EngineByHand(opens, limit=0)
         engine.start(session)
-        assert refusal(engine.results[-1]) == "max sessions per orchestration exceeded (limit: 0, open: 0)"
-        assert shown(engine.history) == ["SessionClosed s", "OrchestrationFailed"], shown(engine.history)
+        assert (
+            refusal_message(engine.results[-1])
+            == "max sessions per orchestration exceeded (limit: 0, open: 0)"
+        )
+        assert kinds_shown(engine.history) == ["SessionClosed s", "OrchestrationFailed"], kinds_shown(
+            engine.history
+        )
     engine = EngineByHand(opens_none, limit=0)
     engine.start()
-    assert engine.results[-1].outcome == Continue(), engine.results[-1]
+    assert engine.results[-1].outcome == ExecutionContinues(), engine.results[-1]

@@ -261,7 +261,7 @@ def test_session_members_are_left_out_when_there_are_none() -> None:
     assert b"session_id" not in encode_work_item(plain)
     bound = work_items.ActivityExecute(instance="i", execution_id=1, id=2, name="A", input="", session_id="s")
     assert b'"session_id":"s"' in encode_work_item(bound)
-    again = work_items.ContinueAsNew(instance="i", orchestration="o", input="")
+    again = work_items.ContinueAsNewMessage(instance="i", orchestration="o", input="")
     assert b"open_sessions" not in encode_work_item(again)
     assert decode_work_item(encode_work_item(again)) == again
 

@@ -78,7 +78,7 @@ def test_a_second_start_changes_nothing_of_a_running_instance() -> None:
     beginning = bench.begin(start(input="other"), bench.done(2))
     assert isinstance(beginning, RunTurn)
     assert beginning.turn.history == bench.history
-    assert [type(message) for message in beginning.turn.messages] == [work_items.ActivityCompleted]
+    assert [type(message) for message in beginning.turn.messages] == [work_items.ActivityCompletedMessage]
     (record,) = beginning.log
     assert record.event == "Ignoring duplicate StartOrchestration for an existing instance"
     assert beginning.turn.notices == ()

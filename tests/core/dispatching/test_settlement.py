@@ -40,7 +40,7 @@ def test_continue_dispatches_every_action_in_order() -> None:
         work_items.ActivityExecute(instance="p", execution_id=1, id=2, name="A", input="1", tag="gpu"),
     )
     assert commit.orchestrator_items == (
-        work_items.TimerFired(instance="p", execution_id=1, id=3, fire_at_ms=2_000),
+        work_items.TimerFiredMessage(instance="p", execution_id=1, id=3, fire_at_ms=2_000),
         work_items.StartOrchestration(
             instance="detached", orchestration="Root", input="d", version="2.0.0", execution_id=1
         ),
@@ -265,7 +265,7 @@ def test_continue_as_new_carries_messages_status_and_parent() -> None:
     assert commit.worker_items == ()
     assert commit.orchestrator_items == (
         work_items.StartOrchestration(instance="detached", orchestration="Root", input="", execution_id=1),
-        work_items.ContinueAsNew(
+        work_items.ContinueAsNewMessage(
             instance="i",
             orchestration="Code",
             input='{"n":1}',

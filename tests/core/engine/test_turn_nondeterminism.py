@@ -14,7 +14,12 @@ from holdfast.core.dispatching.batch_decision import RunTurn
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
 from holdfast.core.engine.turn import run_turn
-from holdfast.core.engine.turn_values import Completed, Continue, Failed, TurnResult
+from holdfast.core.engine.turn_values import (
+    ExecutionCompleted,
+    ExecutionContinues,
+    ExecutionFailed,
+    TurnResult,
+)
 from holdfast.core.program.registry import OrchestrationHandler
 
 SECOND = timedelta(seconds=1)
@@ -25,7 +30,7 @@ async def waits_for_a(ctx: OrchestrationContext, input: str) -> str:
 
 
 def nondeterminism_of(result: TurnResult) -> str:
-    assert isinstance(result.outcome, Failed), result.outcome
+    assert isinstance(result.outcome, ExecutionFailed), result.outcome
     configuration = result.outcome.details.configuration
     assert configuration is not None, result.outcome
     assert configuration.kind == "Nondeterminism"
@@ -225,7 +230,7 @@ def test_clears_of_different_keys_commute_and_nothing_else_does() -> None:
         return ""
 
     bench = recorded(clears_ab)
-    assert bench.replay(clears_ba).outcome == Continue()
+    assert bench.replay(clears_ba).outcome == ExecutionContinues()
     assert nondeterminism_of(bench.replay(sets_between)).startswith("kv clear mismatch: ")
 
 
@@ -248,7 +253,7 @@ def test_changed_delays_and_status_texts_and_extra_actions_are_no_mismatch() -> 
     """RT-4.81: the extra action after all recorded ones is new work."""
     bench = recorded(shorter_delay)
     result = bench.replay(longer_delay, bench.fired(3))
-    assert result.outcome == Continue()
+    assert result.outcome == ExecutionContinues()
     assert [type(action).__name__ for action in result.actions] == ["CallActivity", "WaitExternal"]
 
 
@@ -258,7 +263,7 @@ def test_shorter_code_leaves_trailing_history_alone() -> None:
     async def short(ctx: OrchestrationContext, input: str) -> str:
         return "done"
 
-    assert recorded(waits_for_a).replay(short).outcome == Completed("done")
+    assert recorded(waits_for_a).replay(short).outcome == ExecutionCompleted("done")
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -277,7 +282,7 @@ def test_an_infrastructure_failure_is_recorded_and_never_seen_by_the_code() -> N
     """RT-4.15, RT-4.17, RT-20.7."""
     details = FailureDetails(infrastructure=Infrastructure(operation="op", message="down", retryable=True))
     bench = recorded(waits_for_a)
-    failed = work_items.ActivityFailed(instance="i", execution_id=1, id=2, details=details)
+    failed = work_items.ActivityFailedMessage(instance="i", execution_id=1, id=2, details=details)
     bench.turn(failed, bench.cancel())
     assert bench.trace == (
         "1:Started 2:ActivityScheduled 3:ActivityFailed(2) 4:OrchestrationCancelRequested 5:Failed"
@@ -365,7 +370,7 @@ def test_a_status_or_key_value_event_may_go_without_an_action() -> None:
 
     bench = recorded(writes)
     del bench.history[-1]  # without the wait, which is not tolerated
-    assert bench.replay(waits_without_action).outcome == Continue()
+    assert bench.replay(waits_without_action).outcome == ExecutionContinues()
 
 
 def test_actions_on_the_way_out_of_a_failed_turn_do_not_count() -> None:

@@ -10,7 +10,7 @@ from tests.core.bench import Bench
 from holdfast.core.contract import work_items
 from holdfast.core.contract.errors import ActivityError
 from holdfast.core.engine.context import OrchestrationContext
-from holdfast.core.engine.turn_values import Continue
+from holdfast.core.engine.turn_values import ExecutionContinues
 
 SECOND = timedelta(seconds=1)
 
@@ -301,7 +301,7 @@ def test_a_cancelled_dequeue_consumes_nothing() -> None:
     bench = Bench(code)
     bench.start()
     bench.turn(bench.fired(2), bench.queued("q", "m"))
-    assert bench.replay().outcome == Continue()
+    assert bench.replay().outcome == ExecutionContinues()
     bench.turn(bench.fired(7))
     assert bench.output == "0 m"
 

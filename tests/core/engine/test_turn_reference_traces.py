@@ -59,7 +59,7 @@ def test_rt_26_3_a_child_that_loses_is_cancelled_after_the_new_timer() -> None:
     bench.start()
     commit = bench.turn(bench.fired(3))
     assert commit.orchestrator_items == (
-        work_items.TimerFired(instance="i", execution_id=1, id=5, fire_at_ms=1_200),
+        work_items.TimerFiredMessage(instance="i", execution_id=1, id=5, fire_at_ms=1_200),
         work_items.CancelInstance(instance="i::sub::2", reason="parent dropped sub-orchestration future"),
     )
     bench.turn(bench.child_failed(2, cancelled("parent dropped sub-orchestration future")))

@@ -15,7 +15,7 @@ from holdfast.core.contract.errors import ActivityError
 from holdfast.core.contract.work_items import Message
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
-from holdfast.core.engine.turn_values import Continue
+from holdfast.core.engine.turn_values import ExecutionContinues
 from holdfast.core.program.limits import TurnLimits
 from holdfast.core.program.registry import OrchestrationHandler
 
@@ -164,7 +164,7 @@ def test_replay_gives_the_recorded_run_again(data: st.DataObject, program: list[
         bench.limits, limits = lowered, bench.limits
         again = bench.replay()
         bench.limits = limits
-        assert again.outcome == Continue()
+        assert again.outcome == ExecutionContinues()
         assert (again.delta, again.actions, again.log) == ((), (), ())
         assert interpreter.observed == observed_live
         before = bench.results[-1]
@@ -217,6 +217,7 @@ def test_a_duplicate_completion_item_changes_nothing() -> None:
     bench.start()
     bench.turn(bench.done(2, "first"))
     bench.turn(
-        work_items.ActivityCompleted(instance="i", execution_id=1, id=2, result="second"), bench.fired(4)
+        work_items.ActivityCompletedMessage(instance="i", execution_id=1, id=2, result="second"),
+        bench.fired(4),
     )
     assert interpreter.observed == ["'first'", "None"]

@@ -13,7 +13,7 @@ from holdfast.core.contract.errors import SessionIdError
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.open_sessions import OpenSessions
-from holdfast.core.engine.turn_values import Continue, Failed
+from holdfast.core.engine.turn_values import ExecutionContinues, ExecutionFailed
 from holdfast.core.program.limits import TurnLimits
 from holdfast.core.program.registry import OrchestrationHandler
 
@@ -207,7 +207,7 @@ def test_checks_apply_to_new_actions_only() -> None:
     bench = Bench(code)
     bench.start()
     bench.limits = TurnLimits(sessions_per_orchestration_max=1)
-    assert bench.replay().outcome == Continue()
+    assert bench.replay().outcome == ExecutionContinues()
     bench.turn(bench.fired(5))
     assert bench.output == "max sessions per orchestration exceeded (limit: 1, open: 3)"
 
@@ -250,7 +250,7 @@ def test_changed_session_calls_are_a_mismatch(recorded: list[str], replayed: lis
     bench = Bench(session_code(*recorded))
     bench.start()
     outcome = bench.replay(session_code(*replayed)).outcome
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, ExecutionFailed)
     assert outcome.details.display().startswith("nondeterministic: schedule mismatch: ")
 
 
@@ -259,7 +259,7 @@ def test_replay_sees_the_same_ids_and_open_set() -> None:
     bench = Bench(session_code("+a", "+b", "-a", "+c", "c!", "+c"))
     bench.start()
     result = bench.replay()
-    assert result.outcome == Continue()
+    assert result.outcome == ExecutionContinues()
     assert result.actions == ()
     assert result.open_sessions_before == result.open_sessions_after == ("b", "c")
     assert (result.opened_sessions, result.cancelled_sessions) == ((), ())
@@ -422,7 +422,7 @@ def test_open_sessions_are_carried_to_the_next_execution() -> None:
     assert commit.worker_items == ()
     assert bench.trace.endswith("10:SessionOpened 11:ContinuedAsNew 12:ActivityCancelRequested(7)")
     successor = bench.successor()
-    assert isinstance(successor, work_items.ContinueAsNew)
+    assert isinstance(successor, work_items.ContinueAsNewMessage)
     assert successor.open_sessions == ("a", "c", "d")
 
     first = bench.turn(successor)

@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.observe import Logged
-from holdfast.core.contract.work_items import ActivityCompleted
+from holdfast.core.contract.work_items import ActivityCompletedMessage
 from holdfast.core.hosting.metrics import SESSION_RENEWALS, SESSIONS_ACTIVE, Metrics
 from holdfast.core.program.registry import Registry
 
@@ -119,7 +119,7 @@ def test_ss_22_8_a_late_completion_is_told_once_though_its_turn_is_run_twice(wor
             if type(event).__name__ == "ActivityScheduled"
         ]
         await world.provider.enqueue_for_orchestrator(
-            ActivityCompleted(instance="i", execution_id=1, id=id, result="late")
+            ActivityCompletedMessage(instance="i", execution_id=1, id=id, result="late")
         )
         await world.sleep(5)
         assert host.probe.times("abandon_orchestration_item"), "the turn was given back once"

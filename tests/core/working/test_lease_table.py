@@ -11,14 +11,14 @@ from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.working.lease_records import (
     TRANSITIONS,
-    Answer,
     Decisions,
     Ended,
-    Fetch,
+    FetchUnderWay,
     ItemRenewal,
     Kept,
     Lease,
     Renewal,
+    RenewalAnswer,
 )
 from holdfast.core.working.lease_table import LeaseTable
 
@@ -242,7 +242,7 @@ def test_a_slow_fetch_is_confirmed_at_once_and_a_quick_one_is_not() -> None:
 
 
 @pytest.mark.parametrize("answer", ["extended", "refused"])
-def test_a_refusal_that_crosses_a_fetch_of_the_session_is_rechecked(answer: Answer) -> None:
+def test_a_refusal_that_crosses_a_fetch_of_the_session_is_rechecked(answer: RenewalAnswer) -> None:
     """SS-7.22: one immediate renewal, and its answer decides."""
     worker = Worker()
     lease = worker.fetched(S1, 0)
@@ -557,7 +557,7 @@ class AnyWorker(RuleBasedStateMachine):
         super().__init__()
         self.now = Micros(0)
         self.table = LeaseTable(duration=Micros(self.DURATION), idle=seconds(6), limit=self.LIMIT)
-        self.fetches: list[Fetch] = []
+        self.fetches: list[FetchUnderWay] = []
         self.attempts: list[tuple[Lease, LockToken]] = []
         self.renewals: list[Renewal] = []
         self.items: list[ItemRenewal] = []
@@ -631,7 +631,7 @@ class AnyWorker(RuleBasedStateMachine):
 
     @precondition(lambda self: self.items)
     @rule(answer=st.sampled_from(["extended", "refused", "unknown"]))
-    def item_renewal_is_answered(self, answer: Answer) -> None:
+    def item_renewal_is_answered(self, answer: RenewalAnswer) -> None:
         call = self.items.pop(0)
         self.apply(self.table.advance(self.now))
         next_at = None if answer == "refused" else Micros(self.now + 5 * SECOND)
@@ -640,7 +640,7 @@ class AnyWorker(RuleBasedStateMachine):
 
     @precondition(lambda self: self.renewals)
     @rule(answer=st.sampled_from(["extended", "refused", "unknown"]))
-    def renewal_is_answered(self, answer: Answer) -> None:
+    def renewal_is_answered(self, answer: RenewalAnswer) -> None:
         call = self.renewals.pop(0)
         self.apply(self.table.advance(self.now))
         ended = self.table.renewal_answered(call, self.now, answer)

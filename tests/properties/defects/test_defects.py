@@ -20,7 +20,7 @@ from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.exploring.checks import run_check
 from holdfast.sim.exploring.explorer import Run, run_schedule
 from holdfast.sim.strategies import Fifo, RandomWalk
-from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.bench import StoreFactory
 from holdfast.sim.toolkit.scenario import scenarios
 
 BOUND = 20
@@ -29,7 +29,7 @@ BOUND = 20
 STORES = {"memory": memory_store, "sqlite": sqlite_store}
 
 
-def schedules(scenario: str, factory: Factory) -> Iterator[Run]:
+def schedules(scenario: str, factory: StoreFactory) -> Iterator[Run]:
     """The plain schedule and then random ones; one that needs no world is run once."""
     if not scenarios()[scenario].explored:
         yield run_check(scenarios()[scenario], factory)

@@ -28,7 +28,7 @@ from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.properties.judging.suite import MonitorSuite
 from holdfast.properties.judging.timing import WorkerTiming
 from holdfast.properties.judging.verdict import Violated
-from holdfast.traces.record import Commit, Fault, FaultKind, Local, Outcome, RunEnd
+from holdfast.traces.record import CallOutcome, Commit, Fault, FaultKind, Local, RunEnd
 
 D, L = 60_000, 30_000
 S = ("i", "s")
@@ -103,8 +103,8 @@ def item(
     )
 
 
-def answer(id: int, instance: str = "i") -> work_items.ActivityCompleted:
-    return work_items.ActivityCompleted(instance=instance, execution_id=1, id=id, result="r")
+def answer(id: int, instance: str = "i") -> work_items.ActivityCompletedMessage:
+    return work_items.ActivityCompletedMessage(instance=instance, execution_id=1, id=id, result="r")
 
 
 class Story:
@@ -133,7 +133,7 @@ class Story:
         *,
         process: str = "a",
         error: bool = False,
-        outcome: Outcome = "answered",
+        outcome: CallOutcome = "answered",
         **arguments: Any,
     ) -> Story:
         refusal = ProviderError.permanent(operation, "no") if error else None
@@ -305,7 +305,7 @@ class Story:
         number: int = 1,
         mode: str = "full",
         locked: bool = True,
-        outcome: Outcome = "answered",
+        outcome: CallOutcome = "answered",
     ) -> Story:
         """The worker, a process of the same name, fetches an item; `row` is its session's row afterwards."""
         if locked:
@@ -336,7 +336,7 @@ class Story:
         result: FetchedWork | None = None,
         *,
         mode: str = "full",
-        outcome: Outcome = "answered",
+        outcome: CallOutcome = "answered",
     ) -> Story:
         common = {"lock_timeout": L, "poll_timeout": 0, "tag_filter": DEFAULT_ONLY}
         if mode == "plain":

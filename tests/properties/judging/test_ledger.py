@@ -150,7 +150,7 @@ class Workload:
         if attempt is not None:
             found = self.suite.ledger.queue.by_token.get(token)
             identity = identity if found is None else found.identity
-        completion = work_items.ActivityCompleted(
+        completion = work_items.ActivityCompletedMessage(
             instance=identity[0], execution_id=identity[1], id=identity[2], result="r"
         )
         await self.call("ack_work_item", process=worker, token=token, completion=completion)

@@ -178,7 +178,7 @@ def test_a_poisoned_item() -> None:
         ),
         message="",
     )
-    failed = work_items.ActivityFailed(
+    failed = work_items.ActivityFailedMessage(
         instance="i", execution_id=1, id=3, details=FailureDetails(poison=poison)
     )
     story = begun().deliver("a", Q).deliver("a", Q2, "t2").done("a", Q2, "t2")

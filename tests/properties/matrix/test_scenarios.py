@@ -12,7 +12,7 @@ from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.exploring.explorer import Run, explore
 from holdfast.sim.strategies import Deviations
-from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.bench import StoreFactory
 from holdfast.sim.toolkit.scenario import Scenario
 
 OF_THE_MATRIX = [one for one in all_scenarios().values() if one.module.startswith(matrix.__name__)]
@@ -25,7 +25,9 @@ def place(scenario: Scenario) -> str:
 
 @pytest.mark.parametrize("factory", [memory_store, sqlite_store])
 @pytest.mark.parametrize("scenario", OF_THE_MATRIX, ids=place)
-def test_every_schedule_keeps_every_rule_and_asserts_every_row(scenario: Scenario, factory: Factory) -> None:
+def test_every_schedule_keeps_every_rule_and_asserts_every_row(
+    scenario: Scenario, factory: StoreFactory
+) -> None:
     try_out(scenario, factory)
 
 

@@ -10,7 +10,7 @@ from holdfast.properties.judging.timing import WorkerTiming
 from holdfast.sim.exploring.checks import run_check
 from holdfast.sim.exploring.explorer import Run, StoreView, explore
 from holdfast.sim.strategies import Fifo, RandomWalk
-from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.bench import StoreFactory
 from holdfast.sim.toolkit.scenario import Scenario
 
 SCHEDULES = 30
@@ -46,7 +46,7 @@ def rows_of(scenario: Scenario) -> set[str]:
     return {rule for rule in scenario.covers if rule[0].isdigit()}
 
 
-def try_out(scenario: Scenario, factory: Factory) -> None:
+def try_out(scenario: Scenario, factory: StoreFactory) -> None:
     """Every run keeps every rule, asserts every row; every situation occurs in one of them at least."""
     if not scenario.explored:
         run = run_check(scenario, factory, watchers=model_alone)

@@ -418,9 +418,9 @@ class TimersOfATurnFireAtOnce(Twin):
 
     @staticmethod
     def hurried(item: Any) -> Any:
-        if not isinstance(item, work_items.TimerFired):
+        if not isinstance(item, work_items.TimerFiredMessage):
             return item
-        return work_items.TimerFired(
+        return work_items.TimerFiredMessage(
             instance=item.instance, execution_id=item.execution_id, id=item.id, fire_at_ms=0
         )
 

@@ -9,7 +9,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.provider import Version
 from holdfast.providers.conformance import Factory
 from holdfast.providers.conformance.faults import (
-    Fault,
+    MethodFault,
     faulty,
     with_inflated_attempts,
     without_capability_filter,
@@ -34,7 +34,7 @@ def test_pv_33_6_the_next_call_fails_without_effect() -> None:
     async def body(fx: Fixture) -> None:
         await fx.put(activity())
         work = await fx.work()
-        bad = faulty(fx.provider, Fault("ack_work_item", retryable=False, skip=0))
+        bad = faulty(fx.provider, MethodFault("ack_work_item", retryable=False, skip=0))
         with pytest.raises(ProviderError) as caught:
             await bad.ack_work_item(work.token)
         assert (caught.value.operation, caught.value.retryable) == ("ack_work_item", False)
@@ -47,7 +47,7 @@ def test_pv_33_6_applied_and_then_reported_as_failed() -> None:
     """PV-33.6: "apply, then report failure"."""
 
     async def body(fx: Fixture) -> None:
-        bad = faulty(fx.provider, Fault("enqueue_for_worker", applied=True, skip=1))
+        bad = faulty(fx.provider, MethodFault("enqueue_for_worker", applied=True, skip=1))
         await bad.enqueue_for_worker(activity(2))
         with pytest.raises(ProviderError, match="injected"):
             await bad.enqueue_for_worker(activity(3))

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.store import SessionRecord
-from holdfast.properties.spec.load import Check as CheckData
+from holdfast.properties.spec.load import SpecCheck as CheckData
 from holdfast.properties.spec.load import checks
 from holdfast.providers.conformance import CHECKS, CheckResult, Factory, run_check, run_suite
 from holdfast.providers.conformance.catalogue import MODULES

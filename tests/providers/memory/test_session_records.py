@@ -10,7 +10,7 @@ from holdfast.core.contract.observe import LocalEvent, Logged
 from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.memory import memory_store
 from holdfast.sim.loop.ids import VirtualIds
-from holdfast.sim.toolkit.bench import SteppedClock
+from holdfast.sim.toolkit.bench import BenchClock
 
 LOCK = Millis(60_000)
 SESSION = {"instance_id": "i", "session_id": "s"}
@@ -29,7 +29,7 @@ class Heard:
 
 def test_claims_and_takeovers_are_told_and_none_that_is_undone() -> None:
     """SS-22.3, SS-22.4: wherever a claiming fetch breaks, nothing is told before it has succeeded."""
-    clock, heard = SteppedClock(), Heard()
+    clock, heard = BenchClock(), Heard()
     store = memory_store(clock.now_ms, VirtualIds(0))
     provider = store.open(heard)
 

@@ -212,7 +212,7 @@ def test_an_overdue_timer_is_visible_from_its_own_time() -> None:
     """PV-8.10, PV-7.3: it goes before a message that became visible later."""
     store = Busy()
     driven(store.provider.enqueue_for_orchestrator(start("j")))
-    overdue = work_items.TimerFired(instance="i", execution_id=1, id=2, fire_at_ms=store.clock() - 100)
+    overdue = work_items.TimerFiredMessage(instance="i", execution_id=1, id=2, fire_at_ms=store.clock() - 100)
     driven(ack(store.provider, store.turn, orchestrator_items=[overdue]))
     assert driven(store.provider.fetch_orchestration_item(LOCK, NOW)).item.instance == "i"
 

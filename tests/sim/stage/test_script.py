@@ -11,7 +11,7 @@ from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.sim.exploring.explorer import Run
 from holdfast.sim.stage.process import Process
-from holdfast.sim.stage.script import Planned
+from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.world import World
 
 Runs = Callable[..., Run]
@@ -50,7 +50,7 @@ def _trying(heard: list[object]) -> Callable[[Process], Awaitable[None]]:
     ],
 )
 def test_a_strike_befalls_the_call_that_it_is_set_for(
-    run: Runs, kind: Planned, outcome: str, answer: tuple[str, float], stored: int
+    run: Runs, kind: ScriptedFault, outcome: str, answer: tuple[str, float], stored: int
 ) -> None:
     heard: list[object] = []
 

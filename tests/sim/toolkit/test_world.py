@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityExecute
+from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityExecute
 from holdfast.sim.exploring.explorer import Limits, Run
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.stage.process import Process
@@ -37,7 +37,7 @@ async def worker(process: Process) -> None:
         found = await process.provider.fetch_work_item(LOCK, LONG)
         assert found is not None
         await process.provider.ack_work_item(
-            found.token, ActivityCompleted(instance="i", execution_id=1, id=found.item.id, result="")
+            found.token, ActivityCompletedMessage(instance="i", execution_id=1, id=found.item.id, result="")
         )
 
 

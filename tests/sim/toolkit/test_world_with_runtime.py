@@ -18,7 +18,7 @@ from holdfast.sim.exploring.determinism import compare, run_twice
 from holdfast.sim.exploring.explorer import Run, run_schedule
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.strategies import Fifo, RandomWalk, ReplayTape, Strategy, make_strategy
-from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.bench import StoreFactory
 from holdfast.sim.toolkit.scenario import Scenario, scenario
 from holdfast.sim.toolkit.world import World
 
@@ -65,7 +65,7 @@ def once(
     *,
     full: bool = True,
     scenario: Scenario | None = None,
-    store: Factory = memory_store,
+    store: StoreFactory = memory_store,
 ) -> Run:
     strategy.begin(schedule)
     run = run_schedule(scenario or reference, store, strategy, full=full)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.judging.invariants.waiting_items import WaitingItems
 from holdfast.properties.judging.ledger.items import Item
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 
 
 class ClaimableMeansClaimed(WaitingItems):
@@ -20,6 +20,8 @@ class ClaimableMeansClaimed(WaitingItems):
     id = "INV-43"
     title = "Claimable means claimed"
 
-    def concerns(self, item: Item, record: SessionRecord | None, worker: Worker, at_capacity: bool) -> bool:
+    def concerns(
+        self, item: Item, record: SessionRecord | None, worker: WorkerBoot, at_capacity: bool
+    ) -> bool:
         """An item of a session that is nobody's or has expired."""
         return item.key is not None and (record is None or record.worker_id != worker.owner)

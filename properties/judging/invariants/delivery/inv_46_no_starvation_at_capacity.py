@@ -10,7 +10,7 @@ from __future__ import annotations
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.judging.invariants.waiting_items import WaitingItems
 from holdfast.properties.judging.ledger.items import Item
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 
 
 class NoStarvationAtCapacity(WaitingItems):
@@ -19,6 +19,8 @@ class NoStarvationAtCapacity(WaitingItems):
     id = "INV-46"
     title = "No starvation at capacity"
 
-    def concerns(self, item: Item, record: SessionRecord | None, worker: Worker, at_capacity: bool) -> bool:
+    def concerns(
+        self, item: Item, record: SessionRecord | None, worker: WorkerBoot, at_capacity: bool
+    ) -> bool:
         """What a worker at capacity may have: items without session, and of its own."""
         return at_capacity

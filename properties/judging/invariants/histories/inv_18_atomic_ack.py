@@ -9,7 +9,7 @@ from __future__ import annotations
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.judging.invariants.monitor import Monitor, on, row, session
 from holdfast.properties.judging.ledger.facts import Acked, AckRejected, TurnFetched
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 
 
 class AtomicAck(Monitor):
@@ -61,11 +61,11 @@ class AtomicAck(Monitor):
                 events_stored=actual,
             )
 
-    def _expected(self, fact: Acked) -> dict[Key, SessionRecord | None]:
+    def _expected(self, fact: Acked) -> dict[SessionKey, SessionRecord | None]:
         """The rows that the ack names, as they must be: closed, then opened (SS-12.10)."""
         before = self.ledger.rows.before
         id = fact.instance.id
-        expected: dict[Key, SessionRecord | None] = {}
+        expected: dict[SessionKey, SessionRecord | None] = {}
         if fact.terminal:
             expected = {key: None for key in before if key[0] == id}
         for named in fact.metadata.cancelled_sessions:

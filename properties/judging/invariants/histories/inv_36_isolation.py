@@ -20,7 +20,7 @@ from holdfast.properties.judging.ledger.facts import (
     Released,
     Renewed,
 )
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 
 
 class Isolation(Monitor):
@@ -64,7 +64,7 @@ class Isolation(Monitor):
             )
 
 
-def _addresses_session(fact: Fact, key: Key) -> bool:
+def _addresses_session(fact: Fact, key: SessionKey) -> bool:
     match fact:
         case Acked():
             return key[0] == fact.instance.id

@@ -10,10 +10,10 @@ with no completion on its way cannot end any more, whoever lives.
 
 from __future__ import annotations
 
-from holdfast.core.contract.work_items import ActivityCompleted, ActivityFailed
+from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityFailedMessage
 from holdfast.properties.judging.invariants.monitor import Monitor, on
 from holdfast.properties.judging.ledger.facts import Done, DoneRejected
-from holdfast.properties.judging.ledger.items import Identity
+from holdfast.properties.judging.ledger.items import ItemIdentity
 from holdfast.properties.judging.ledger.ledger import Ledger
 from holdfast.properties.judging.timing import Timings
 from holdfast.traces.record import RunEnd
@@ -27,13 +27,13 @@ class EveryActivityEnds(Monitor):
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         super().__init__(ledger, timings)
-        self._on_their_way: set[Identity] = set()
+        self._on_their_way: set[ItemIdentity] = set()
 
     @on(Done, DoneRejected)
     def done(self, fact: Done | DoneRejected) -> None:
         """A completion goes to the orchestration, or was refused after its answer had been lost."""
         completion = fact.completion
-        if isinstance(completion, ActivityCompleted | ActivityFailed):
+        if isinstance(completion, ActivityCompletedMessage | ActivityFailedMessage):
             self._on_their_way.add((completion.instance, completion.execution_id, completion.id))
 
     @on(RunEnd)

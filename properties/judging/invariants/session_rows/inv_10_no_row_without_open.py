@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from holdfast.properties.judging.invariants.monitor import Monitor, RowsChanged, on, row, session
 from holdfast.properties.judging.ledger.facts import Acked, Deleted, Fact
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 
 
 class NoRowWithoutOpenSession(Monitor):
@@ -37,7 +37,7 @@ class NoRowWithoutOpenSession(Monitor):
             if key[0] in fact.instances:
                 self.violate(session=session(key), row=row(record), open=[], deleted=True)
 
-    def _check(self, key: Key) -> None:
+    def _check(self, key: SessionKey) -> None:
         record = self.ledger.rows.sessions.get(key)
         instance = self.ledger.instances.get(key[0])
         if record is None or instance is None or not instance.runtime_operated:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.judging.invariants.monitor import Monitor, on, row, session
 from holdfast.properties.judging.ledger.facts import Delivered, ItemRenewed, Renewed
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 from holdfast.properties.judging.ledger.state import deadline
 
 
@@ -41,7 +41,12 @@ class ExtensionArithmetic(Monitor):
             self._check(item.key, item.claimed_by, fact.duration, fact.row_before, fact.row_after)
 
     def _check(
-        self, key: Key, owner: str, duration: int, before: SessionRecord | None, after: SessionRecord | None
+        self,
+        key: SessionKey,
+        owner: str,
+        duration: int,
+        before: SessionRecord | None,
+        after: SessionRecord | None,
     ) -> None:
         expected = deadline(self.ledger.now, duration)
         if before is not None and before.worker_id == owner and before.locked_until is not None:

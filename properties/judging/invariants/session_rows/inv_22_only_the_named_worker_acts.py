@@ -17,7 +17,7 @@ from holdfast.properties.judging.ledger.facts import (
     Released,
     Renewed,
 )
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 
 
 class OnlyTheNamedWorkerActs(Monitor):
@@ -48,7 +48,7 @@ class OnlyTheNamedWorkerActs(Monitor):
         if isinstance(fact, ItemRenewed) and not fact.ok:
             self.violate(item=None if fact.item is None else fact.item.name(), refused=True)
 
-    def _may_change(self, fact: Fact, key: Key) -> bool:
+    def _may_change(self, fact: Fact, key: SessionKey) -> bool:
         before = self.ledger.rows.before.get(key)
         named = None if before is None else before.worker_id
         match fact:

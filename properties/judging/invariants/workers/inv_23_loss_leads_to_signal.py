@@ -33,11 +33,11 @@ from holdfast.properties.judging.ledger.facts import (
     Released,
 )
 from holdfast.properties.judging.ledger.ledger import Ledger
-from holdfast.properties.judging.ledger.workers import Attempt, Worker
+from holdfast.properties.judging.ledger.workers import AttemptRecord, WorkerBoot
 from holdfast.properties.judging.timing import Timings
 from holdfast.traces.record import Fault, Local
 
-Subject = tuple[str, str]
+Loss = tuple[str, str]
 """The token of an attempt, and what it lost: "session" or "item"."""
 
 
@@ -50,7 +50,7 @@ class LossLeadsToSignal(Monitor):
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         super().__init__(ledger, timings)
-        self._open = Obligations[Subject](ledger.book)
+        self._open = Obligations[Loss](ledger.book)
         self._unstarted: dict[str, set[str]] = {}  # what attempts lost whose handler has not started
 
     # --- losses ---------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class LossLeadsToSignal(Monitor):
         """See Monitor."""
         return self._open.latest_due_us()
 
-    def _lost(self, attempt: Attempt, what: str) -> None:
+    def _lost(self, attempt: AttemptRecord, what: str) -> None:
         worker = attempt.worker
         if not attempt.known or attempt.stopped or attempt.signalled is not None or not worker.runs:
             return
@@ -165,7 +165,7 @@ class LossLeadsToSignal(Monitor):
             self._open.open((attempt.token, what), obligation)
             self.due_us = self._open.next_due_us()
 
-    def _obligation(self, worker: Worker, what: str) -> Obligation | None:
+    def _obligation(self, worker: WorkerBoot, what: str) -> Obligation | None:
         timing = self.timings.of(worker.process)
         if timing is None:
             self.unknown = f"the timing of {worker.process} was not given"

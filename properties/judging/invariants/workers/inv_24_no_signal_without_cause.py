@@ -10,7 +10,7 @@ from __future__ import annotations
 from holdfast.core.contract.observe import HandlerSignalled, SignalCause
 from holdfast.properties.judging.invariants.monitor import Monitor, on
 from holdfast.properties.judging.ledger.ledger import Ledger
-from holdfast.properties.judging.ledger.workers import Attempt
+from holdfast.properties.judging.ledger.workers import AttemptRecord
 from holdfast.properties.judging.timing import Timings
 from holdfast.traces.record import Local
 
@@ -38,7 +38,7 @@ class NoSignalWithoutCause(Monitor):
         if attempt is None or not self._had_cause(attempt, event.cause):
             self.violate(attempt=event.token if attempt is None else attempt.name(), cause=event.cause)
 
-    def _had_cause(self, attempt: Attempt, cause: SignalCause) -> bool:
+    def _had_cause(self, attempt: AttemptRecord, cause: SignalCause) -> bool:
         worker = attempt.worker
         return (
             attempt.refused
@@ -48,7 +48,7 @@ class NoSignalWithoutCause(Monitor):
             or (cause == "deadline" and self._deadline_passed(attempt))
         )
 
-    def _deadline_passed(self, attempt: Attempt) -> bool:
+    def _deadline_passed(self, attempt: AttemptRecord) -> bool:
         """D after the last extension; whole milliseconds, as the provider counts."""
         worker, key = attempt.worker, attempt.key
         timing = self.timings.of(worker.process)

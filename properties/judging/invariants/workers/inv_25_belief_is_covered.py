@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.judging.invariants.lost_leases import LostLeases
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 
 
 class BeliefIsCovered(LostLeases):
@@ -21,7 +21,7 @@ class BeliefIsCovered(LostLeases):
     id = "INV-25"
     title = "Belief is covered"
 
-    def is_lost(self, row: SessionRecord | None, worker: Worker) -> bool:
+    def is_lost(self, row: SessionRecord | None, worker: WorkerBoot) -> bool:
         """The session is gone, nobody's, or somebody else's."""
         if self.ledger.book.jumps or worker.owner is None:
             return False

@@ -12,7 +12,7 @@ from holdfast.properties.judging.ledger.ledger import Ledger
 from holdfast.properties.judging.timing import Timings
 from holdfast.traces.record import Local
 
-Lease = tuple[str, int, str, str]
+LeaseName = tuple[str, int, str, str]
 """Process, boot, instance and session id."""
 
 
@@ -24,8 +24,8 @@ class OneLeaseOneRenewal(Monitor):
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         super().__init__(ledger, timings)
-        self._held: set[Lease] = set()
-        self._renewing: set[Lease] = set()
+        self._held: set[LeaseName] = set()
+        self._renewing: set[LeaseName] = set()
 
     @on(LeaseTaken, RenewalSent)
     def begins(self, local: Local) -> None:

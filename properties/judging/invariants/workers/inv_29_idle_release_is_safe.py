@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from holdfast.properties.judging.invariants.monitor import Monitor, on, session
 from holdfast.properties.judging.ledger.facts import Abandoned, AbandonRejected, Done, DoneRejected, Released
-from holdfast.properties.judging.ledger.instances import Key
+from holdfast.properties.judging.ledger.instances import SessionKey
 from holdfast.properties.judging.ledger.ledger import Ledger
-from holdfast.properties.judging.ledger.workers import Attempt
+from holdfast.properties.judging.ledger.workers import AttemptRecord
 from holdfast.properties.judging.timing import Timings
 
 
@@ -21,7 +21,7 @@ class IdleReleaseIsSafe(Monitor):
 
     def __init__(self, ledger: Ledger, timings: Timings) -> None:
         super().__init__(ledger, timings)
-        self._final_us: dict[tuple[str, int, Key], int] = {}
+        self._final_us: dict[tuple[str, int, SessionKey], int] = {}
 
     @on(Done, DoneRejected, Abandoned, AbandonRejected)
     def final(self, fact: Done | DoneRejected | Abandoned | AbandonRejected) -> None:
@@ -53,6 +53,6 @@ class IdleReleaseIsSafe(Monitor):
                 idle_timeout_us=timing.idle_us,
             )
 
-    def _given_up(self, attempt: Attempt) -> bool:
+    def _given_up(self, attempt: AttemptRecord) -> bool:
         """Its final call failed so often that the worker let go of it."""
         return attempt.stopped and self.ledger.book.unreachable(attempt.worker.process, attempt.delivered_us)

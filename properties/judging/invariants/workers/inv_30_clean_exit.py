@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from holdfast.core.contract.observe import ShutdownReturned
 from holdfast.properties.judging.invariants.monitor import Monitor, on, row, session
-from holdfast.properties.judging.ledger.instances import Key
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.instances import SessionKey
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 from holdfast.traces.record import Local
 
 
@@ -38,7 +38,7 @@ class CleanExit(Monitor):
             if record.worker_id == event.worker_id and not self._excused(worker, key):
                 self.violate(session=session(key), worker=event.worker_id, row=row(record))
 
-    def _excused(self, worker: Worker, key: Key) -> bool:
+    def _excused(self, worker: WorkerBoot, key: SessionKey) -> bool:
         """A handler still runs, the lease was given up before, or w never learnt of a delivery."""
         return worker.ended_leases.get(key) == "deadline" or any(
             attempt.key == key

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from holdfast.properties.judging.invariants.monitor import Monitor, on, row, session
 from holdfast.properties.judging.ledger.ledger import Ledger
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 from holdfast.properties.judging.timing import Timings
 from holdfast.traces.record import Commit, Fault
 
@@ -42,7 +42,7 @@ class CrashBound(Monitor):
             if worker.process == fault.process and worker.owner is not None:
                 self._judge(worker, fault.time_us, self._start_us)
 
-    def _judge(self, worker: Worker, time_us: int, start_us: int) -> None:
+    def _judge(self, worker: WorkerBoot, time_us: int, start_us: int) -> None:
         timing = self.timings.of(worker.process)
         if timing is None:
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.judging.invariants.lost_leases import LostLeases
-from holdfast.properties.judging.ledger.workers import Worker
+from holdfast.properties.judging.ledger.workers import WorkerBoot
 
 
 class LeasesDrain(LostLeases):
@@ -17,6 +17,6 @@ class LeasesDrain(LostLeases):
     id = "INV-47"
     title = "Leases drain"
 
-    def is_lost(self, row: SessionRecord | None, worker: Worker) -> bool:
+    def is_lost(self, row: SessionRecord | None, worker: WorkerBoot) -> bool:
         """The session is gone."""
         return row is None

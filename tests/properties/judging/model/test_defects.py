@@ -15,7 +15,7 @@ from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.exploring.checks import run_check
 from holdfast.sim.exploring.explorer import Run, StoreView, run_schedule
 from holdfast.sim.strategies import Fifo, RandomWalk
-from holdfast.sim.toolkit.bench import Factory
+from holdfast.sim.toolkit.bench import StoreFactory
 from holdfast.sim.toolkit.scenario import Scenario, scenarios
 from holdfast.traces.record import Watcher
 
@@ -53,7 +53,7 @@ def model_alone(view: StoreView) -> Sequence[Watcher]:
     return (MonitorSuite(view.store, {}, ["MODEL"], situations=()),)
 
 
-def failing(scenario: Scenario, factory: Factory) -> Iterator[Run]:
+def failing(scenario: Scenario, factory: StoreFactory) -> Iterator[Run]:
     """The runs in which anything is broken, of the plain schedule and random ones."""
     if not scenario.explored:
         yield run_check(scenario, factory, watchers=model_alone)

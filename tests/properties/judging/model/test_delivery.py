@@ -33,26 +33,34 @@ from tests.properties.judging.model.build import (
 
 from holdfast.properties.judging.model.delivery import admits, is_ready
 from holdfast.properties.judging.model.operations import (
-    Answer,
     Call,
-    Delivered,
-    Done,
     Enqueue,
-    Failed,
     Fetch,
     FetchTurn,
     Finish,
     GiveBack,
     GiveBackTurn,
-    Operation,
-    Refused,
+    ItemDelivered,
+    PermanentlyRefused,
+    ProviderAnswer,
+    ProviderOperation,
     Release,
     RenewItem,
     RenewSession,
     RenewTurn,
+    Succeeded,
+    TransientlyFailed,
 )
-from holdfast.properties.judging.model.state import INT63_MAX, Item, Row, State, Turn, deadline, key_of
-from holdfast.properties.judging.model.step import Step, step
+from holdfast.properties.judging.model.state import (
+    INT63_MAX,
+    KnownItem,
+    KnownLock,
+    KnownRow,
+    StoreState,
+    deadline,
+    key_of,
+)
+from holdfast.properties.judging.model.step import Allowed, step
 
 # --- what a fetch may not deliver ---------------------------------------------------------------------------
 
@@ -82,7 +90,7 @@ TAGGED = Activity("i", 1, 5, None, "gpu")
     ],
 )
 def test_a_fetch_is_refused_by_the_nearest_clause(
-    rule: str, before: State, operation: Fetch, answer: Answer
+    rule: str, before: StoreState, operation: Fetch, answer: ProviderAnswer
 ) -> None:
     assert refusal(before, operation, answer).rule == rule
 
@@ -100,8 +108,8 @@ def test_the_refusal_shows_both_answers() -> None:
 def test_a_lock_ends_at_its_expiry(now: int, ok: bool) -> None:
     before = state(queue=(held(PLAIN),))
     for operation in (Finish("k"), RenewItem("k", L, L)):
-        assert isinstance(step(before, Call(operation, NOTHING if ok else NO, now)), Step)
-        assert not isinstance(step(before, Call(operation, NO if ok else NOTHING, now)), Step)
+        assert isinstance(step(before, Call(operation, NOTHING if ok else NO, now)), Allowed)
+        assert not isinstance(step(before, Call(operation, NO if ok else NOTHING, now)), Allowed)
 
 
 def test_an_expired_item_is_given_back_all_the_same_and_only_once() -> None:
@@ -129,7 +137,7 @@ def test_a_turn_is_handed_out_once_until_its_lock_ends() -> None:
     assert refusal(first, FetchTurn(10), turn_got(token="other"), 9).rule == "PV-7.6"
     second = after(first, FetchTurn(10), turn_got(token="other"), 10)
     assert refusal(second, ack(), NOTHING).rule == "SS-12.12"
-    assert after(second, RenewTurn("other", 90), NOTHING).turns == {"i": Turn("other", 100)}
+    assert after(second, RenewTurn("other", 90), NOTHING).turns == {"i": KnownLock("other", 100)}
     assert after(second, GiveBackTurn("other"), NOTHING, 500).turns == {}
 
 
@@ -137,7 +145,7 @@ def test_a_turn_whose_delivery_was_not_heard_may_have_superseded_a_lock_that_had
     before = in_turn(state(row()), until=5)
     open_ones = made(before, FetchTurn(10), UNHEARD, 6).states
     assert [one.turns["i"].token for one in open_ones] == ["turn", "?"]
-    accepted = [one for one in open_ones if isinstance(step(one, Call(ack(), NO, 4)), Step)]
+    accepted = [one for one in open_ones if isinstance(step(one, Call(ack(), NO, 4)), Allowed)]
     assert accepted == [open_ones[1]]  # the clock was set back: only the superseded token is refused
 
 
@@ -155,10 +163,10 @@ ACTIVITIES = st.sampled_from(
 
 
 @st.composite
-def states(draw: st.DrawFn) -> State:
+def states(draw: st.DrawFn) -> StoreState:
     """Any state: rows of each kind, items free, delayed, held and expired, a turn or none."""
     rows = [
-        Row(instance, session, worker, None if worker is None else draw(TIMES))
+        KnownRow(instance, session, worker, None if worker is None else draw(TIMES))
         for instance in "ij"
         for session in "st"
         if draw(st.booleans())
@@ -167,7 +175,7 @@ def states(draw: st.DrawFn) -> State:
     queue = []
     for number in range(draw(st.integers(0, 5))):
         work = draw(ACTIVITIES)._replace(id=number)
-        made_item: Item = item(work, visible_from=draw(TIMES), attempt_count=draw(st.integers(0, 2)))
+        made_item: KnownItem = item(work, visible_from=draw(TIMES), attempt_count=draw(st.integers(0, 2)))
         if draw(st.booleans()):
             made_item = held(work, draw(WORKERS), f"k{number}", draw(TIMES))
         queue.append(made_item._replace(seq=number))
@@ -178,7 +186,7 @@ def states(draw: st.DrawFn) -> State:
 KEYS = st.sampled_from([(instance, session) for instance in "ij" for session in "st"])
 TOKENS = st.sampled_from(["k0", "k1", "k2", "k3", "none"])
 KEY_LISTS = st.lists(st.sampled_from([("i", "s"), ("i", "t")]), max_size=3).map(tuple)
-OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
+OPERATIONS: st.SearchStrategy[ProviderOperation] = st.one_of(
     st.builds(fetch, WORKERS, st.sampled_from(("plain", "owned", "full")), TIMES, TIMES),
     st.builds(Finish, TOKENS),
     st.builds(GiveBack, TOKENS, TIMES, st.booleans()),
@@ -192,35 +200,39 @@ OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
 )
 
 
-def answers(before: State, operation: Operation, now: int) -> list[Answer]:
+def answers(before: StoreState, operation: ProviderOperation, now: int) -> list[ProviderAnswer]:
     """The answers a provider may give: which, the model is asked for each."""
     work = [one.work for one in before.queue if one.work is not None and isinstance(operation, Fetch)]
-    possible: list[Answer] = [NOTHING, NO]
-    possible += [Refused(f"session {i}/{s} not owned by {w}") for i in "ij" for s in "st" for w in "vw"]
-    possible += [Done(Delivered(one, "new", n)) for one in work for n in (1, 2, 3)]
-    return [one for one in possible if isinstance(step(before, Call(operation, one, now)), Step)]
+    possible: list[ProviderAnswer] = [NOTHING, NO]
+    possible += [
+        PermanentlyRefused(f"session {i}/{s} not owned by {w}") for i in "ij" for s in "st" for w in "vw"
+    ]
+    possible += [Succeeded(ItemDelivered(one, "new", n)) for one in work for n in (1, 2, 3)]
+    return [one for one in possible if isinstance(step(before, Call(operation, one, now)), Allowed)]
 
 
 @given(states(), OPERATIONS, TIMES)
 def test_a_state_is_never_changed_and_the_step_is_a_function(
-    before: State, operation: Operation, now: int
+    before: StoreState, operation: ProviderOperation, now: int
 ) -> None:
     kept = deepcopy(before)
-    for answer in (NOTHING, NO, UNHEARD, Failed()):
+    for answer in (NOTHING, NO, UNHEARD, TransientlyFailed()):
         call = Call(operation, answer, now)
         assert step(before, call) == step(before, call)
     assert before == kept
 
 
 @given(states(), OPERATIONS, TIMES)
-def test_there_is_a_lawful_answer_and_only_one(before: State, operation: Operation, now: int) -> None:
+def test_there_is_a_lawful_answer_and_only_one(
+    before: StoreState, operation: ProviderOperation, now: int
+) -> None:
     allowed = answers(before, operation, now)
-    free_words = [one for one in allowed if isinstance(one, Refused)] if NO in allowed else []
+    free_words = [one for one in allowed if isinstance(one, PermanentlyRefused)] if NO in allowed else []
     assert len(allowed) == 1 or allowed == free_words
 
 
 @given(states(), OPERATIONS, TIMES)
-def test_unheard_is_done_or_not(before: State, operation: Operation, now: int) -> None:
+def test_unheard_is_done_or_not(before: StoreState, operation: ProviderOperation, now: int) -> None:
     """SS-24.6. The token of a delivery is all that differs."""
     open_ones = made(before, operation, UNHEARD, now).states
     assert open_ones[0] == before._replace(now=now)
@@ -233,17 +245,17 @@ def test_unheard_is_done_or_not(before: State, operation: Operation, now: int) -
 
 @given(states(), OPERATIONS, TIMES)
 def test_what_is_refused_or_has_failed_changes_nothing_but_the_time(
-    before: State, operation: Operation, now: int
+    before: StoreState, operation: ProviderOperation, now: int
 ) -> None:
-    assert after(before, operation, Failed(), now) == before._replace(now=now)
+    assert after(before, operation, TransientlyFailed(), now) == before._replace(now=now)
     for answer in answers(before, operation, now):
-        if isinstance(answer, Refused):
+        if isinstance(answer, PermanentlyRefused):
             assert after(before, operation, answer, now) == before._replace(now=now)
 
 
 @given(states(), OPERATIONS, TIMES)
 def test_no_extension_lowers_an_expiry_and_no_row_is_half_set(
-    before: State, operation: Operation, now: int
+    before: StoreState, operation: ProviderOperation, now: int
 ) -> None:
     """INV-02, INV-20: the same owner within one incarnation."""
     for answer in answers(before, operation, now):
@@ -257,23 +269,23 @@ def test_no_extension_lowers_an_expiry_and_no_row_is_half_set(
 
 @given(states(), st.builds(fetch, WORKERS, st.sampled_from(("plain", "owned", "full")), TIMES, TIMES), TIMES)
 def test_a_fetch_delivers_the_eligible_item_of_the_smallest_rank(
-    before: State, operation: Fetch, now: int
+    before: StoreState, operation: Fetch, now: int
 ) -> None:
     """SS-13.1, INV-06, and INV-03: the session is the worker's afterwards."""
 
-    def eligible(one: Item) -> bool:
+    def eligible(one: KnownItem) -> bool:
         key = key_of(one)
         return is_ready(one, operation, now) and (
             key is None or admits(before.sessions.get(key), operation.worker, operation.mode, now)
         )
 
     (answer,) = answers(before, operation, now)
-    assert isinstance(answer, Done)
+    assert isinstance(answer, Succeeded)
     ready = [one for one in before.queue if eligible(one)]
     if not ready:
         assert answer.found is None
         return
-    assert isinstance(answer.found, Delivered)
+    assert isinstance(answer.found, ItemDelivered)
     assert answer.found.work == ready[0].work
     key = key_of(ready[0])
     if key is not None:
@@ -281,7 +293,7 @@ def test_a_fetch_delivers_the_eligible_item_of_the_smallest_rank(
 
 
 @given(states(), OPERATIONS, TIMES)
-def test_only_what_is_addressed_changes(before: State, operation: Operation, now: int) -> None:
+def test_only_what_is_addressed_changes(before: StoreState, operation: ProviderOperation, now: int) -> None:
     """INV-36: at most one instance, and but for an acknowledgement at most one session and one item."""
     for answer in answers(before, operation, now):
         done = after(before, operation, answer, now)

@@ -26,29 +26,31 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.store import WorkerRow
 from holdfast.properties.judging.model.follower import Follower
 from holdfast.properties.judging.model.operations import (
-    Answer,
     Call,
     Delete,
     DeleteFinished,
-    Done,
     Enqueue,
-    Failed,
     FetchTurn,
     Finish,
-    Operation,
-    Refused,
+    PermanentlyRefused,
+    ProviderAnswer,
+    ProviderOperation,
     Release,
     RenewSession,
+    Succeeded,
+    TransientlyFailed,
     Unheard,
 )
 from holdfast.properties.judging.model.reading import answer_to, is_malformed, read
 from holdfast.properties.judging.model.refusal import Refusal, side_by_side
 from holdfast.properties.judging.suite import MonitorSuite
 from holdfast.properties.judging.verdict import Holds
-from holdfast.traces.record import Commit, Outcome, RunEnd
+from holdfast.traces.record import CallOutcome, Commit, RunEnd
 
 
-def follow(*calls: tuple[Operation, Answer] | tuple[Operation, Answer, int]) -> Follower:
+def follow(
+    *calls: tuple[ProviderOperation, ProviderAnswer] | tuple[ProviderOperation, ProviderAnswer, int],
+) -> Follower:
     """All of them, each allowed; judged by answers alone."""
     follower = Follower()
     for operation, answer, *time in calls:
@@ -115,7 +117,7 @@ def test_a_store_that_shows_its_rows_says_at_once_what_a_lost_call_did() -> None
 @given(
     st.lists(st.sampled_from([fetch("v"), fetch("w"), Release(S, "w"), RenewSession(S, "w", D)]), max_size=8)
 )
-def test_any_number_of_lost_answers_leaves_no_state_twice(operations: list[Operation]) -> None:
+def test_any_number_of_lost_answers_leaves_no_state_twice(operations: list[ProviderOperation]) -> None:
     states = follow(*OPENED, *((one, UNHEARD) for one in operations)).states
     assert all(one not in states[:at] for at, one in enumerate(states))
 
@@ -180,23 +182,25 @@ def test_a_deletion_may_be_refused_for_reasons_of_its_own() -> None:
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def commit(operation: str, outcome: Outcome = "answered", error: ProviderError | None = None) -> Commit:
+def commit(operation: str, outcome: CallOutcome = "answered", error: ProviderError | None = None) -> Commit:
     return Commit(0, "a", 1, operation, {"token": "k", "completion": None}, outcome, None, error, 0, 9)
 
 
 @pytest.mark.parametrize(
     ("outcome", "retryable", "answer"),
     [
-        ("answered", None, Done()),
-        ("answered", False, Refused("no")),
-        ("answered", True, Failed()),
-        ("refused", None, Failed()),
+        ("answered", None, Succeeded()),
+        ("answered", False, PermanentlyRefused("no")),
+        ("answered", True, TransientlyFailed()),
+        ("refused", None, TransientlyFailed()),
         ("lost", None, Unheard()),
         ("lost", False, Unheard()),
         ("unsent", None, Unheard()),
     ],
 )
-def test_only_what_the_caller_heard_is_read(outcome: Outcome, retryable: bool | None, answer: Answer) -> None:
+def test_only_what_the_caller_heard_is_read(
+    outcome: CallOutcome, retryable: bool | None, answer: ProviderAnswer
+) -> None:
     error = None if retryable is None else ProviderError("ack_work_item", "no", retryable=retryable)
     found = answer_to(commit("ack_work_item", outcome, error))
     assert (type(found), found) == (type(answer), answer)

@@ -29,20 +29,20 @@ from tests.properties.judging.model.build import (
 )
 
 from holdfast.properties.judging.model.operations import (
-    Answer,
     Delete,
     Finish,
     GiveBack,
-    Operation,
     Other,
-    Refused,
+    PermanentlyRefused,
+    ProviderAnswer,
+    ProviderOperation,
     Release,
     RenewItem,
     RenewSession,
 )
-from holdfast.properties.judging.model.state import Row, State
+from holdfast.properties.judging.model.state import KnownRow, StoreState
 
-NOT_OWNED = Refused("session i/s not owned by w")
+NOT_OWNED = PermanentlyRefused("session i/s not owned by w")
 WAITING = (item(Q),)
 
 
@@ -50,18 +50,18 @@ class Line(NamedTuple):
     """A line of the table: what is before, what is called at `now`, the row afterwards."""
 
     id: str
-    before: State
-    operation: Operation
-    row: Row | None
-    answer: Answer = NOTHING
+    before: StoreState
+    operation: ProviderOperation
+    row: KnownRow | None
+    answer: ProviderAnswer = NOTHING
     now: int = 0
 
 
-def with_work(*rows: Row) -> State:
+def with_work(*rows: KnownRow) -> StoreState:
     return state(*rows, queue=WAITING)
 
 
-def with_held(*rows: Row, until: int = L) -> State:
+def with_held(*rows: KnownRow, until: int = L) -> StoreState:
     return state(*rows, queue=(held(Q, until=until),))
 
 
@@ -134,7 +134,7 @@ def test_it_may_not_be_answered_the_other_way(line: Line) -> None:
     """Success for a refusal, a refusal for a success; what is about no answer is left out."""
     if isinstance(line.operation, Delete | Other):
         return
-    other = NOTHING if isinstance(line.answer, Refused) else NO
+    other = NOTHING if isinstance(line.answer, PermanentlyRefused) else NO
     assert refusal(line.before, line.operation, other, line.now)
 
 
