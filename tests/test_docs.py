@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast.properties.judging import registry
+from holdfast.properties.spec.clauses_page import clauses_page
 from holdfast.sim.strategies import STRATEGIES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -66,6 +67,28 @@ def test_the_scenario_page_runs(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (tmp_path / "holdfast-report" / "coverage.json").exists()
+
+
+def test_the_page_of_clauses_is_made_from_the_clauses() -> None:
+    """`python -m holdfast.properties.spec.clauses_page > docs/clauses.md` makes it anew."""
+    assert (DOCS / "clauses.md").read_text() == clauses_page()
+
+
+def test_the_house_page_and_the_tree_agree() -> None:
+    """Every path it names is there, and every room, and every room within a room, is on it."""
+    page = (DOCS / "house.md").read_text()
+    root = DOCS.parent
+    named = set(re.findall(r"`((?:core|providers|traces|sim|properties|reports|package)/[\w./]*)`", page))
+    assert not [path for path in named if not (root / path).exists()]
+    rooms = [*(f"{room}/" for room in ("core", "providers", "traces", "sim", "properties", "reports"))]
+    for divided in ("core", "sim", "properties"):
+        rooms += [f"{divided}/{entry.parent.name}/" for entry in (root / divided).glob("*/__init__.py")]
+    assert not [room for room in rooms if room not in named]
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "index.md").read_text().splitlines()
+    assert not [page.stem for page in PAGES if page.stem != "index" and page.stem not in index]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
