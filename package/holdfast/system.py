@@ -12,6 +12,8 @@ import uuid
 
 from holdfast.core.contract.ids import LockToken, Micros, Millis
 
+__all__ = ["SystemClock", "SystemIds", "provider_clock"]
+
 
 class SystemClock:
     """The clock of a worker or client process on the running asyncio loop."""
