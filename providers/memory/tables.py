@@ -137,6 +137,7 @@ class SessionRow(msgspec.Struct):
 
     def is_live(self, now: int) -> bool:
         """Whether a worker is attached: at the expiry itself it is not any more (PV-3.5)."""
+        assert (self.worker_id is None) == (self.locked_until is None), f"half a lock: {self}"
         return self.locked_until is not None and self.locked_until > now
 
 
@@ -256,6 +257,7 @@ class WorkTable:
 
     def lock(self, row: WorkRow, token: LockToken, locked_until: int, worker_id: str | None) -> None:
         """Hand a row out; the token before it is dead from here on (PV-10.4, PV-24.6)."""
+        assert token not in self.by_token, f"token {token!r} is item {self.by_token[token].seq}'s already"
         self.unlock(row)
         row.token, row.locked_until, row.claimed_by = token, locked_until, worker_id
         row.attempt_count += 1
@@ -263,8 +265,10 @@ class WorkTable:
 
     def unlock(self, row: WorkRow) -> None:
         """Clear token, expiry and holder."""
+        assert (row.token is None) == (row.locked_until == 0), f"half a lock on item {row.seq}: {row}"
         self._journal.keep(row)
         if row.token is not None:
+            assert self.by_token.get(row.token) is row, f"token {row.token!r} is not item {row.seq}'s"
             self._journal.remove(self.by_token, row.token)
             row.token, row.locked_until, row.claimed_by = None, 0, None
 
@@ -360,6 +364,7 @@ class Tables:
 
     def unlock_instance(self, lock: InstanceLock) -> None:
         """Let go of an instance; its token is dead from here on."""
+        assert self.locks.get(lock.instance) is lock, f"the lock on {lock.instance} is not {lock.token!r}'s"
         self.journal.remove(self.locks, lock.instance)
         self.journal.remove(self.lock_of_token, lock.token)
         for row in lock.marked():

@@ -75,7 +75,7 @@ def acknowledge(transaction: Transaction, token: LockToken, conclusions: Conclus
                 for item in conclusions.orchestrator_items
             ],
         )
-    transaction.execute(UNLOCK_INSTANCE, {"instance": instance})
+    transaction.change_one(UNLOCK_INSTANCE, {"instance": instance})
 
 
 def _check_sessions(transaction: Transaction, instance: str, metadata: ExecutionMetadata) -> None:
@@ -132,7 +132,7 @@ def append_history(
         for event in events
     ]
     try:
-        transaction.many(SQL["append_event"], rows)
+        transaction.insert(SQL["append_event"], rows)
     except apsw.ConstraintError as error:
         raise transaction.refuse(
             f"an event of {instance!r}, execution {execution_id}, exists already; "

@@ -6,7 +6,7 @@ anything (PV-30.2), and the clock is read after that wait (PV-30.3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import apsw
@@ -60,6 +60,16 @@ class Transaction:
         """Run a write and say how many rows it changed."""
         self.execute(statement, values)
         return self._connection.changes()
+
+    def change_one(self, statement: str, values: Values) -> None:
+        """Run a write that concerns one row, which this transaction has found or is about to make."""
+        changed = self.change(statement, values)
+        assert changed == 1, f"{self.operation} must touch one row and touches {changed}: {dict(values)}"
+
+    def insert(self, statement: str, rows: Sequence[Values]) -> None:
+        """Insert one row for each set of values."""
+        inserted = self.many(statement, rows)
+        assert inserted == len(rows), f"{self.operation} must store {len(rows)} rows and stores {inserted}"
 
     def many(self, statement: str, rows: Iterable[Values]) -> int:
         """Run one write for each set of values, and say how many rows were changed; any number (PV-30.9)."""

@@ -58,7 +58,7 @@ def enqueue(transaction: Transaction, item: Message, delay: Millis) -> None:
 
 def put_messages(transaction: Transaction, messages: Sequence[tuple[str, int, Message]]) -> None:
     """Store messages in list order, each for an instance and visible from a time (PV-6.5)."""
-    transaction.many(
+    transaction.insert(
         SQL["enqueue_message"],
         [
             {
@@ -162,8 +162,9 @@ def _take(
         "locked_until": deadline(transaction.now, lock_timeout),
         "execution": context.execution_id,
     }
-    transaction.execute(SQL["lock_instance"], execute_values)
+    transaction.change_one(SQL["lock_instance"], execute_values)
     batch = transaction.all(SQL["mark_batch"], execute_values)
+    assert batch, f"instance {instance!r} was handed out without a visible message"
     batch.sort()  # RETURNING promises no order; ids are unique, so nothing else is compared
     messages, message_error = _decode_batch(batch)
     history, history_error = _decode_history(transaction.all(SQL["execution_history"], execute_values))
@@ -239,18 +240,18 @@ def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_at
     }
     transaction.execute(SQL["unmark_batch"], values)
     if delay > 0:
-        transaction.execute(
+        transaction.change_one(
             SQL["lock_instance"],
             {"instance": instance, "token": "", "locked_until": free_from, "now": transaction.now},
         )
     else:
-        transaction.execute(SQL["unlock_instance"], values)
+        transaction.change_one(SQL["unlock_instance"], values)
 
 
 def renew(transaction: Transaction, token: LockToken, extend_for: Millis) -> None:
     """Extend an instance lock that is still held (PV-9.7)."""
     instance = held_instance(transaction, token)
-    transaction.execute(
+    transaction.change_one(
         SQL["extend_instance_lock"],
         {"instance": instance, "locked_until": deadline(transaction.now, extend_for)},
     )

@@ -22,7 +22,7 @@ NO_DELAY: Final = Millis(0)
 
 def put(transaction: Transaction, items: Sequence[ActivityExecute]) -> None:
     """Store activities in list order, with the copies that look-ups use (PV-10.1, PV-8.9, PV-24.22)."""
-    transaction.many(
+    transaction.insert(
         SQL["enqueue_work"],
         [
             {
@@ -90,11 +90,12 @@ def _take(
 ) -> tuple[FetchedWork, str, str | None] | None:
     """Take the next row that can be decoded, with its instance and session columns (PV-14.9)."""
     while rows := transaction.all(statement, values):
+        assert len(rows) == 1, f"one fetch locked {len(rows)} rows: {[row[0] for row in rows]}"
         ((row_id, text, attempt_count, instance, session_id),) = rows
         try:
             item = decode_activity(text)
         except CodecError as error:
-            transaction.execute(SQL["set_work_aside"], {"id": row_id})
+            transaction.change_one(SQL["set_work_aside"], {"id": row_id})
             transaction.tell(
                 "undecodable worker row set aside",
                 "warning",
@@ -118,7 +119,7 @@ def _attach(
         "locked_until": deadline(transaction.now, duration),
     }
     owner, locked_until = transaction.one(SQL["session_owner"], values) or (None, None)
-    transaction.execute(SQL["attach_session"], values)
+    transaction.change_one(SQL["attach_session"], values)
     if owner == worker_id and locked_until > transaction.now:
         return
     fields = {"instance_id": instance, "session_id": session_id, "worker_id": worker_id}
@@ -129,8 +130,10 @@ def _attach(
 
 def acknowledge(transaction: Transaction, token: LockToken, completion: Message | None) -> None:
     """The row goes and its completion is enqueued, if the token still holds it (PV-11.1 to PV-11.4)."""
-    if not transaction.change(SQL["finish_work"], {"token": token, "now": transaction.now}):
+    finished = transaction.change(SQL["finish_work"], {"token": token, "now": transaction.now})
+    if not finished:
         raise _work_token_error(transaction, token)
+    assert finished == 1, f"token {token!r} held {finished} rows: a token is one delivery's"
     if completion is not None:
         enqueue(transaction, completion, NO_DELAY)
 
@@ -143,7 +146,7 @@ def renew(transaction: Transaction, token: LockToken, extend_for: Millis, extend
     row_id, _, instance, session_id, claimed_by = row
     if session_id is not None:
         _extend(transaction, instance, session_id, claimed_by, extend_session_for)
-    transaction.execute(
+    transaction.change_one(
         SQL["extend_work"], {"id": row_id, "locked_until": deadline(transaction.now, extend_for)}
     )
 

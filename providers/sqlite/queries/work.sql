@@ -55,8 +55,9 @@ WHERE id = :id;
 DELETE FROM worker_queue WHERE lock_token = :token AND locked_until > :now;
 
 -- name: work_of_token
--- The row a token names, with what a renewal has to know (PV-26.6).
-SELECT id, locked_until, instance_id, session_id, claimed_by FROM worker_queue WHERE lock_token = :token;
+-- The row a token names, with what a renewal has to know (PV-26.6). A token without an expiry, which only another
+-- program can have written, holds nothing.
+SELECT id, coalesce(locked_until, 0), instance_id, session_id, claimed_by FROM worker_queue WHERE lock_token = :token;
 
 -- name: extend_work
 -- A new expiry for an item lock (PV-11.7).
