@@ -8,15 +8,8 @@ from typing import Final
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.provider import FetchedWork
-from holdfast.properties.matrix.parts.conversations import (
-    MINUTE,
-    deliveries_in,
-    encoded,
-    observations,
-    running,
-    seen,
-    start,
-)
+from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, seen, start
+from holdfast.properties.matrix.parts.deliveries import deliveries
 from holdfast.sim import World, scenario
 
 LONG_POLL_US: Final = 30_000_000
@@ -65,14 +58,14 @@ async def session_activity_routes_consistently_across_turns(world: World) -> Non
     for name in ("a", "b"):
         world.worker(name, running(waits_between))
     await start(world, waits_between, "i")
-    await world.until(lambda: bool(deliveries_in(world, "S")))
+    await world.until(lambda: bool(deliveries(world.commits, "S", "i")))
     await world.quiet()
     await world.sleep(100 + 20 * world.draw("length of the wait", 6))
     await world.client.raise_event("i", "go on", "")
     before, after = observations(await world.finished("i"))
     with world.oracle("2.2"):
         assert before.owner == after.owner, (before, after)
-        claim, use = deliveries_in(world, "S")
+        claim, use = deliveries(world.commits, "S", "i")
         polls_us = [
             commit.time_us
             for commit in world.commits[claim.position : use.position]
@@ -101,7 +94,9 @@ async def different_sessions_can_route_to_different_workers(world: World) -> Non
     for name in ("a", "b"):
         world.worker(name, running(two_sessions))
     await start(world, two_sessions, "i")
-    await world.until(lambda: bool(deliveries_in(world, "X")) and bool(deliveries_in(world, "Y")))
+    await world.until(
+        lambda: bool(deliveries(world.commits, "X", "i")) and bool(deliveries(world.commits, "Y", "i"))
+    )
     owners = {row.session_id: row.worker_id for row in world.sessions()}
     results = observations(await world.finished("i"))
     with world.oracle("2.3"):
@@ -128,7 +123,7 @@ async def non_session_activity_unaffected(world: World) -> None:
     for name in ("a", "b"):
         world.worker(name, running(both_kinds))
     await start(world, both_kinds, "i")
-    await world.until(lambda: bool(deliveries_in(world, "S")))
+    await world.until(lambda: bool(deliveries(world.commits, "S", "i")))
     await world.client.enqueue_event("i", "busy now", "")
     plain, held = observations(await world.finished("i"))
     with world.oracle("2.4"):
@@ -139,7 +134,7 @@ async def non_session_activity_unaffected(world: World) -> None:
             for commit in world.commits
             if isinstance(commit.result, FetchedWork) and commit.result.item.session_id is None
         )
-        assert delivered.process != deliveries_in(world, "S")[0].process
+        assert delivered.process != deliveries(world.commits, "S", "i")[0].process
 
 
 @scenario(covers=["2.5", "SS-2.7"], options=MINUTE, situations=["session.claimed"], level="runtime")

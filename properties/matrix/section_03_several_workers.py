@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.properties.matrix.parts.conversations import (
-    MINUTE,
-    deliveries_in,
-    encoded,
-    observations,
-    running,
-    seen,
-    start,
-)
+from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, seen, start
+from holdfast.properties.matrix.parts.deliveries import deliveries
 from holdfast.sim import World, scenario
 
 ONE = {**MINUTE, "max_sessions_per_worker": 1}
@@ -123,7 +116,7 @@ async def lone_worker_at_its_limit_waits_for_a_close(world: World) -> None:
     )  # never none: it could have been claimed
     await world.client.enqueue_event("i", "close X", "")
     await world.until(lambda: world.session("i", "X") is None)
-    early = len(deliveries_in(world, "Z"))
+    early = len(deliveries(world.commits, "Z", "i"))
     results = observations(await world.finished("i"))
     with world.oracle("3.3"):
         assert early == 0, "a third session was claimed before any was closed"
@@ -154,7 +147,7 @@ async def at_capacity_worker_still_processes_nonsession(world: World) -> None:
         assert isinstance(status, Completed), status
         assert (seen(status.output).session, seen(status.output).input) == (None, "plain")
         assert waiting == [None], "the second session's item was queued when the plain one was done"
-        assert deliveries_in(world, "Y") == [], "the second session's item stayed queued"
+        assert deliveries(world.commits, "Y", "i") == [], "the second session's item stayed queued"
 
 
 def _acked(world: World) -> int:
@@ -186,4 +179,4 @@ async def at_capacity_worker_still_processes_owned_sessions(world: World) -> Non
     with world.oracle("3.5"):
         assert [(one.session, one.input) for one in results] == [("X", str(n)) for n in range(4)], results
         assert waiting == [None], "the other session's item was queued when the last of these was done"
-        assert deliveries_in(world, "Y") == [], "the other session's item stayed queued"
+        assert deliveries(world.commits, "Y", "i") == [], "the other session's item stayed queued"

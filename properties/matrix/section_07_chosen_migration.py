@@ -15,22 +15,22 @@ from holdfast.core.contract.events import (
     ActivityScheduled,
     TimerFired,
 )
-from holdfast.core.contract.observe import HandlerSignalled, Logged
+from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted, Logged
 from holdfast.core.contract.provider import FetchedTurn
 from holdfast.core.contract.store import SessionRecord
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
-    deliveries_in,
     encoded,
-    handlers_started,
     observations,
     of_kind,
     running,
     session_events,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import deliveries
+from holdfast.properties.matrix.parts.told import told
 from holdfast.sim import FaultBudget, World, scenario
 from holdfast.traces.record import Commit
 
@@ -81,15 +81,17 @@ async def close_reopen_different_worker(world: World) -> None:
     blocked = world.draw("first worker has a free slot", 2) == 0
     await start(world, _moves, "i", input=new_id)
     await start(world, _occupies, "other")
-    await world.until(lambda: bool(deliveries_in(world, "s") and deliveries_in(world, "busy", "other")))
+    await world.until(
+        lambda: bool(deliveries(world.commits, "s", "i") and deliveries(world.commits, "busy", "other"))
+    )
     second = world.worker("b", running(_moves, _occupies))
     await world.client.enqueue_event("i", "close", "")
     closed = (await world.commit(closing_ack)).position
     if blocked:
         await world.client.enqueue_event("other", "occupy", "")
-        await world.until(lambda: len(handlers_started(world, "other")) == 3)
+        await world.until(lambda: len(told(world, HandlerStarted, instance="other")) == 3)
     await world.client.enqueue_event("i", "reopen", "")
-    await world.until(lambda: any(one.position > closed for one in deliveries_in(world, new_id)))
+    await world.until(lambda: any(one.position > closed for one in deliveries(world.commits, new_id, "i")))
     row = world.session("i", new_id)
     status = await world.finished("i")
     with world.oracle("7.1"):
@@ -98,7 +100,7 @@ async def close_reopen_different_worker(world: World) -> None:
         assert [one.session for one in after] == [new_id, new_id], after
         assert row is not None and {one.owner for one in after} == {row.worker_id}, (row, after)
         taker = second if row.worker_id == second.worker_id else first
-        served = [one.process for one in deliveries_in(world, new_id) if one.position > closed]
+        served = [one.process for one in deliveries(world.commits, new_id, "i") if one.position > closed]
         assert served == [taker.name] * 2, (served, row)
         assert taker is second or not blocked, "all slots of the former owner are busy"
 
@@ -161,7 +163,9 @@ async def dehydrate_close_timer_open_hydrate(world: World) -> None:
             assert isinstance(status, Completed), status
             history = await world.history(instance)
             inputs = {event.event_id: event.input for event in of_kind(history, ActivityScheduled)}
-            started = [inputs[one.event.activity_id] for one in handlers_started(world, instance)]  # type: ignore[union-attr]
+            started = [
+                inputs[one.event.activity_id] for one in told(world, HandlerStarted, instance=instance)
+            ]
             assert started == ["use", "1", "2"], f"dehydrate is 1, hydrate is 2: {started}"
             expected = [("SessionOpened", "s"), ("SessionClosed", "s"), ("SessionOpened", "s")]
             assert session_events(history) == expected, history
@@ -208,9 +212,9 @@ async def close_cancels_inflight_session_activities(world: World) -> None:
         assert requests == [(long, "session_closed")], requests
         assert queued == [] and rows == [], (queued, rows)
         token = next(
-            one.event.token  # type: ignore[union-attr]
-            for one in handlers_started(world, "i")
-            if one.event.activity_id == long  # type: ignore[union-attr]
+            one.event.token
+            for one in told(world, HandlerStarted, instance="i")
+            if one.event.activity_id == long
         )
         signals = [
             (one.process, one.time_us)

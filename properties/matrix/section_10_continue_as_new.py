@@ -12,8 +12,6 @@ from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, LeaseTa
 from holdfast.core.contract.work_items import ContinueAsNewMessage
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    calls,
-    deliveries_in,
     encoded,
     observations,
     of_kind,
@@ -21,6 +19,7 @@ from holdfast.properties.matrix.parts.conversations import (
     seen,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import deliveries, effective, renewals
 from holdfast.properties.matrix.parts.takeovers import end_of
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
@@ -61,7 +60,7 @@ async def session_survives_continue_as_new(world: World) -> None:
         row = world.session("i", "S")
         if row is not None and row.worker_id not in owners:
             owners.append(row.worker_id)
-        return len(deliveries_in(world, "S")) == 2 or world.now_us > 10_000_000
+        return len(deliveries(world.commits, "S", "i")) == 2 or world.now_us > 10_000_000
 
     await world.until(used_in_both)  # the new execution may not get to use it
     status = await end_of(world, "i", within_s=10)
@@ -235,13 +234,9 @@ async def session_lock_maintained_across_can(world: World) -> None:
         owner = next(worker for worker in workers if row is not None and worker.worker_id == row.worker_id)
         leases = [local.event for local in world.locals if isinstance(local.event, LeaseTaken | LeaseEnded)]
         assert [type(event) for event in leases] == [LeaseTaken], f"not one lease throughout: {leases}"
-        renewals = [
-            commit
-            for commit in calls(world, "renew_session_lock", "S")
-            if commit.took_effect and commit.position > continued.position
-        ]
-        assert len(renewals) >= 5, "every 30 s for 180 s, the first and the last of them on the edge"
-        assert {commit.arguments["worker_id"] for commit in renewals} == {owner.worker_id}
+        renewed = effective(renewals(world.commits[continued.position + 1 :], "S"))
+        assert len(renewed) >= 5, "every 30 s for 180 s, the first and the last of them on the edge"
+        assert {commit.arguments["worker_id"] for commit in renewed} == {owner.worker_id}
         assert owner.runtime is not None and len(owner.runtime.leases()) == 1
         assert not any(isinstance(local.event, HandlerSignalled) for local in world.locals)
     await world.client.enqueue_event("i", "end", "")

@@ -13,7 +13,6 @@ from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     Seen,
     answer,
-    deliveries_in,
     encoded,
     failure_text,
     observations,
@@ -23,7 +22,7 @@ from holdfast.properties.matrix.parts.conversations import (
     session_events,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import delivered
+from holdfast.properties.matrix.parts.deliveries import delivered, deliveries
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -61,14 +60,14 @@ async def session_and_nonsession_in_same_orchestration(world: World) -> None:
     for instance in ("i", "j"):
         await start(world, _both_kinds, instance, input=str(1 + world.draw("seconds of the session", 4)))
     for instance in ("i", "j"):
-        await world.until(lambda instance=instance: bool(deliveries_in(world, "s", instance)))  # type: ignore[misc]
+        await world.until(lambda instance=instance: bool(deliveries(world.commits, "s", instance)))  # type: ignore[misc]
         owners[instance] = world.session(instance, "s")
     statuses = {instance: await world.finished(instance) for instance in owners}
     workers = {handle.name: handle.worker_id for handle in handles}
     with world.oracle("12.1"):
         for instance, row in owners.items():
             bound, *plain = observations(statuses[instance])
-            (delivery,) = deliveries_in(world, "s", instance)
+            (delivery,) = deliveries(world.commits, "s", instance)
             assert row is not None and row.worker_id == bound.owner, (row, bound)
             assert _where_it_ran(world, delivery, workers) == bound.owner, (delivery, bound)
             assert (bound.session, [one.session for one in plain]) == ("s", [None, None]), (bound, plain)

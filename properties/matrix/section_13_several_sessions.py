@@ -12,10 +12,8 @@ from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
-    deliveries_in,
     encoded,
     failure_text,
-    is_delivery,
     observations,
     of_kind,
     running,
@@ -23,6 +21,7 @@ from holdfast.properties.matrix.parts.conversations import (
     session_events,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import deliveries, of_session
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -214,7 +213,7 @@ class _OwnersAtDelivery:
 
     def __call__(self, commit: Commit) -> bool:
         for session in self._sessions:
-            if is_delivery(commit, session):
+            if of_session(commit, session, "i"):
                 record = self._world.session("i", session)
                 self.found[session] = None if record is None else record.worker_id
         return len(self.found) == len(self._sessions)
@@ -239,4 +238,6 @@ async def concurrent_activities_different_sessions(world: World) -> None:
         results = observations(status)
         assert [one.session for one in results] == ["A", "B"], results
         assert {str(one.session): one.owner for one in results} == owners.found, (results, owners.found)
-        assert all(len(deliveries_in(world, session)) == 1 for session in ("A", "B")), answer(status)
+        assert all(len(deliveries(world.commits, session, "i")) == 1 for session in ("A", "B")), answer(
+            status
+        )

@@ -14,14 +14,13 @@ from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     MINUTE,
-    deliveries_in,
     encoded,
     observations,
     running,
     session_events,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import delivered
+from holdfast.properties.matrix.parts.deliveries import delivered, deliveries
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -86,7 +85,7 @@ def extensions(world: World, instance: str, session_id: str) -> list[Extension]:
     """Every successful claim, fetch and renewal that extended the session, in order."""
     tokens = {
         work.token
-        for one in deliveries_in(world, session_id, instance)
+        for one in deliveries(world.commits, session_id, instance)
         if (work := delivered(one)) is not None
     }
     found = []
@@ -144,7 +143,7 @@ async def busy_for_three_d(world: World, worker: Any, name: str) -> LiveWatch:
     begun_ms = world.provider_now_ms
     watch = LiveWatch(world, [("i", "s"), ("j", "s")], begun_ms + 3 * D_MS)
     await start(world, waits_on_the_slot, "i", input="none 0")
-    await world.until(lambda: bool(deliveries_in(world, "s", "i")))
+    await world.until(lambda: bool(deliveries(world.commits, "s", "i")))
     await asyncio.gather(
         world.commit(watch), start(world, waits_on_the_slot, "j", input=f"{name} {3 * D_MS // 1000}")
     )

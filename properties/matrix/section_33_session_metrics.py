@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.core.contract.observe import LeaseEnded
-from holdfast.properties.matrix.parts.conversations import MINUTE, handlers_started, running, start
+from holdfast.core.contract.observe import HandlerStarted, LeaseEnded
+from holdfast.properties.matrix.parts.conversations import MINUTE, running, start
 from holdfast.properties.matrix.parts.deliveries import deliveries, of_session, owner_of, renewals
 from holdfast.properties.matrix.parts.session_log import fields_of, logged, measured
+from holdfast.properties.matrix.parts.told import told
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
@@ -39,7 +40,7 @@ async def released_and_lost_logged(world: World) -> None:
     frozen = world.worker("a", make)
     in_flight = 1 + world.draw("further activities in flight", 3)
     await start(world, _lost_idle_and_shut_down, "i", input=str(in_flight))
-    await world.until(lambda: len(handlers_started(world)) == in_flight)
+    await world.until(lambda: len(told(world, HandlerStarted, instance="i")) == in_flight)
     await world.sleep(1 + world.draw("seconds until the pause", 20))
     frozen.stall(70)
     workers = [frozen, *(world.worker(name, make) for name in ("b", "c"))]

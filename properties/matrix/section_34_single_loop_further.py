@@ -12,8 +12,6 @@ from holdfast.core.contract.observe import LeaseEnded
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     Seen,
-    calls,
-    deliveries_in,
     encoded,
     observations,
     of_kind,
@@ -21,6 +19,7 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import deliveries, effective, releases, renewals
 from holdfast.properties.matrix.section_18_single_loop import (
     LATE_ITEMS,
     SINGLE,
@@ -143,9 +142,9 @@ async def virtual_time_drives_everything(world: World) -> None:
         for instance, status in statuses.items():
             assert [one.input for one in observations(status)] == [str(each) for each in range(CYCLES)]
             cycles_us = [begun_us[instance] + each * PAUSE_S * 1_000_000 for each in range(CYCLES)]
-            assert [one.time_us for one in deliveries_in(world, "s", instance)] == cycles_us
+            assert [one.time_us for one in deliveries(world.commits, "s", instance)] == cycles_us
             kept = [at for number, at in enumerate(cycles_us) if number != cut_off]
-            renewed = [one for one in calls(world, "renew_session_lock", "s", instance) if one.took_effect]
+            renewed = effective(renewals(world.commits, "s", instance))
             # what a fetch that waited for longer than R brings is confirmed at once (SS-7.24)
             due = [
                 at + each * R_S * 1_000_000
@@ -153,7 +152,7 @@ async def virtual_time_drives_everything(world: World) -> None:
                 for each in range(0 if instance == "i" and at else 1, 1 + T_S // R_S)
             ]
             assert [one.time_us for one in renewed] == due, "every R until it is idle for T"
-            released = calls(world, "release_session_lock", "s", instance)
+            released = releases(world, instance)
             assert [one.time_us for one in released] == [at + T_S * 1_000_000 for at in kept], released
             ends = [
                 (local.event.cause, local.time_us)

@@ -13,16 +13,11 @@ from holdfast.core.contract.events import OrchestrationStarted, SessionClosed
 from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, LeaseTaken
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.store import SessionRecord
-from holdfast.properties.matrix.parts.closings import (
-    closes,
-    concluded,
-    requests,
-    session_items,
-    session_starts,
-)
+from holdfast.properties.matrix.parts.closings import closes, concluded, requests, session_items
 from holdfast.properties.matrix.parts.conversations import MINUTE, observations, of_kind, running, start
 from holdfast.properties.matrix.parts.conversations import encoded as as_json
 from holdfast.properties.matrix.parts.deliveries import delivered, renewals
+from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.properties.matrix.parts.turns_by_hand import begin, fetch, item, items, row_of, sessions_named
 from holdfast.sim.loop.virtual_time import EPOCH_MS
 from holdfast.sim.toolkit.bench import Bench

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from holdfast.core import OrchestrationContext
-from holdfast.core.contract.observe import CapacityChanged
 from holdfast.properties.matrix.parts.conversations import MINUTE, POLL_MS
 from holdfast.properties.matrix.parts.idling import beside
 from holdfast.sim.toolkit.handle import Handle
@@ -23,15 +22,6 @@ async def one_look(ctx: OrchestrationContext, input: str) -> str:
     said = await ctx.schedule_activity_on_session("look", "", ctx.open_session_with_id("s"))
     await ctx.join(*looks)
     return said
-
-
-def units_of(world: World, process: str) -> list[CapacityChanged]:
-    """The units in use by a worker, in order of their changes."""
-    return [
-        local.event
-        for local in world.locals
-        if local.process == process and isinstance(local.event, CapacityChanged)
-    ]
 
 
 class LiveRowCount:

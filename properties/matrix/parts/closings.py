@@ -12,7 +12,6 @@ from holdfast.core.contract.events import (
     SessionClosed,
     StoredEvent,
 )
-from holdfast.core.contract.observe import HandlerStarted
 from holdfast.core.contract.provider import TERMINAL_STATUSES, FetchedTurn
 from holdfast.core.contract.store import WorkerRow
 from holdfast.core.contract.work_items import ActivityExecute
@@ -106,14 +105,4 @@ def session_items(world: World, instance: str = "i") -> list[WorkerRow]:
         row
         for row in world.worker_rows()
         if row.session_id is not None and row.item is not None and row.item.instance == instance
-    ]
-
-
-def session_starts(world: World, instance: str = "i", session_id: str = "s") -> list[HandlerStarted]:
-    """The starts of handlers for a session."""
-    return [
-        local.event
-        for local in world.locals
-        if isinstance(local.event, HandlerStarted)
-        and (local.event.instance_id, local.event.session_id) == (instance, session_id)
     ]

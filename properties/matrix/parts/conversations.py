@@ -16,10 +16,7 @@ import msgspec
 from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.client import Completed, Failed, OrchestrationStatus
 from holdfast.core.contract.events import Event, SessionClosed, SessionOpened, StoredEvent
-from holdfast.core.contract.observe import HandlerStarted
-from holdfast.core.contract.provider import FetchedWork
 from holdfast.sim import World
-from holdfast.traces.record import Commit, Local
 
 Orchestration = Callable[[OrchestrationContext, str], Coroutine[Any, Any, object]]
 
@@ -128,38 +125,3 @@ def session_events(history: list[StoredEvent]) -> list[tuple[str, str]]:
 def of_kind(history: list[StoredEvent], kind: type[Event]) -> list[Any]:
     """The events of one kind, in order."""
     return [event for event in history if isinstance(event, kind)]
-
-
-def deliveries_in(world: World, session_id: str, instance: str = "i") -> list[Commit]:
-    """Every delivery of an item of the session, in order, by the encoded item."""
-    return [commit for commit in world.commits if is_delivery(commit, session_id, instance)]
-
-
-def is_delivery(commit: Commit, session_id: str, instance: str = "i") -> bool:
-    """Whether a commit handed out an item of the session."""
-    result = commit.result
-    return (
-        commit.took_effect
-        and isinstance(result, FetchedWork)
-        and (result.item.instance, result.item.session_id) == (instance, session_id)
-    )
-
-
-def calls(world: World, operation: str, session_id: str, instance: str = "i") -> list[Commit]:
-    """The session calls of this kind about one session, in order."""
-    return [
-        commit
-        for commit in world.commits
-        if commit.operation == operation
-        and commit.arguments.get("session_id") == session_id
-        and commit.arguments.get("instance_id") == instance
-    ]
-
-
-def handlers_started(world: World, instance: str = "i") -> list[Local]:
-    """Every start of a handler for this instance."""
-    return [
-        local
-        for local in world.locals
-        if isinstance(local.event, HandlerStarted) and local.event.instance_id == instance
-    ]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
 from holdfast.core import ActivityContext, OrchestrationContext, Registry
-from holdfast.core.contract.observe import LeaseEnded
 from holdfast.core.engine.futures import DurableFuture
 from holdfast.properties.matrix.parts.conversations import MINUTE, Orchestration, running
-from holdfast.properties.matrix.parts.deliveries import delivered
-from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
 
 SECOND_US: Final = 1_000_000
@@ -53,34 +50,3 @@ def is_release(commit: Commit, instance: str = "i", session_id: str = "s") -> bo
         and commit.arguments["instance_id"] == instance
         and commit.arguments["session_id"] == session_id
     )
-
-
-def releases(world: World, instance: str = "i", session_id: str = "s") -> list[Commit]:
-    """The calls to release this session, in order."""
-    return [one for one in world.commits if is_release(one, instance, session_id)]
-
-
-def final_calls(commits: Iterable[Commit], instance: str = "i", session_id: str = "s") -> list[Commit]:
-    """The final calls for items of this session that reached the store, accepted or refused, in order."""
-    tokens: dict[object, None] = {}
-    found = []
-    for commit in commits:
-        work = delivered(commit)
-        if work is not None and (work.item.instance, work.item.session_id) == (instance, session_id):
-            tokens[work.token] = None
-        if (
-            commit.operation in _FINAL
-            and commit.outcome == "answered"
-            and commit.arguments["token"] in tokens
-        ):
-            found.append(commit)
-    return found
-
-
-def ends_of_leases(world: World, instance: str = "i") -> list[tuple[int, str]]:
-    """When leases on sessions of an instance ended, in microseconds, and why."""
-    return [
-        (local.time_us, local.event.cause)
-        for local in world.locals
-        if isinstance(local.event, LeaseEnded) and local.event.instance_id == instance
-    ]

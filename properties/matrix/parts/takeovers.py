@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import NotFound, OrchestrationStatus, Running
 from holdfast.core.contract.errors import ProviderError
-from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted, LeaseEnded
-from holdfast.core.contract.provider import FetchedWork
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded
-from holdfast.sim.loop.virtual_time import EPOCH_MS
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.world import World
-from holdfast.traces.record import Commit, Local
+from holdfast.traces.record import Local
 
 LONG_ITEMS: Final = {**MINUTE, "worker_lock_timeout": timedelta(seconds=100)}
 """D = 60 s, R = 30 s, and item locks that outlive the session lock: L = 100 s, I = 95 s."""
@@ -63,50 +60,6 @@ def let_expire(world: World, owner: Handle) -> None:
         world.jump_clock(D_MS + 1000 * world.draw("seconds beyond the expiry", 4))
 
 
-def signals(world: World, process: str | None = None) -> list[tuple[int, HandlerSignalled]]:
-    """When and how handlers were signalled, in one process or in all."""
-    return [
-        (local.time_us, local.event)
-        for local in world.locals
-        if isinstance(local.event, HandlerSignalled) and process in (None, local.process)
-    ]
-
-
-def starts(world: World, process: str | None = None) -> list[HandlerStarted]:
-    """The handlers that started, in one process or in all."""
-    return [
-        local.event
-        for local in world.locals
-        if isinstance(local.event, HandlerStarted) and process in (None, local.process)
-    ]
-
-
-def lease_ends(world: World, process: str) -> list[tuple[int, LeaseEnded]]:
-    """When and why leases of a process ended."""
-    return [
-        (local.time_us, local.event)
-        for local in world.locals
-        if isinstance(local.event, LeaseEnded) and local.process == process
-    ]
-
-
-def calls_by(commits: Sequence[Commit], process: str, operation: str) -> list[Commit]:
-    """The calls of one kind by one process, in order, whatever came of them."""
-    return [one for one in commits if (one.process, one.operation) == (process, operation)]
-
-
-def tokens_of(commits: Sequence[Commit], process: str, session_id: str = "s") -> list[str]:
-    """The tokens of the items of a session that one process was handed, in order."""
-    return [
-        one.result.token
-        for one in commits
-        if one.process == process
-        and one.took_effect
-        and isinstance(one.result, FetchedWork)
-        and one.result.item.session_id == session_id
-    ]
-
-
 async def end_of(world: World, instance: str, *, within_s: float) -> OrchestrationStatus:
     """The status of an instance when it has ended, or when so much time has passed: it may hang."""
     last_us = world.now_us + within_s * 1_000_000
@@ -124,30 +77,6 @@ async def refusal_of(call: Awaitable[object]) -> ProviderError | None:
     except ProviderError as error:
         return None if error.retryable else error
     return None
-
-
-async def until_second(world: World, second: float) -> None:
-    """Wait until so much virtual time has passed since the run began."""
-    await world.sleep(second - world.now_us / 1_000_000)
-
-
-def second_of(provider_ms: int | None) -> float | None:
-    """A time of the store, in seconds since the run began, by a clock that has not jumped."""
-    return None if provider_ms is None else (provider_ms - EPOCH_MS) / 1000
-
-
-def owner_and_expiry(
-    world: World, session_id: str = "s", instance: str = "i"
-) -> tuple[str | None, float | None] | None:
-    """A session row as the worked timelines write it: owner identity and expiry; None if absent."""
-    record = world.session(instance, session_id)
-    return None if record is None else (record.worker_id, second_of(record.locked_until))
-
-
-def item_lock(world: World, activity_id: int) -> float | None:
-    """Until when the item of an activity is locked, in seconds; None if it is not."""
-    held = next(one for one in world.worker_rows() if one.item is not None and one.item.id == activity_id)
-    return second_of(held.locked_until)
 
 
 def last_local(world: World, process: str, kind: type[object]) -> Local | None:

@@ -12,18 +12,12 @@ from holdfast.core.contract.errors import ActivityError
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.store import SessionRecord
 from holdfast.core.hosting.options import UnregisteredBackoff
-from holdfast.properties.matrix.parts.conversations import POLL_MS, deliveries_in, encoded, running, start
-from holdfast.properties.matrix.parts.deliveries import delivered
-from holdfast.properties.matrix.parts.idling import (
-    SECOND_US,
-    beside,
-    ends_of_leases,
-    final_calls,
-    idle_after,
-    releases,
-    with_failing,
-)
-from holdfast.properties.matrix.parts.takeovers import end_of, until_second
+from holdfast.properties.matrix.parts.conversations import POLL_MS, encoded, running, start
+from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, final_calls, releases
+from holdfast.properties.matrix.parts.idling import SECOND_US, beside, idle_after, with_failing
+from holdfast.properties.matrix.parts.rows import until_second
+from holdfast.properties.matrix.parts.takeovers import end_of
+from holdfast.properties.matrix.parts.told import lease_ends
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
@@ -61,7 +55,7 @@ async def idle_timer_starts_at_last_finish(world: World) -> None:
             assert row is not None and row.worker_id == owner.worker_id, samples
         assert until_then == 0, releases(world)
         assert [one.time_us for one in releases(world)] == [13 * SECOND_US], releases(world)
-        assert ends_of_leases(world) == [(13 * SECOND_US, "idle")], ends_of_leases(world)
+        assert lease_ends(world, instance="i") == [(13, "idle")], lease_ends(world, instance="i")
 
 
 async def _ends_somehow(ctx: OrchestrationContext, input: str) -> str:
@@ -154,7 +148,9 @@ async def idle_timer_cancelled_by_new_activity(world: World) -> None:
         for at, row, released in samples:
             assert row is not None and row.worker_id == owner.worker_id and not released, (at, row, released)
         assert [one.time_us for one in releases(world)] == [(finished_s + T_S) * SECOND_US], releases(world)
-        assert [cause for _, cause in ends_of_leases(world)] == ["idle"], ends_of_leases(world)
+        assert [cause for _, cause in lease_ends(world, instance="i")] == ["idle"], lease_ends(
+            world, instance="i"
+        )
 
 
 async def _then_elsewhere(ctx: OrchestrationContext, input: str) -> str:
@@ -189,7 +185,7 @@ async def idle_release_is_explicit(world: World) -> None:
     with world.oracle("20.4"):
         for name, each in worked_s.items():
             assert releases(world, name), f"the session of {name} is not released: {freed[name]}"
-            release, taken = releases(world, name)[0], deliveries_in(world, "s", name)[-1]
+            release, taken = releases(world, name)[0], deliveries(world.commits, "s", name)[-1]
             assert release.process == owner.name and release.took_effect, release
             assert release.time_us == (each + 2) * SECOND_US, release
             if worked_s["i"] != worked_s["j"]:

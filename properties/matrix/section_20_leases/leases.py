@@ -15,28 +15,21 @@ from holdfast.core.contract.observe import LeaseTaken
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.hosting.options import UnregisteredBackoff
 from holdfast.core.working.lease_records import LeaseView
-from holdfast.properties.matrix.parts.closings import ends_instance, session_starts
+from holdfast.properties.matrix.parts.closings import ends_instance
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
-    deliveries_in,
     encoded,
-    is_delivery,
     observations,
     owner_part,
     running,
     seen,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import renewals
-from holdfast.properties.matrix.parts.idling import (
-    SECOND_US,
-    beside,
-    ends_of_leases,
-    final_calls,
-    with_failing,
-)
-from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, signals
+from holdfast.properties.matrix.parts.deliveries import deliveries, final_calls, of_session, renewals
+from holdfast.properties.matrix.parts.idling import SECOND_US, beside, with_failing
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES
+from holdfast.properties.matrix.parts.told import at, lease_ends, session_starts, signals
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -94,7 +87,7 @@ async def one_lease_many_activities(world: World) -> None:
         for started, leases in noted:
             assert sum(one.in_flight for one in leases) >= started and len(leases) <= 1, (started, leases)
         assert [(one.session_id, one.phase, one.in_flight) for one in after] == [("s", "idle", 0)], after
-        assert len(_taken(world)) == 1 and len(deliveries_in(world, "s")) == 8, _taken(world)
+        assert len(_taken(world)) == 1 and len(deliveries(world.commits, "s", "i")) == 8, _taken(world)
         assert [entry.owner for entry in observations(status)] == [owner.worker_id] * 8, status
 
 
@@ -148,7 +141,7 @@ async def slots_of_one_worker_share_session(world: World) -> None:
             assert slots[0] != slots[1], f"one slot twice: {slots}"
             assert {owner_part(slot) for slot in slots} == {worker.worker_id}, slots
             assert len(_taken(world, name)) == 1, _taken(world, name)
-            assert [one.process for one in deliveries_in(world, "s", name)] == ["a", "a"]
+            assert [one.process for one in deliveries(world.commits, "s", name)] == ["a", "a"]
 
 
 def _slot_and_met(text: str) -> tuple[str, bool]:
@@ -200,7 +193,7 @@ async def poison_and_unregistered_items_join_lease(world: World) -> None:
         world.strike("slow_call", kind, operation, seconds=slow_s[kind])
         await start(world, _asks_one, kind, input=f"{kinds[kind]} {kind}")
     for kind in kinds:
-        await world.until(lambda kind=kind: bool(deliveries_in(world, "s", kind)))  # type: ignore[misc]
+        await world.until(lambda kind=kind: bool(deliveries(world.commits, "s", kind)))  # type: ignore[misc]
     turns.stall(90)  # the turn that reads of the poison ends the instance (RT-4.15)
     at_work: dict[str, tuple[LeaseView, ...]] = {}
     afterwards: dict[str, tuple[LeaseView, ...]] = {}
@@ -211,7 +204,7 @@ async def poison_and_unregistered_items_join_lease(world: World) -> None:
         await world.finished(kind)
     with world.oracle("20.11"):
         for kind in kinds:
-            (delivery,), (final,) = deliveries_in(world, "s", kind), final_calls(world.commits, kind)
+            (delivery,), (final,) = deliveries(world.commits, "s", kind), final_calls(world.commits, kind)
             assert final.time_us - delivery.time_us == slow_s[kind] * SECOND_US and final.took_effect, final
             assert _taken(world, kind) == [(delivery.time_us, kind)], _taken(world, kind)
             for views, phase, in_flight in ((at_work, "busy", 1), (afterwards, "idle", 0)):
@@ -253,14 +246,14 @@ async def handler_exception_keeps_lease(world: World) -> None:
     workers = {name: world.worker(name, with_failing(_fails_and_goes_on)) for name in ("a", "b")}
     seconds = [world.draw("seconds before the exception", 3) for _ in range(1 + world.draw("more", 2))]
     await start(world, _fails_and_goes_on, "i", input=" ".join(map(str, seconds)))
-    await world.commit(lambda commit: is_delivery(commit, "s"))
+    await world.commit(lambda commit: of_session(commit, "s", "i"))
     ended = await world.commit(ends_instance)
-    until_then = [end for end in ends_of_leases(world) if end[0] < ended.time_us]
+    until_then = [end for end in lease_ends(world, instance="i") if end[0] < at(ended)]
     status = await world.finished("i")
     with world.oracle("20.12"):
         errors, *answers = answer(status)
         assert isinstance(status, Completed) and errors == len(seconds), status
-        owners = [one.process for one in deliveries_in(world, "s")]
+        owners = [one.process for one in deliveries(world.commits, "s", "i")]
         assert owners == owners[:1] * (len(seconds) + 2), owners
         told = [seen(text).owner for text in answers]
         assert told == [workers[owners[0]].worker_id] * 2, told

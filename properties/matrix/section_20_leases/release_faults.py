@@ -9,18 +9,12 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.provider import TagFilter
 from holdfast.properties.matrix.parts.closings import ends_instance
-from holdfast.properties.matrix.parts.conversations import POLL_MS, deliveries_in, encoded, running, start
-from holdfast.properties.matrix.parts.deliveries import item_of, renewals
-from holdfast.properties.matrix.parts.idling import (
-    SECOND_US,
-    beside,
-    ends_of_leases,
-    final_calls,
-    idle_after,
-    is_release,
-    releases,
-)
-from holdfast.properties.matrix.parts.takeovers import end_of, second_of
+from holdfast.properties.matrix.parts.conversations import POLL_MS, encoded, running, start
+from holdfast.properties.matrix.parts.deliveries import deliveries, final_calls, item_of, releases, renewals
+from holdfast.properties.matrix.parts.idling import SECOND_US, beside, idle_after, is_release
+from holdfast.properties.matrix.parts.rows import second_of
+from holdfast.properties.matrix.parts.takeovers import end_of
+from holdfast.properties.matrix.parts.told import at, lease_ends
 from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
@@ -100,15 +94,19 @@ async def idle_release_versus_fetch_race(world: World) -> None:
         assert watch.looked_at and not watch.breaches, watch.breaches
         held: dict[str, str] = {}  # by token: who has an item of the session
         finals = {one.position: str(one.arguments["token"]) for one in final_calls(world.commits)}
-        tokens = {one.position: one.result.token for one in deliveries_in(world, "s")}  # type: ignore[attr-defined]
+        tokens = {one.position: one.result.token for one in deliveries(world.commits, "s", "i")}  # type: ignore[attr-defined]
         for commit in world.commits:
             if commit.position in tokens:
                 others = [name for name in held.values() if name != commit.process]
                 assert not others, f"{commit.process} gets an item while {others} have some: {commit}"
                 held[tokens[commit.position]] = commit.process
             held.pop(finals.get(commit.position, ""), None)
-        assert len(tokens) == 6 and len({item_of(one).id for one in deliveries_in(world, "s")}) == 6, tokens
-        assert {cause for _, cause in ends_of_leases(world)} <= {"idle", "lost"}, ends_of_leases(world)
+        assert (
+            len(tokens) == 6 and len({item_of(one).id for one in deliveries(world.commits, "s", "i")}) == 6
+        ), tokens
+        assert {cause for _, cause in lease_ends(world, instance="i")} <= {"idle", "lost"}, lease_ends(
+            world, instance="i"
+        )
         assert isinstance(status, Completed), status
 
 
@@ -126,7 +124,7 @@ async def _used_then_elsewhere(ctx: OrchestrationContext, input: str) -> str:
 def _last_extension_ms(world: World, instance: str, owner: str) -> int:
     """When a worker last extended the session of an instance: a fetch, or a renewal of the session."""
     calls = [
-        *deliveries_in(world, "s", instance),
+        *deliveries(world.commits, "s", instance),
         *(one for one in renewals(world.commits, "s") if one.arguments["instance_id"] == instance),
     ]
     return max(one.provider_ms for one in calls if one.process == owner and one.took_effect)
@@ -175,12 +173,12 @@ async def idle_and_lock_knobs_independent(world: World) -> None:
         await world.finished(f"crash {name}")
     with world.oracle("20.7"):
         for name, (lock_s, idle_s) in knobs.items():
-            used, taken = deliveries_in(world, "s", f"idle {name}")
+            used, taken = deliveries(world.commits, "s", f"idle {name}")
             (freed,) = (one for one in releases(world, f"idle {name}") if one.process == name)
             assert freed.time_us - used.time_us == (1 + idle_s) * SECOND_US, (knobs[name], freed)
             assert taken.process == taker.name, taken
             assert 0 <= taken.provider_ms - freed.provider_ms <= POLL_MS, (knobs[name], freed, taken)
-            used, taken = deliveries_in(world, "s", f"crash {name}")
+            used, taken = deliveries(world.commits, "s", f"crash {name}")
             assert (used.process, taken.process) == (name, taker.name), (used, taken)
             waited_ms = taken.provider_ms - extended_ms[name]
             assert 0 <= waited_ms - lock_s * 1000 <= POLL_MS, (knobs[name], waited_ms)
@@ -214,10 +212,12 @@ async def idle_release_call_failure(world: World) -> None:
         assert not failed.took_effect and failed.time_us == (work_s + T_S) * SECOND_US, failed
         assert left is not None and left.worker_id == owner.worker_id, left
         assert second_of(left.locked_until) == expiry_s, (work_s, left)
-        assert leases == () and ends_of_leases(world)[0] == (failed.time_us, "idle"), ends_of_leases(world)
+        assert leases == () and lease_ends(world, instance="i")[0] == (at(failed), "idle"), lease_ends(
+            world, instance="i"
+        )
         later = world.commits[failed.position + 1 :]
         assert not [one for one in renewals(later, "s") if one.process == owner.name], later
-        taken = deliveries_in(world, "s")[-1]
+        taken = deliveries(world.commits, "s", "i")[-1]
         assert taken.process == taker.name and left.locked_until is not None, taken
         assert 0 <= taken.provider_ms - left.locked_until <= POLL_MS, (left, taken)
         assert isinstance(status, Completed), status

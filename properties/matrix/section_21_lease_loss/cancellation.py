@@ -15,16 +15,10 @@ from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
 from holdfast.core.contract.provider import FetchedWork
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, renewals
-from holdfast.properties.matrix.parts.takeovers import (
-    LONG_ITEMS,
-    calls_by,
-    lease_ends,
-    owner_and_expiry,
-    signals,
-    starts,
-    until_second,
-)
+from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, renewals
+from holdfast.properties.matrix.parts.rows import owner_and_expiry, until_second
+from holdfast.properties.matrix.parts.takeovers import LONG_ITEMS
+from holdfast.properties.matrix.parts.told import events, lease_ends, signals, starts
 from holdfast.properties.matrix.parts.turns_by_hand import (
     AT_ONCE,
     ITEM_LOCK,
@@ -87,7 +81,9 @@ async def transient_renewal_error_is_retried(world: World) -> None:
         assert again.provider_ms < expiry, (again, rows)
         assert again.time_us - struck.time_us <= 3_100_000, "within the first pause and the time of the call"
         assert signals(world) == [] and lease_ends(world, "a")[2:] == [], world.locals
-        assert not [one for _, one in lease_ends(world, "a") if one.in_flight], "no lease ended under work"
+        assert not [one for one in events(world, LeaseEnded, "a") if one.in_flight], (
+            "no lease ended under work"
+        )
         assert sum(isinstance(local.event, LeaseTaken) for local in world.locals) == 2
         assert isinstance(status, Completed), status
 
@@ -125,7 +121,7 @@ async def item_lock_loss_is_local(world: World) -> None:
             assert len(mine) == 2, mine
             kept, losing = sorted(mine, key=lambda one: one.activity_id)
             tokens = (kept.token, losing.token)
-            told = [event for _, event in signals(world) if event.token in tokens]
+            told = [one.event for one in signals(world) if one.event.token in tokens]
             assert [(one.token, one.cause) for one in told] == [(losing.token, "item_lost")], (mine, told)
 
 
@@ -319,8 +315,8 @@ async def slow_handler_is_aborted_after_grace(world: World) -> None:
     status = await world.finished("i")
     await world.sleep(5)
     with world.oracle("21.12"):
-        assert [event.cause for _, event in signals(world)] == ["deadline"], signals(world)
-        told_us = signals(world)[0][0]
+        assert [one.event.cause for one in signals(world)] == ["deadline"], signals(world)
+        told_us = signals(world)[0].time_us
         given_back = calls_by(world.commits, "a", "abandon_work_item")
         assert [one.time_us for one in given_back] == [told_us + GRACE_US], (told_us, given_back)
         assert given_back[0].took_effect and given_back[0].arguments["ignore_attempt"] is True, given_back
@@ -387,7 +383,7 @@ async def signal_reaches_activity_token(world: World) -> None:
     await start(world, _closed_under_two, "i", input=str(1 + 5 * world.draw("seconds to the close / 5", 10)))
     await world.finished("i")
     with world.oracle("21.13"):
-        told = {event.token: time_us for time_us, event in signals(world)}
+        told = {one.event.token: one.time_us for one in signals(world)}
         assert len(told) == 2, told
         in_order = sorted(starts(world), key=lambda one: one.activity_id)
         for started, who in zip(in_order, ("waits", "asks"), strict=True):

@@ -16,21 +16,17 @@ from holdfast.core.contract.observe import (
 )
 from holdfast.core.contract.provider import FetchedWork
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, of_session
+from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, of_session, tokens_of
 from holdfast.properties.matrix.parts.takeovers import (
     D_US,
     LONG_ITEMS,
     R_US,
-    calls_by,
-    lease_ends,
     let_expire,
     more,
     one_then_one,
-    signals,
-    starts,
     three_then_one,
-    tokens_of,
 )
+from holdfast.properties.matrix.parts.told import lease_ends, signals, starts
 from holdfast.sim import FaultBudget
 from holdfast.sim.stage.faults import held_back_us
 from holdfast.sim.toolkit.handle import Handle
@@ -73,14 +69,10 @@ async def session_loss_signals_inflight(world: World) -> None:
         running_then = tokens_of(world.commits[: taken.position], loser.name)
         assert len(running_then) == 3, running_then
         told = signals(world, loser.name)
-        assert [event.token for _, event in sorted(told, key=_token)] == sorted(running_then), told
-        assert {event.cause for _, event in told} <= {"session_lost", "deadline"}, told
-        assert all(taken.time_us <= time_us <= taken.time_us + R_US for time_us, _ in told), (taken, told)
-        assert len({time_us for time_us, _ in told}) == 1, "one loss tells them all"
-
-
-def _token(told: tuple[int, HandlerSignalled]) -> str:
-    return told[1].token
+        assert sorted(one.event.token for one in told) == sorted(running_then), told
+        assert {one.event.cause for one in told} <= {"session_lost", "deadline"}, told
+        assert all(taken.time_us <= one.time_us <= taken.time_us + R_US for one in told), (taken, told)
+        assert len({one.time_us for one in told}) == 1, "one loss tells them all"
 
 
 @scenario(
@@ -129,7 +121,7 @@ async def lost_lease_is_forgotten(world: World) -> None:
     held = len(loser.runtime.leases()) if loser.runtime is not None else None
     let_expire(world, loser)
     await world.until(lambda: bool(lease_ends(world, loser.name)))
-    cause, after_loss = lease_ends(world, loser.name)[0][1].cause, _units(world, loser.name)
+    cause, after_loss = lease_ends(world, loser.name)[0][1], _units(world, loser.name)
     lost = tokens_of(world.commits, loser.name)
     await world.until(lambda: len(starts(world, taker.name)) == 2)
     await world.sleep(world.draw("seconds before the new owner leaves / 7", 5) * 7)
@@ -148,7 +140,7 @@ async def lost_lease_is_forgotten(world: World) -> None:
             if isinstance(local.event, LeaseTaken | LeaseEnded) and local.process == loser.name
         ]
         assert order[:3] == [LeaseTaken, LeaseEnded, LeaseTaken], order
-        told = {event.token for _, event in signals(world, loser.name)}
+        told = {one.event.token for one in signals(world, loser.name)}
         assert told == set(lost), (told, lost)
         assert isinstance(status, Completed), status
         assert {one.owner for one in observations(status)} == {loser.worker_id}, status
@@ -189,7 +181,7 @@ async def provider_unreachable_until_local_deadline(world: World) -> None:
         assert record is not None and record.locked_until is not None, record
         deadline_us = extended[-1].time_us // 1000 * 1000 + D_US
         told = signals(world, alone.name)
-        assert [(time_us, event.cause) for time_us, event in told] == [(deadline_us, "deadline")] * 2, told
+        assert [(one.time_us, one.event.cause) for one in told] == [(deadline_us, "deadline")] * 2, told
         tried = [
             one for one in world.commits[since:] if one.process == alone.name and one.outcome == "unsent"
         ]

@@ -14,21 +14,10 @@ from holdfast.core.contract.ids import LockToken
 from holdfast.core.contract.provider import FetchedWork
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, of_kind, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, of_session
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
-    calls_by,
-    end_of,
-    item_lock,
-    lease_ends,
-    owner_and_expiry,
-    refusal_of,
-    second_of,
-    signals,
-    tokens_of,
-    until_second,
-)
+from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, of_session, tokens_of
+from holdfast.properties.matrix.parts.rows import item_lock, owner_and_expiry, second_of, until_second
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, end_of, refusal_of
+from holdfast.properties.matrix.parts.told import at, lease_ends, signals
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
@@ -109,8 +98,8 @@ async def resume_after_long_pause(world: World) -> None:
         assert [seen[second] for second in (2, 60.4, 60.55)] == [(a, 60), (a, 60), (b, 120.5)], seen
         assert [seen[second] for second in (60.65, 85.55)] == [(b, 120.6), (b, 145.5)], seen
         assert _delivered(world) == [("a", 0.0, 1), ("b", 60.5, 2), ("b", 60.6, 1)], _delivered(world)
-        told = [(event.token, event.cause, time_us) for time_us, event in signals(world, "a")]
-        assert told == [(old[0], "deadline", resumes_s * 1_000_000)], told
+        signalled = [(one.event.token, one.event.cause, at(one)) for one in signals(world, "a")]
+        assert signalled == [(old[0], "deadline", resumes_s)], signalled
         of_a = [one for one in world.commits[before[2] :] if one.process == "a"]
         relying = [one for one in of_a if one.operation in _RELYING]
         assert [one.operation for one in relying if one.operation != "fetch_session_work_item"] == [
@@ -188,14 +177,14 @@ async def refused_item_renewal_is_loss_for_that_item(world: World) -> None:
         assert seen[65] == seen[70] == ((b, 125.1), 100), seen
         first, second, *_ = [*tokens_of(world.commits, "a"), ""]
         expected = [(first, 10 + late)] + ([(second, 13.0)] if variant == "another" else [])
-        assert [(event.token, us / 1_000_000) for us, event in signals(world)] == expected, signals(world)
+        assert [(one.event.token, at(one)) for one in signals(world)] == expected, signals(world)
         renewed = calls_by(world.commits, "a", "renew_work_item_lock")
         refused = [one for one in renewed if one.error is not None]
-        told = [(str(one.arguments["token"]), one.time_us / 1_000_000) for one in refused]
+        told = [(str(one.arguments["token"]), at(one)) for one in refused]
         assert told == expected, refused
-        assert [event.cause for _, event in signals(world)] == ["item_lost"] * len(expected)
+        assert [one.event.cause for one in signals(world)] == ["item_lost"] * len(expected)
         given_back = calls_by(world.commits, "a", "abandon_work_item")[: len(expected)]
-        assert [(str(one.arguments["token"]), one.time_us / 1_000_000) for one in given_back] == [
+        assert [(str(one.arguments["token"]), at(one)) for one in given_back] == [
             (token, second + 1) for token, second in expected
         ], given_back
         assert all(one.arguments["ignore_attempt"] is True and one.took_effect for one in given_back)

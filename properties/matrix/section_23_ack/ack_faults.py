@@ -8,8 +8,9 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import SessionClosed, SessionOpened
-from holdfast.properties.matrix.parts.closings import ACK, concluded, session_items, session_starts
+from holdfast.properties.matrix.parts.closings import ACK, concluded, session_items
 from holdfast.properties.matrix.parts.conversations import MINUTE, running, session_events, start
+from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World

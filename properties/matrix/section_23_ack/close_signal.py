@@ -12,13 +12,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import ActivityCompleted, ActivityScheduled
 from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted, LeaseEnded, RenewalAnswered
 from holdfast.core.contract.store import WorkerRow
-from holdfast.properties.matrix.parts.closings import (
-    closes,
-    concluded,
-    requests,
-    session_items,
-    session_starts,
-)
+from holdfast.properties.matrix.parts.closings import closes, concluded, requests, session_items
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     failure_text,
@@ -28,6 +22,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import delivered, deliveries
+from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit

@@ -14,16 +14,10 @@ from holdfast.core.contract.observe import HandlerSignalled, HandlerStopped, Lea
 from holdfast.core.contract.provider import FetchedTurn
 from holdfast.core.contract.work_items import ActivityCompletedMessage as Completion
 from holdfast.core.contract.work_items import QueueMessage
-from holdfast.properties.matrix.parts.closings import (
-    ack_of,
-    closes,
-    concluded,
-    gets_turn,
-    requests,
-    session_starts,
-)
+from holdfast.properties.matrix.parts.closings import ack_of, closes, concluded, gets_turn, requests
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, of_kind, running, seen, start
 from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, renewals
+from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World

@@ -13,9 +13,10 @@ from holdfast.core.contract.observe import CapacityChanged, HandlerStarted, Leas
 from holdfast.core.contract.provider import FetchedWork, Provider
 from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, LiveRowCount
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries
+from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries
 from holdfast.properties.matrix.parts.idling import SECOND_US
-from holdfast.properties.matrix.parts.takeovers import R_US, calls_by, end_of, starts
+from holdfast.properties.matrix.parts.takeovers import R_US, end_of
+from holdfast.properties.matrix.parts.told import starts
 from holdfast.properties.matrix.parts.turns_by_hand import (
     AT_ONCE,
     ITEM_LOCK,

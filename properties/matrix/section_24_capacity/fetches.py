@@ -19,22 +19,15 @@ from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     POLL_MS,
     answer,
-    deliveries_in,
     encoded,
     running,
     seen,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries
 from holdfast.properties.matrix.parts.idling import beside
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
-    calls_by,
-    end_of,
-    more,
-    signals,
-    starts,
-)
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, end_of, more
+from holdfast.properties.matrix.parts.told import signals, starts
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.scenario import scenario
@@ -73,7 +66,7 @@ async def fetch_errors_leave_leases_alone(world: World) -> None:
     world.worker("turns", running(_one_busy_one_idle), **ONLY_TURNS)
     owner = world.worker("a", running(_one_busy_one_idle), **ONLY_ACTIVITIES)
     await start(world, _one_busy_one_idle, "i", input=str(400 + world.draw("seconds of work beyond 400", 5)))
-    await world.until(lambda: len(deliveries_in(world, "s")) == 1)
+    await world.until(lambda: len(deliveries(world.commits, "s", "i")) == 1)
     await world.sleep(3 + 5 * world.draw("seconds before the failures / 5", 10))
     kinds: tuple[ScriptedFault, ...] = ("refused", "unsent")
     kind = kinds[world.draw("how they fail", 2)]
@@ -106,7 +99,7 @@ async def fetch_errors_leave_leases_alone(world: World) -> None:
         gone = [one for one in world.locals if isinstance(one.event, LeaseEnded)]
         assert not [one for one in gone if one.time_us <= ended_us], gone
         assert not signals(world)
-        again = deliveries_in(world, "s")
+        again = deliveries(world.commits, "s", "i")
         assert len(again) == 2 and again[1].process == "a", again
         assert 0 <= again[1].time_us - ended_us <= 8_000_000 + 1000 * POLL_MS, (ended_us, again)
         assert [one.attempt for one in starts(world, "a")] == [1] * 5, starts(world, "a")

@@ -8,23 +8,20 @@ from typing import Any, Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, LiveRowCount, one_look, units_of
-from holdfast.properties.matrix.parts.conversations import (
-    D_MS,
-    deliveries_in,
-    is_delivery,
-    running,
-    start,
-)
-from holdfast.properties.matrix.parts.deliveries import delivered, renewals
-from holdfast.properties.matrix.parts.idling import SECOND_US, beside, ends_of_leases, is_release, releases
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
+from holdfast.core.contract.observe import CapacityChanged, LeaseEnded
+from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, LiveRowCount, one_look
+from holdfast.properties.matrix.parts.conversations import D_MS, running, start
+from holdfast.properties.matrix.parts.deliveries import (
     calls_by,
-    end_of,
-    starts,
+    delivered,
+    deliveries,
+    of_session,
+    releases,
+    renewals,
 )
+from holdfast.properties.matrix.parts.idling import SECOND_US, beside, is_release
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, end_of
+from holdfast.properties.matrix.parts.told import at, events, lease_ends, starts, told
 from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
@@ -60,7 +57,7 @@ def _answered_us(world: World, call: Commit) -> int:
 
 def _kept_until_us(world: World, failed: Commit) -> int:
     """D after the answer of the last call before that release that may have extended i's session."""
-    calls = [*deliveries_in(world, "s"), *renewals(world.commits, "s")]
+    calls = [*deliveries(world.commits, "s", "i"), *renewals(world.commits, "s")]
     return D_US + max(_answered_us(world, one) for one in calls if one.position < failed.position)
 
 
@@ -85,7 +82,7 @@ async def unconfirmed_give_up_keeps_unit(world: World) -> None:
     how = kinds[world.draw("how the release fails", 3)]
     world.strike(how, "a", "release_session_lock", seconds=world.draw("seconds of no answer", 3))
     await start(world, _used_again_at_a_word, "i")
-    await world.commit(lambda one: is_delivery(one, "s"))
+    await world.commit(lambda one: of_session(one, "s", "i"))
     await start(world, one_look, "j")
     failed = await world.commit(is_release)
     await world.sleep(4 + 3 * world.draw("seconds until the first is asked for again / 3", 5))
@@ -98,10 +95,10 @@ async def unconfirmed_give_up_keeps_unit(world: World) -> None:
     with world.oracle("24.13"):
         assert watch.most == 1, f"{watch.most} live rows named the worker"
         assert failed.time_us == (1 + idle_s) * SECOND_US, failed
-        assert ends_of_leases(world)[0] == (failed.time_us, "idle"), ends_of_leases(world)
+        assert lease_ends(world, instance="i")[0] == (at(failed), "idle"), lease_ends(world, instance="i")
         assert live is not None and live.worker_id == (None if how == "lost_answer" else owner.worker_id)
         due_us = _kept_until_us(world, failed)
-        served = deliveries_in(world, "s")[1:]
+        served = deliveries(world.commits, "s", "i")[1:]
         if asked_us is not None and how != "lost_answer":
             assert len(served) == 1, served
             assert 0 <= served[0].time_us - asked_us <= POLL_US, (asked_us, served)
@@ -109,9 +106,9 @@ async def unconfirmed_give_up_keeps_unit(world: World) -> None:
             (freed,) = [one for one in releases(world) if one.position > failed.position]
             assert freed.took_effect and freed.time_us == served[0].time_us + failed.time_us, freed
             due_us = freed.time_us
-        second = deliveries_in(world, "s", "j")
+        second = deliveries(world.commits, "s", "j")
         assert len(second) == 1 and 0 <= second[0].time_us - due_us <= POLL_US, (due_us, second)
-        assert max(one.leases + one.reserved + one.kept for one in units_of(world, "a")) == 1
+        assert max(one.leases + one.reserved + one.kept for one in events(world, CapacityChanged, "a")) == 1
 
 
 # --- a session for which there is no unit -----------------------------------------------------------------
@@ -134,9 +131,9 @@ async def _claim_lost(world: World, owner: Handle) -> None:
         seconds=3 * world.draw("seconds until the fetch fails / 3", 8),
     )
     await start(world, _one_answer, "i")
-    await world.commit(lambda one: is_delivery(one, "s"))
+    await world.commit(lambda one: of_session(one, "s", "i"))
     await start(world, _busy, "j", input=str(130 + world.draw("seconds j takes", 5)))
-    await world.commit(lambda one: is_delivery(one, "s", "j"))
+    await world.commit(lambda one: of_session(one, "s", "j"))
 
 
 async def _one_answer(ctx: OrchestrationContext, input: str) -> str:
@@ -151,9 +148,9 @@ async def _release_failed(world: World, live: bool) -> None:
     """
     world.strike("refused", "a", "release_session_lock")
     await start(world, _used_again_at_a_word, "i")
-    await world.commit(lambda one: is_delivery(one, "s"))
+    await world.commit(lambda one: of_session(one, "s", "i"))
     await start(world, _busy, "j", input=str(40 + world.draw("seconds j takes", 5)))
-    await world.commit(lambda one: is_delivery(one, "s", "j"))
+    await world.commit(lambda one: of_session(one, "s", "j"))
     beyond_s = 4 + 2 * world.draw("seconds beyond the expiry / 2", 8)
     await world.sleep(beyond_s)
     world.jump_clock(-1000 * (beyond_s + 10) if live else -1000 * (beyond_s - 2))
@@ -181,25 +178,27 @@ async def item_without_free_unit_is_given_back(world: World) -> None:
         await _release_failed(world, live)
     else:
         await _claim_lost(world, owner)
-    claimed = deliveries_in(world, "s", "j")[0]
+    claimed = deliveries(world.commits, "s", "j")[0]
     asked_us = world.now_us if by_clock else (30_000_000 if live else 100_000_000)
-    before = len(deliveries_in(world, "s"))
+    before = len(deliveries(world.commits, "s", "i"))
     await world.until(lambda: world.now_us >= asked_us)
     await world.sleep(2)
     leases = None if owner.runtime is None else [one.instance_id for one in owner.runtime.leases()]
     row = world.session("i", "s")
     status = await end_of(world, "j", within_s=200)
     last_us = world.now_us + 4 * D_US
-    await world.until(lambda: len(deliveries_in(world, "s")) > before + live or world.now_us >= last_us)
+    await world.until(
+        lambda: len(deliveries(world.commits, "s", "i")) > before + live or world.now_us >= last_us
+    )
     with world.oracle("24.15"):
         assert isinstance(status, Completed) and claimed.process == "a", status
-        again = deliveries_in(world, "s")[before:]
+        again = deliveries(world.commits, "s", "i")[before:]
         assert leases == ["j"], leases
-        assert max(one.leases for one in units_of(world, "a")) == 1
+        assert max(one.leases for one in events(world, CapacityChanged, "a")) == 1
         if live:
             _given_back(world, again[0], asked_us)
             assert row is not None and (row.worker_id, row.locked_until) == (None, None), row
-        ends = [when for when, _ in ends_of_leases(world, "j")]
+        ends = [one.time_us for one in told(world, LeaseEnded, instance="j")]
         assert again[-1].arguments["claim_new"] is True and again[-1].time_us >= ends[0], (ends, again)
         assert [one.arguments["claim_new"] for one in again] == [False, True][not live :], again
 
@@ -220,5 +219,5 @@ def _given_back(world: World, handed: Commit, asked_us: int) -> None:
     assert back[0].arguments["ignore_attempt"] is True and not back[0].arguments["delay"], back
     assert freed[0].position < back[0].position, (freed, back)
     assert work.token not in [one.token for one in starts(world)], "a handler was started"
-    after = [delivered(one) for one in deliveries_in(world, "s") if one.position > handed.position]
+    after = [delivered(one) for one in deliveries(world.commits, "s", "i") if one.position > handed.position]
     assert [one.attempt_count for one in after if one is not None] == [work.attempt_count], after

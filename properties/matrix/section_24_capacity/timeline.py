@@ -7,18 +7,13 @@ from typing import Final, NamedTuple
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
+from holdfast.core.contract.observe import LeaseEnded
 from holdfast.properties.matrix.parts.capacities import POLL_US
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, item_of, renewals
+from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, item_of, renewals
 from holdfast.properties.matrix.parts.idling import SECOND_US
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
-    R_US,
-    calls_by,
-    end_of,
-    lease_ends,
-)
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, R_US, end_of
+from holdfast.properties.matrix.parts.told import told
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -136,7 +131,7 @@ async def timeline_capacity(world: World) -> None:
                 assert [(one.session, one.claim_new) for one in of_a] == [(None, False)], of_a
                 assert of_a[0].after_us <= POLL_US, of_a
                 _taken_by(world, other, word, soon, ["S3", "S1"])
-                ends = [(when, one.cause) for when, one in lease_ends(world, "a") if one.session_id == "S1"]
+                ends = [(one.time_us, one.event.cause) for one in told(world, LeaseEnded, "a", session="S1")]
                 assert ends == [(_next_renewal(world, word), "lost")], ends
 
 
@@ -149,7 +144,7 @@ def _in_order(handed: list[_Handed], waits_us: int) -> None:
 
 def _claimed_after_the_close(world: World, of_a: list[_Handed], closed_us: int) -> None:
     """Assert that a unit came free at most R after the close of S2, and that q10 went to it."""
-    (end_us,) = [when for when, one in lease_ends(world, "a") if one.session_id == "S2"]
+    (end_us,) = [one.time_us for one in told(world, LeaseEnded, "a", session="S2")]
     assert closed_us <= end_us <= closed_us + R_US, (closed_us, end_us)
     assert [(one.session, one.claim_new) for one in of_a[2:]] == [("S3", True)], of_a
     assert 0 <= of_a[2].commit.time_us - end_us <= POLL_US, (end_us, of_a)

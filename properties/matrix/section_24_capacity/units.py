@@ -9,22 +9,12 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.observe import CapacityChanged, LeaseEnded, LeaseTaken
 from holdfast.core.contract.provider import TagFilter
-from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, one_look, units_of
-from holdfast.properties.matrix.parts.conversations import (
-    D_MS,
-    deliveries_in,
-    is_delivery,
-    running,
-    start,
-)
-from holdfast.properties.matrix.parts.idling import SECOND_US, beside, ends_of_leases, is_release
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
-    R_US,
-    calls_by,
-    end_of,
-)
+from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, one_look
+from holdfast.properties.matrix.parts.conversations import D_MS, running, start
+from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, of_session
+from holdfast.properties.matrix.parts.idling import SECOND_US, beside, is_release
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, R_US, end_of
+from holdfast.properties.matrix.parts.told import events, told
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -63,7 +53,7 @@ async def _end_first_session(world: World, owner: Handle, ending: str) -> int:
         return world.now_us
     if ending == "refused":
         world.jump_clock(D_MS + 1000 * world.draw("seconds beyond the expiry", 4))
-        await world.until(lambda: any(one.process == "b" for one in deliveries_in(world, "s")))
+        await world.until(lambda: any(one.process == "b" for one in deliveries(world.commits, "s", "i")))
         return world.now_us
     paused_s = 62 + 7 * world.draw("seconds of a pause beyond 62 / 7", 6)
     owner.stall(paused_s)
@@ -89,7 +79,7 @@ async def capacity_freed_by_each_ending(world: World) -> None:
     )
     world.worker("b", both, **ONLY_ACTIVITIES, worker_tag_filter=TagFilter.only("b's"))
     await start(world, _until_told, "i")
-    await world.commit(lambda one: is_delivery(one, "s"))
+    await world.commit(lambda one: of_session(one, "s", "i"))
     await start(world, one_look, "j")
     await world.until(lambda: world.session("j", "s") is not None)
     late_us = (
@@ -100,15 +90,15 @@ async def capacity_freed_by_each_ending(world: World) -> None:
     ended_us = await _end_first_session(world, owner, ending)
     await world.sleep((R_US + late_us + POLL_US) / SECOND_US)
     with world.oracle("24.7"):
-        claims = deliveries_in(world, "s", "j")
+        claims = deliveries(world.commits, "s", "j")
         assert [one.process for one in claims] == ["a"], (ending, claims)
         assert claims[0].arguments["claim_new"] is True, claims
-        freed = [(when, cause) for when, cause in ends_of_leases(world, "i") if when <= claims[0].time_us]
+        freed = [one for one in told(world, LeaseEnded, instance="i") if one.time_us <= claims[0].time_us]
         causes = {"close": "lost", "refused": "lost"}
-        assert [cause for _, cause in freed][:1] == [causes.get(ending, ending)], (ending, freed)
+        assert [one.event.cause for one in freed][:1] == [causes.get(ending, ending)], (ending, freed)
         waited_us = claims[0].time_us - ended_us
         assert 0 <= waited_us <= R_US + late_us + POLL_US, (ending, waited_us)
-        assert 0 <= claims[0].time_us - freed[0][0] <= POLL_US, (ending, freed, claims)
+        assert 0 <= claims[0].time_us - freed[0].time_us <= POLL_US, (ending, freed, claims)
 
 
 # --- units for every slot ---------------------------------------------------------------------------------
@@ -182,20 +172,20 @@ async def freed_unit_usable_by_every_slot(world: World) -> None:
     kept_count = world.draw("sessions kept", 2) if idle_s is None else 0
     quiet: list[tuple[int, CapacityChanged]] = []
     for number in range(kept_count + 1):
-        known = len(units_of(world, "a"))
+        known = len(events(world, CapacityChanged, "a"))
         await world.sleep(3)
         assert owner.runtime is not None
-        units = units_of(world, "a")
+        units = events(world, CapacityChanged, "a")
         most = max(units[known:] or units[-1:], key=lambda units: units.reserved)
         quiet.append((len(owner.runtime.leases()), most))
         if number < kept_count:
             await start(world, _stays, "kept")
-            await world.until(lambda: len(deliveries_in(world, "s", "kept")) == 1)
+            await world.until(lambda: len(deliveries(world.commits, "s", "kept")) == 1)
     asked_us = world.now_us
     await start(world, _stays, "x", "y", "z")
     await world.until(lambda: len(world.sessions()) == 3 + kept_count)
     await world.sleep(0.2)
-    last = [one for name in ("x", "y", "z") for one in deliveries_in(world, "s", name)]
+    last = [one for name in ("x", "y", "z") for one in deliveries(world.commits, "s", name)]
     with world.oracle("24.14"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
         assert len(taken) == len(ended) >= len(names), (taken, ended)

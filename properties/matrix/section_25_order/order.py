@@ -13,14 +13,13 @@ from holdfast.core.contract.store import WorkerRow
 from holdfast.core.contract.work_items import ActivityCompletedMessage as Completion
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    deliveries_in,
     encoded,
     observations,
     of_kind,
     running,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import item_of
+from holdfast.properties.matrix.parts.deliveries import deliveries, item_of
 from holdfast.properties.matrix.parts.turns_by_hand import (
     AT_ONCE,
     ITEM_LOCK,
@@ -219,7 +218,7 @@ async def delivery_order_only(world: World) -> None:
     with world.oracle("25.6"):
         assert [one.input for one in observations(status)] == [slow, "0"], status
         scheduled = [one.event_id for one in of_kind(history, ActivityScheduled)]
-        handed_out = [item_of(commit).id for commit in deliveries_in(world, "s")]
+        handed_out = [item_of(commit).id for commit in deliveries(world.commits, "s", "i")]
         assert len(scheduled) == 2 and handed_out == scheduled, (handed_out, scheduled)
         completed = [one.source_event_id for one in of_kind(history, ActivityCompleted)]
         assert completed == [scheduled[1], scheduled[0]], f"delivered {handed_out}, completed {completed}"

@@ -9,7 +9,6 @@ from holdfast.core.contract.events import OrchestrationFailed, OrchestrationStar
 from holdfast.core.engine.turn_values import ExecutionContinues
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
-    deliveries_in,
     encoded,
     failure_text,
     observations,
@@ -17,6 +16,7 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import deliveries
 from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, kinds_shown, refusal_message
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
@@ -199,7 +199,7 @@ async def ids_compared_exactly(world: World) -> None:
     """Ids differing in case, blanks or normalisation are different sessions."""
     workers = [world.worker(name, running(_uses_look_alikes)) for name in ("a", "b")]
     await start(world, _uses_look_alikes, "i")
-    await world.until(lambda: all(deliveries_in(world, name) for name in LOOK_ALIKES))
+    await world.until(lambda: all(deliveries(world.commits, name, "i") for name in LOOK_ALIKES))
     await world.sleep(1 + 3 * world.draw("seconds before the second use / 3", 9))
     rows = world.sessions()
     leases = [lease for worker in workers if worker.runtime for lease in worker.runtime.leases()]
@@ -216,7 +216,7 @@ async def ids_compared_exactly(world: World) -> None:
             assert entry.session == entry.input, entry
             assert entry.owner == owner_of[entry.input], (entry, owner_of)
         for name in LOOK_ALIKES:
-            given = deliveries_in(world, name)
+            given = deliveries(world.commits, name, "i")
             assert len(given) == 2 and {_fetcher(one) for one in given} == {owner_of[name]}, given
 
 

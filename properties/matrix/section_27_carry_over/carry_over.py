@@ -22,7 +22,6 @@ from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     encoded,
     failure_text,
-    handlers_started,
     observations,
     of_kind,
     running,
@@ -31,6 +30,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import turn_acks
+from holdfast.properties.matrix.parts.told import told
 from holdfast.properties.matrix.section_10_continue_as_new import continuing_ack
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
@@ -280,7 +280,7 @@ async def activities_of_continuing_turn_not_enqueued(world: World) -> None:
             assert list(scheduled.values()).count("late") == 2, scheduled
             given_up = [event.source_event_id for event in of_kind(old, ActivityCancelRequested)]
             assert sorted(given_up) == sorted(scheduled), "each of them was given up, once"
-            started = [local.event for local in handlers_started(world, instance)]
+            started = [local.event for local in told(world, HandlerStarted, instance=instance)]
             late = [
                 event
                 for event in started

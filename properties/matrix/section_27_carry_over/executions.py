@@ -19,7 +19,6 @@ from holdfast.core.contract.work_items import ActivityCompletedMessage as Comple
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
-    deliveries_in,
     encoded,
     observations,
     of_kind,
@@ -27,6 +26,7 @@ from holdfast.properties.matrix.parts.conversations import (
     seen,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import deliveries
 from holdfast.properties.matrix.section_10_continue_as_new import continuing_ack
 from holdfast.properties.matrix.section_27_carry_over.carry_over import RowNotes, ends_any_instance
 from holdfast.sim import FaultBudget, World, scenario
@@ -121,7 +121,7 @@ async def late_completion_from_old_execution(world: World) -> None:
     await asyncio.gather(world.commit(continuing_ack), start(world, _answers_twice, "i", input=before))
     old = of_kind(await world.history("i", 1), ActivityScheduled)
     (long,) = (event.event_id for event in old if event.name == "insist")
-    await world.until(lambda: len(deliveries_in(world, "S")) >= 3)
+    await world.until(lambda: len(deliveries(world.commits, "S", "i")) >= 3)
     for _ in range(1 + world.draw("copies", 2)):
         await world.sleep(4 * world.draw("seconds later / 4", 3))
         await world.provider.enqueue_for_orchestrator(

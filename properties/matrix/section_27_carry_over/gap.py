@@ -12,13 +12,13 @@ from holdfast.core.hosting.options import UnregisteredBackoff
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     MINUTE,
-    calls,
     encoded,
     failure_text,
     observations,
     running,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import effective, renewals
 from holdfast.properties.matrix.section_10_continue_as_new import continuing_ack
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
@@ -95,7 +95,7 @@ async def gap_between_executions(world: World) -> None:
     with world.oracle("27.11"):
         assert world.provider_now_ms - first_ms >= 3 * D_MS
         for name in ENDS:
-            renewed = [one for one in calls(world, "renew_session_lock", "S", name) if one.took_effect]
+            renewed = effective(renewals(world.commits, "S", name))
             assert sum(one.provider_ms >= first_ms for one in renewed) >= 5, (name, renewed)
     await world.client.delete_instance("deleted", force=True)
     with world.oracle("27.11"):

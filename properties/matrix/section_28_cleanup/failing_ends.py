@@ -9,14 +9,7 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Failed
 from holdfast.core.contract.events import ActivityScheduled, OpaqueEvent, OrchestrationFailed
 from holdfast.core.contract.observe import HandlerSignalled
-from holdfast.properties.matrix.parts.closings import (
-    ACK,
-    concluded,
-    ends_instance,
-    gets_turn,
-    session_items,
-    session_starts,
-)
+from holdfast.properties.matrix.parts.closings import ACK, concluded, ends_instance, gets_turn, session_items
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     Orchestration,
@@ -27,6 +20,7 @@ from holdfast.properties.matrix.parts.conversations import (
 )
 from holdfast.properties.matrix.parts.deliveries import owner_of
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
+from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World

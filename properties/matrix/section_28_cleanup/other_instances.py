@@ -17,13 +17,7 @@ from holdfast.core.contract.work_items import (
     QueueMessage,
     StartOrchestration,
 )
-from holdfast.properties.matrix.parts.closings import (
-    concluded,
-    ends_instance,
-    gets_turn,
-    session_items,
-    session_starts,
-)
+from holdfast.properties.matrix.parts.closings import concluded, ends_instance, gets_turn, session_items
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     failure_text,
@@ -33,6 +27,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.takeovers import end_of
+from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World

@@ -18,18 +18,10 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, of_session
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
-    calls_by,
-    last_local,
-    owner_and_expiry,
-    second_of,
-    signals,
-    starts,
-    until_second,
-)
+from holdfast.properties.matrix.parts.deliveries import calls_by, delivered, deliveries, of_session
+from holdfast.properties.matrix.parts.rows import owner_and_expiry, second_of, until_second
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, last_local
+from holdfast.properties.matrix.parts.told import signals, starts
 from holdfast.sim.stage.process import Process
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -249,7 +241,7 @@ async def timeline_graceful_shutdown(world: World) -> None:
         handed = deliveries(world.commits, "s")
         assert len(handed) == 2, handed
         first, second = handed
-        assert [(when, event.cause) for when, event in signals(world)] == [(100_000_000, "shutdown")], (
+        assert [(one.time_us, one.event.cause) for one in signals(world)] == [(100_000_000, "shutdown")], (
             signals(world)
         )
         ended = last_local(world, "a", HandlerStopped)

@@ -26,14 +26,9 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import deliveries, owner_of
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
-    calls_by,
-    last_local,
-    starts,
-)
+from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, owner_of
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, last_local
+from holdfast.properties.matrix.parts.told import starts
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.scenario import scenario

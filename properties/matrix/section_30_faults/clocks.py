@@ -10,17 +10,9 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.observe import RenewalSent
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
 from holdfast.properties.matrix.parts.deliveries import deliveries, item_of
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
-    lease_ends,
-    more,
-    one_then_one,
-    owner_and_expiry,
-    second_of,
-    signals,
-    until_second,
-)
+from holdfast.properties.matrix.parts.rows import owner_and_expiry, second_of, until_second
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, more, one_then_one
+from holdfast.properties.matrix.parts.told import lease_ends, signals
 from holdfast.properties.matrix.parts.turns_by_hand import (
     D,
     begin,
@@ -98,7 +90,7 @@ async def _jump_forward(world: World, *, claim_first: bool) -> None:
         assert isinstance(status, Completed), status
         if claim_first:
             assert seen[150.5] == (b, 210.2), seen
-            assert [(time_us, event.cause) for time_us, event in told] == [(51_000_000, "item_lost")], told
+            assert [(one.time_us, one.event.cause) for one in told] == [(51_000_000, "item_lost")], told
             assert [one.process for one in deliveries(world.commits, "s")] == ["a", "b", "b"]
         else:
             assert seen[150.5] == seen[153] == (a, 211), seen

@@ -16,17 +16,9 @@ from holdfast.core.contract.events import (
 from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.provider import TagFilter
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, of_kind, running, start
-from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, of_session, owner_of
-from holdfast.properties.matrix.parts.takeovers import (
-    ONLY_ACTIVITIES,
-    ONLY_TURNS,
-    calls_by,
-    end_of,
-    item_lock,
-    owner_and_expiry,
-    second_of,
-    until_second,
-)
+from holdfast.properties.matrix.parts.deliveries import calls_by, delivered, deliveries, of_session, owner_of
+from holdfast.properties.matrix.parts.rows import item_lock, owner_and_expiry, second_of, until_second
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, end_of
 from holdfast.properties.matrix.section_30_faults.clocks import in_passing
 from holdfast.sim import FaultBudget
 from holdfast.sim.toolkit.bench import Bench

@@ -13,7 +13,8 @@ from holdfast.core.contract.store import SessionRecord, WorkerRow
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, of_kind, running, start
 from holdfast.properties.matrix.parts.deliveries import delivered, deliveries
-from holdfast.properties.matrix.parts.takeovers import end_of, refusal_of, signals
+from holdfast.properties.matrix.parts.takeovers import end_of, refusal_of
+from holdfast.properties.matrix.parts.told import signals
 from holdfast.properties.matrix.parts.turns_by_hand import (
     ITEM_LOCK,
     D,

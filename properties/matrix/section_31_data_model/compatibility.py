@@ -20,16 +20,9 @@ from holdfast.core.contract.work_items import ActivityCompletedMessage, WorkItem
 from holdfast.core.engine import actions
 from holdfast.core.hosting.forwarding import FencedProvider, ForwardingProvider
 from holdfast.core.hosting.instrumented import InstrumentedProvider
-from holdfast.properties.matrix.parts.conversations import (
-    MINUTE,
-    deliveries_in,
-    encoded,
-    observations,
-    running,
-    start,
-)
+from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
 from holdfast.properties.matrix.parts.corpus_without_sessions import EVENTS, ITEMS
-from holdfast.properties.matrix.parts.deliveries import delivered, item_of
+from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, item_of
 from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand
 from holdfast.properties.matrix.parts.turns_by_hand import item, sessions_named
 from holdfast.sim import World
@@ -236,7 +229,7 @@ async def worker_without_feature(world: World) -> None:
         bound, plain = seen[:3], seen[3:]
         assert [(one.owner, one.session) for one in bound] == [(handle.worker_id, "s")] * 3, bound
         assert [one.session for one in plain] == [None] * 3, plain
-        handed_out = deliveries_in(world, "s")
+        handed_out = deliveries(world.commits, "s", "i")
         assert [commit.process for commit in handed_out] == ["current"] * 3, handed_out
         assert all(commit.operation == "fetch_session_work_item" for commit in handed_out), handed_out
         by_plain_fetch = [item_of(commit) for commit in world.commits if _by_old(commit)]

@@ -20,12 +20,12 @@ from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     Orchestration,
     answer,
-    deliveries_in,
     encoded,
     of_kind,
     running,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import deliveries
 from holdfast.sim import World, scenario
 
 
@@ -127,7 +127,7 @@ async def worker_id_form(world: World) -> None:
     identity = (None, "node-7", "eu-west-1", "work-0-x")[world.draw("identity", 4)]
     world.worker("a", lambda: _echoing(_asks_who), worker_concurrency=3, worker_node_id=identity)
     await start(world, _asks_who, "i", "j")
-    await world.until(lambda: len(deliveries_in(world, "s")) >= 3)
+    await world.until(lambda: len(deliveries(world.commits, "s", "i")) >= 3)
     rows = world.sessions()
     answers = [answer(await world.finished(instance)) for instance in ("i", "j")]
     with world.oracle("32.7"):
