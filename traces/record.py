@@ -7,11 +7,12 @@ events of a process and faults stand between the commits at which they happened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.observe import LocalEvent
+from holdfast.traces.calls import ProviderCall, decoded
 
 CallOutcome = Literal["answered", "lost", "refused", "unsent"]
 """The four outcomes of a provider call: done and answered; done and the answer lost; refused by the store
@@ -35,9 +36,10 @@ FaultKind = Literal[
 class Commit:
     """One provider call at its place in the total order.
 
-    `arguments` are by parameter name. `result` and `error` are the provider's own, whatever of them reached
-    the caller: after any outcome but `answered` the caller saw a transient error, late or never. `time_us`
-    is virtual time, `provider_ms` the store's clock, which may have jumped.
+    `arguments` are by parameter name, as the call crossed the gate; who asks what it was about asks `call`.
+    `result` and `error` are the provider's own, whatever of them reached the caller: after any outcome but
+    `answered` the caller saw a transient error, late or never. `time_us` is virtual time, `provider_ms` the
+    store's clock, which may have jumped.
     """
 
     position: int
@@ -50,6 +52,16 @@ class Commit:
     error: ProviderError | None
     time_us: int
     provider_ms: int
+    _call: ProviderCall | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def call(self) -> ProviderCall:
+        """The operation and its arguments as one typed record; made when it is first asked for."""
+        call = self._call
+        if call is None:
+            call = decoded(self.operation, self.arguments)
+            object.__setattr__(self, "_call", call)
+        return call
 
     @property
     def took_effect(self) -> bool:

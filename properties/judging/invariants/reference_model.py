@@ -6,10 +6,10 @@ each the rows that the store shows. A store without the inspection hooks is judg
 
 from __future__ import annotations
 
+from holdfast.properties.judging.invariants.model_reading import read
 from holdfast.properties.judging.invariants.monitor import Monitor, on
 from holdfast.properties.judging.ledger.ledger import Ledger
 from holdfast.properties.judging.model.follower import Follower
-from holdfast.properties.judging.model.reading import read
 from holdfast.properties.judging.model.refusal import Refusal, side_by_side
 from holdfast.properties.judging.timing import Timings
 from holdfast.properties.judging.verdict import Violated

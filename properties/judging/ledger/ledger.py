@@ -9,6 +9,8 @@ from holdfast.properties.judging.ledger import turns, work
 from holdfast.properties.judging.ledger.facts import Fact
 from holdfast.properties.judging.ledger.notes import NOTE
 from holdfast.properties.judging.ledger.state import LedgerState
+from holdfast.traces import calls
+from holdfast.traces.calls import ProviderCall
 from holdfast.traces.record import Booted, Commit, Fault, Local
 
 
@@ -20,16 +22,17 @@ class Ledger(LedgerState):
         self.position = commit.position
         self.time_us = commit.time_us
         self.now = commit.provider_ms
-        operation = commit.operation
-        read = _READ.get(operation)
-        if read is None or commit.outcome in ("refused", "unsent"):
+        if commit.outcome in ("refused", "unsent"):
             self.rows.stay()
             return None
-        if operation in _CHANGES_NO_ROW:
+        call = commit.call
+        kind = type(call)
+        read = _READ.get(kind)
+        if read is None or kind in _CHANGES_NO_ROW:
             self.rows.stay()
-            return read(self, commit, commit.arguments, commit.error is None)
+            return None if read is None else read(self, commit, call, commit.error is None)
         self.rows.read()
-        fact = read(self, commit, commit.arguments, commit.error is None)
+        fact = read(self, commit, call, commit.error is None)
         if self.unnumbered or self.rows.work_changed:
             self.number_items()
         self.compare_queue()
@@ -60,24 +63,28 @@ class Ledger(LedgerState):
 
 
 _CHANGES_NO_ROW: Final = frozenset(
-    {"fetch_orchestration_item", "abandon_orchestration_item", "renew_orchestration_item_lock"}
+    {
+        calls.FetchOrchestrationItemCall,
+        calls.AbandonOrchestrationItemCall,
+        calls.RenewOrchestrationItemLockCall,
+    }
 )
 
-_READ: Final[dict[str, Callable[[LedgerState, Commit, Any, bool], Fact | None]]] = {
-    "fetch_orchestration_item": turns.turn_fetched,
-    "abandon_orchestration_item": turns.turn_given_back,
-    "renew_orchestration_item_lock": turns.turn_renewed,
-    "ack_orchestration_item": turns.acked,
-    "append_with_execution": turns.appended,
-    "management.delete_instance": turns.deleted,
-    "management.delete_instances_atomic": turns.deleted,
-    "management.delete_instance_bulk": turns.deleted,
-    "enqueue_for_worker": work.enqueued,
-    "fetch_work_item": work.fetched,
-    "fetch_session_work_item": work.fetched,
-    "ack_work_item": work.finished,
-    "abandon_work_item": work.given_back,
-    "renew_work_item_lock": work.item_renewed,
-    "renew_session_lock": work.session_renewed,
-    "release_session_lock": work.session_released,
+_READ: Final[dict[type[ProviderCall], Callable[[LedgerState, Commit, Any, bool], Fact | None]]] = {
+    calls.FetchOrchestrationItemCall: turns.turn_fetched,
+    calls.AbandonOrchestrationItemCall: turns.turn_given_back,
+    calls.RenewOrchestrationItemLockCall: turns.turn_renewed,
+    calls.AckOrchestrationItemCall: turns.acked,
+    calls.AppendWithExecutionCall: turns.appended,
+    calls.DeleteInstanceCall: turns.deleted,
+    calls.DeleteInstancesAtomicCall: turns.deleted,
+    calls.DeleteInstanceBulkCall: turns.deleted,
+    calls.EnqueueForWorkerCall: work.enqueued,
+    calls.FetchWorkItemCall: work.fetched,
+    calls.FetchSessionWorkItemCall: work.fetched,
+    calls.AckWorkItemCall: work.finished,
+    calls.AbandonWorkItemCall: work.given_back,
+    calls.RenewWorkItemLockCall: work.item_renewed,
+    calls.RenewSessionLockCall: work.session_renewed,
+    calls.ReleaseSessionLockCall: work.session_released,
 }

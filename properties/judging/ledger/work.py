@@ -2,51 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from holdfast.core.contract.provider import FetchedWork
 from holdfast.properties.judging.ledger import facts
 from holdfast.properties.judging.ledger.facts import Fact, FetchMode
 from holdfast.properties.judging.ledger.state import LedgerState, deadline
 from holdfast.properties.judging.ledger.workers import AttemptRecord, WorkerBoot
+from holdfast.traces.calls import (
+    AbandonWorkItemCall,
+    AckWorkItemCall,
+    EnqueueForWorkerCall,
+    FetchSessionWorkItemCall,
+    FetchWorkItemCall,
+    ReleaseSessionLockCall,
+    RenewSessionLockCall,
+    RenewWorkItemLockCall,
+)
 from holdfast.traces.record import Commit
 
-Arguments = Any  # of a commit, by parameter name: what is in them is the contract's business
+AnyFetchCall = FetchWorkItemCall | FetchSessionWorkItemCall
 
 
-def enqueued(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact | None:
+def enqueued(state: LedgerState, commit: Commit, call: EnqueueForWorkerCall, ok: bool) -> Fact | None:
     if not ok:
         return None
-    instance = state.instance(arguments["item"].instance)
+    instance = state.instance(call.item.instance)
     instance.direct = True
-    return facts.Enqueued(state.put(arguments["item"], instance))
+    return facts.Enqueued(state.put(call.item, instance))
 
 
-def fetched(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
+def fetched(state: LedgerState, commit: Commit, call: AnyFetchCall, ok: bool) -> Fact | None:
     worker = state.worker(commit.process, commit.boot)
     mode: FetchMode = "plain"
-    if commit.operation != "fetch_work_item":
-        mode = "full" if arguments["claim_new"] else "owned"
-        if worker.owner != arguments["worker_id"]:
-            state.identify(worker, arguments["worker_id"])
+    if isinstance(call, FetchSessionWorkItemCall):
+        mode = "full" if call.claim_new else "owned"
+        if worker.owner != call.worker_id:
+            state.identify(worker, call.worker_id)
     if not ok:
         return facts.FetchRefused(mode)
     owner = worker.process if worker.owner is None else worker.owner
-    result: Any = commit.result
-    if result is None:
-        return facts.Nothing(worker, owner, mode, arguments["tag_filter"])
-    return _delivered(state, commit, arguments, result, worker, owner, mode)
+    found = commit.result
+    if found is None:
+        return facts.Nothing(worker, owner, mode, call.tag_filter)
+    if not isinstance(found, FetchedWork):
+        state.unsure = f"commit {commit.position}, a fetch of a worker item, was answered with {found!r}"
+        return None
+    return _delivered(state, commit, call, found, worker, owner, mode)
 
 
 def _delivered(
     state: LedgerState,
     commit: Commit,
-    arguments: Arguments,
-    result: Any,
+    call: AnyFetchCall,
+    found: FetchedWork,
     worker: WorkerBoot,
     owner: str,
     mode: FetchMode,
 ) -> Fact:
-    work, token, count = result
+    work, token, count = found
     item = state.queue.delivered(work, state.now)
     if item is None:  # handed out without ever having been enqueued: taken in as it comes
         item = state.put(work, state.instance(work.instance))
@@ -54,7 +66,7 @@ def _delivered(
     before = (item.removed_at is None, item.token, item.until, item.visible_from, item.attempts)
     if was_attempt is not None and was_attempt.item_gone_at is None:
         was_attempt.item_gone_at = state.position
-    lock_timeout = arguments["lock_timeout"]
+    lock_timeout = call.lock_timeout
     attempt = AttemptRecord(
         token, item.number, item.key, worker, state.time_us, known=commit.outcome == "answered"
     )
@@ -68,13 +80,13 @@ def _delivered(
         row_before = state.rows.before.get(key)
         row_after = state.rows.sessions.get(key)
         worker.extended_us[key] = state.time_us
-    duration = 0 if mode == "plain" else arguments["session_lock_duration"]
+    duration = call.session_lock_duration if isinstance(call, FetchSessionWorkItemCall) else 0
     return facts.Delivered(
         item,
         worker,
         owner,
         mode,
-        arguments["tag_filter"],
+        call.tag_filter,
         attempt,
         count,
         work,
@@ -95,11 +107,11 @@ def _final(state: LedgerState, token: str) -> AttemptRecord | None:
     return attempt
 
 
-def finished(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
-    token = arguments["token"]
+def finished(state: LedgerState, commit: Commit, call: AckWorkItemCall, ok: bool) -> Fact:
+    token = call.token
     worker = state.worker(commit.process, commit.boot)
     attempt = _final(state, token)
-    completion = arguments["completion"]
+    completion = call.completion
     if not ok:
         return facts.DoneRejected(attempt, worker, completion)
     item = state.queue.by_token.get(token)
@@ -110,27 +122,27 @@ def finished(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool)
     return facts.Done(item, attempt, worker, completion, was_until)
 
 
-def given_back(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
-    token = arguments["token"]
+def given_back(state: LedgerState, commit: Commit, call: AbandonWorkItemCall, ok: bool) -> Fact:
+    token = call.token
     worker = state.worker(commit.process, commit.boot)
     attempt = _final(state, token)
     if not ok:
         return facts.AbandonRejected(attempt, worker)
     item = state.queue.by_token.get(token)
-    delay = arguments["delay"] or 0
-    charged = not arguments["ignore_attempt"]
+    delay = call.delay or 0
+    charged = not call.ignore_attempt
     if item is not None:
         state.queue.give_back(item, deadline(state.now, delay), charged=charged)
     return facts.Abandoned(item, attempt, worker, delay, charged)
 
 
-def item_renewed(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
-    token = arguments["token"]
+def item_renewed(state: LedgerState, commit: Commit, call: RenewWorkItemLockCall, ok: bool) -> Fact:
+    token = call.token
     worker = state.worker(commit.process, commit.boot)
     item = state.queue.by_token.get(token)
     attempt = state.attempts.get(token)
-    extend_for = arguments["extend_for"]
-    duration = arguments["extend_session_for"]
+    extend_for = call.extend_for
+    duration = call.extend_session_for
     if duration is None:
         duration = extend_for
     was_until = 0
@@ -149,9 +161,9 @@ def item_renewed(state: LedgerState, commit: Commit, arguments: Arguments, ok: b
     return facts.ItemRenewed(item, attempt, worker, ok, was_until, duration, row_before, row_after)
 
 
-def session_renewed(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
-    key = (arguments["instance_id"], arguments["session_id"])
-    owner = arguments["worker_id"]
+def session_renewed(state: LedgerState, commit: Commit, call: RenewSessionLockCall, ok: bool) -> Fact:
+    key = (call.instance_id, call.session_id)
+    owner = call.worker_id
     worker = state.worker(commit.process, commit.boot)
     if worker.owner is None:
         state.identify(worker, owner)
@@ -161,16 +173,16 @@ def session_renewed(state: LedgerState, commit: Commit, arguments: Arguments, ok
         key,
         worker,
         owner,
-        arguments["extend_for"],
+        call.extend_for,
         ok,
         state.rows.before.get(key),
         state.rows.sessions.get(key),
     )
 
 
-def session_released(state: LedgerState, commit: Commit, arguments: Arguments, ok: bool) -> Fact:
-    key = (arguments["instance_id"], arguments["session_id"])
+def session_released(state: LedgerState, commit: Commit, call: ReleaseSessionLockCall, ok: bool) -> Fact:
+    key = (call.instance_id, call.session_id)
     worker = state.worker(commit.process, commit.boot)
     return facts.Released(
-        key, worker, arguments["worker_id"], ok, state.rows.before.get(key), state.rows.sessions.get(key)
+        key, worker, call.worker_id, ok, state.rows.before.get(key), state.rows.sessions.get(key)
     )

@@ -9,7 +9,6 @@ turns         moves of a turn: fetch, acknowledge, give back; and deletion
 step          step: state and call to the states allowed next, or the rule that refuses
 explanation   why a fetch may not be answered like that
 observation   observe: a state against the rows that a store shows
-reading       a record of a call, in the model's words
 follower      Follower: all states still possible along a run
 refusal       Refusal, and how people read it
 

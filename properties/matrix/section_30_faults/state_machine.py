@@ -24,13 +24,13 @@ from holdfast.core.contract.provider import (
 )
 from holdfast.core.contract.store import inspectable
 from holdfast.core.contract.work_items import ActivityExecute, QueueMessage, StartOrchestration
+from holdfast.properties.judging.invariants.model_reading import read
 from holdfast.properties.judging.model.follower import Follower
-from holdfast.properties.judging.model.reading import read
 from holdfast.properties.judging.model.refusal import Refusal, side_by_side
 from holdfast.properties.matrix.parts.turns_by_hand import event
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
-from holdfast.traces.record import CallOutcome
+from holdfast.traces.record import CallOutcome, Commit
 
 CALLS: Final = 5_000
 WORKERS: Final = ("a", "b", "c")
@@ -67,17 +67,6 @@ class Wish(NamedTuple):
     arguments: dict[str, Any]
 
 
-class Made(NamedTuple):
-    """A call that was made, as the model reads it."""
-
-    operation: str
-    arguments: dict[str, Any]
-    outcome: CallOutcome
-    result: object
-    error: ProviderError | None
-    provider_ms: int
-
-
 class Callers:
     """Who makes the calls: what they could ask for next, and the tokens they have heard of, dead ones too."""
 
@@ -100,7 +89,7 @@ class Callers:
         """Any call."""
         return self.numbers.of(self.kinds)()  # type: ignore[no-any-return]
 
-    def hear(self, made: Made) -> None:
+    def hear(self, made: Commit) -> None:
         """An answer has arrived."""
         if isinstance(made.result, FetchedWork):
             self.items.append(made.result.token)
@@ -265,7 +254,7 @@ class Trial:
         self.follower = Follower()
         self.store = inspectable(bench.store, "session_records", "worker_rows", "break_calls")
 
-    async def make(self, wish: Wish, outcome: CallOutcome = "answered") -> Made:
+    async def make(self, wish: Wish, outcome: CallOutcome = "answered") -> Commit:
         """Make a call, by a provider object of its own now and then; its answer may go unheard."""
         provider: Any = self.bench.provider
         name = wish.operation
@@ -276,20 +265,21 @@ class Trial:
             result = await getattr(provider, name)(**wish.arguments)
         except ProviderError as raised:
             error = raised
-        return Made(wish.operation, wish.arguments, outcome, result, error, self.bench.clock.now_ms())
+        now = self.bench.clock.now_ms()
+        return Commit(0, "check", 1, wish.operation, wish.arguments, outcome, result, error, now * 1000, now)
 
     def rows(self) -> tuple[Any, Any]:
         """The rows that the store shows."""
         records = self.store.session_records()
         return {(row.instance_id, row.session_id): row for row in records}, self.store.worker_rows()
 
-    def judge(self, made: Made) -> None:
+    def judge(self, made: Commit) -> None:
         """One call; what it left in the store is compared as well, unless its answer is lost for now."""
         sessions, items = self.rows() if made.outcome == "answered" else (None, None)
         refusal = self.follower.take(read(made), sessions, items)
         assert refusal is None, told(self.follower, made, refusal)
 
-    def judge_both(self, one: Made, other: Made) -> None:
+    def judge_both(self, one: Commit, other: Commit) -> None:
         """Two calls made at once: they had one of the two orders (PV-28.2), whatever that was."""
         either, refusal = self.follower.fork(), None
         for first, second in ((one, other), (other, one)):
@@ -300,7 +290,7 @@ class Trial:
         assert refusal is None, told(either, one, refusal)
 
 
-def told(follower: Follower, made: Made, refusal: Refusal) -> str:
+def told(follower: Follower, made: Commit, refusal: Refusal) -> str:
     """What the model has against a call."""
     return (
         f"call {follower.accepted + 1}, {made.operation}({made.arguments}) at {made.provider_ms}, "
@@ -353,7 +343,7 @@ async def state_machine_conformance(bench: Bench) -> None:
     assert not missing, f"the calls did not reach {', '.join(missing)}"
 
 
-async def both(one: Awaitable[Made], other: Awaitable[Made]) -> tuple[Made, Made]:
+async def both(one: Awaitable[Commit], other: Awaitable[Commit]) -> tuple[Commit, Commit]:
     """Two calls at once."""
     first, second = await asyncio.gather(one, other)
     return first, second

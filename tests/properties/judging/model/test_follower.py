@@ -24,6 +24,7 @@ from tests.properties.judging.story import Story, Table, item, opened, scheduled
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.store import WorkerRow
+from holdfast.properties.judging.invariants.model_reading import answer_to, is_malformed, read
 from holdfast.properties.judging.model.follower import Follower
 from holdfast.properties.judging.model.operations import (
     Call,
@@ -41,10 +42,10 @@ from holdfast.properties.judging.model.operations import (
     TransientlyFailed,
     Unheard,
 )
-from holdfast.properties.judging.model.reading import answer_to, is_malformed, read
 from holdfast.properties.judging.model.refusal import Refusal, side_by_side
 from holdfast.properties.judging.suite import MonitorSuite
 from holdfast.properties.judging.verdict import Holds
+from holdfast.traces.calls import decoded
 from holdfast.traces.record import CallOutcome, Commit, RunEnd
 
 
@@ -181,6 +182,8 @@ def test_a_deletion_may_be_refused_for_reasons_of_its_own() -> None:
 
 # --- reading ------------------------------------------------------------------------------------------------
 
+SESSION = {"instance_id": "i", "session_id": "s"}
+
 
 def commit(operation: str, outcome: CallOutcome = "answered", error: ProviderError | None = None) -> Commit:
     return Commit(0, "a", 1, operation, {"token": "k", "completion": None}, outcome, None, error, 0, 9)
@@ -213,9 +216,9 @@ def test_an_operation_the_model_does_not_know_touches_nothing() -> None:
 @pytest.mark.parametrize(
     ("operation", "arguments", "malformed"),
     [
-        ("renew_session_lock", {"extend_for": -1, "worker_id": "w"}, True),
-        ("renew_session_lock", {"extend_for": 1, "worker_id": ""}, True),
-        ("renew_session_lock", {"extend_for": 1, "worker_id": "w"}, False),
+        ("renew_session_lock", {**SESSION, "extend_for": -1, "worker_id": "w"}, True),
+        ("renew_session_lock", {**SESSION, "extend_for": 1, "worker_id": ""}, True),
+        ("renew_session_lock", {**SESSION, "extend_for": 1, "worker_id": "w"}, False),
         ("ack_work_item", {"token": "k", "completion": item(1)}, True),
         ("ack_work_item", {"token": "k", "completion": None}, False),
     ],
@@ -223,7 +226,7 @@ def test_an_operation_the_model_does_not_know_touches_nothing() -> None:
 def test_a_malformed_call_is_refused_by_right(
     operation: str, arguments: dict[str, object], malformed: bool
 ) -> None:
-    assert is_malformed(operation, arguments) is malformed
+    assert is_malformed(decoded(operation, arguments)) is malformed
 
 
 def test_an_item_may_be_refused_as_it_comes_in() -> None:
