@@ -149,6 +149,19 @@ def _exactly_one(*members: object) -> None:
         raise ValueError(f"a failure names exactly one category, this one names {present}")
 
 
+def error_text(error: BaseException) -> str:
+    """What an exception of an author's code says, as a failure can store it; its class if it says nothing.
+
+    The class may be broken itself: one that cannot be shown, or not be stored, must fail its activity or its
+    orchestration like any other, and not the worker that runs it.
+    """
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return (text or type(error).__name__).encode(errors="replace").decode()
+
+
 def infrastructure(error: ProviderError) -> FailureDetails:
     """A provider error as stored: operation, message and flag unchanged (PV-4.4, RT-20.12)."""
     return FailureDetails(

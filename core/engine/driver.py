@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
+from holdfast.core.contract.failures import error_text
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
 from holdfast.core.engine.turn_state import Misuse, SessionRefused, TurnState
@@ -99,8 +100,8 @@ class Driver:
 
     def _raised(self, error: BaseException) -> CodeFinish:
         if isinstance(error, Exception) and self._coroutine is not None:
-            return Raised(_text(error))
-        return Panicked(_text(error))
+            return Raised(error_text(error))
+        return Panicked(error_text(error))
 
 
 def _signalled(signal: BaseException) -> CodeFinish:
@@ -108,11 +109,3 @@ def _signalled(signal: BaseException) -> CodeFinish:
         return Refused(str(signal))
     assert isinstance(signal, Misuse), f"{signal!r} in a running turn"
     return Panicked(str(signal))
-
-
-def _text(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # an exception class of user code may be broken itself
-        text = ""
-    return (text or type(error).__name__).encode(errors="replace").decode()

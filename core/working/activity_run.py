@@ -19,6 +19,7 @@ from holdfast.core.contract.failures import (
     PoisonActivity,
     PoisonedMessage,
     application,
+    error_text,
 )
 from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.observe import StopOutcome
@@ -171,7 +172,7 @@ class ActivityRunner:
                 instance=item.instance, execution_id=item.execution_id, id=item.id, result=result
             )
         else:
-            completion = _failed(attempt, application(_text(error), kind="ActivityFailed"))
+            completion = _failed(attempt, application(error_text(error), kind="ActivityFailed"))
         if not await self._complete(attempt, completion):
             return
         if error is None:
@@ -189,7 +190,7 @@ class ActivityRunner:
                 "Activity failed (application error)",
                 attempt,
                 outcome="app_error",
-                error=_text(error),
+                error=error_text(error),
                 duration_ms=duration_ms,
             )
 
@@ -330,7 +331,3 @@ def _failed(attempt: Attempt, details: FailureDetails) -> ActivityFailedMessage:
     return ActivityFailedMessage(
         instance=item.instance, execution_id=item.execution_id, id=item.id, details=details
     )
-
-
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__

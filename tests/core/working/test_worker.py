@@ -118,6 +118,30 @@ def test_success_failure_and_an_unencodable_result_are_completions(world: Any) -
     world.run(scenario())
 
 
+def test_an_exception_that_cannot_be_shown_fails_its_activity_alone(world: Any) -> None:
+    """RT-6.9: it is stored by the name of its class, and the worker goes on."""
+
+    async def scenario() -> None:
+        host, acts = await started(world)
+
+        class Mute(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError("no words")
+
+        async def fail(ctx: ActivityContext, input: str) -> str:
+            raise Mute
+
+        acts.registry.add_activity("fail", fail)
+        for id, name in ((1, "fail"), (2, "quick")):
+            await world.provider.enqueue_for_worker(item(id, "s", name))
+        await world.until(lambda: not world.store.worker_rows())
+        assert messages(world) == 2
+        errors = [fields["error"] for fields in host.seen.logged("Activity failed (application error)")]
+        assert errors == ["Mute"]
+
+    world.run(scenario())
+
+
 def test_a_plain_function_runs_outside_the_loop(world: Any) -> None:
     """SS-23.3: the loop goes on while it blocks."""
 
