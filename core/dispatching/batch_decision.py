@@ -22,6 +22,7 @@ from holdfast.core.dispatching.history_scan import started_of
 from holdfast.core.dispatching.parent_link import ParentLink, parent_of
 from holdfast.core.dispatching.poison import poisoned_batch, unreadable_history
 from holdfast.core.dispatching.turn_commit import TurnCommit
+from holdfast.core.engine.matching import INSTANCE_ENDS
 from holdfast.core.engine.turn_values import TurnInput
 from holdfast.core.hosting.backoff import INCOMPATIBLE_PAUSE, unregistered_delay
 from holdfast.core.program.limits import TurnLimits
@@ -112,7 +113,7 @@ class _Batch:
         self._attempt_count = attempt_count
         self._policy = policy
         self._now_ms = now_ms
-        self._has_ended = _holds(history, events.OrchestrationCompleted, events.OrchestrationFailed)
+        self._has_ended = _holds(history, *INSTANCE_ENDS)
         self._has_continued = not self._has_ended and _holds(history, events.OrchestrationContinuedAsNew)
         self._is_running = bool(history) and not self._has_ended and not self._has_continued
         self._start = self._choose_start()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from holdfast.core.contract import events
 from holdfast.core.contract.events import Event
+from holdfast.core.engine.matching import SESSION_EVENTS, SIZE_LIMITS
 from holdfast.core.program.limits import TurnLimits, utf8_length
 
 
@@ -15,44 +16,22 @@ def violation(
     """What is wrong first with the events that a turn's actions became; None if nothing."""
     if not supports_sessions and any(_needs_sessions(event) for event in scheduled):
         return "Provider does not support sessions"
-    return (
-        _status(scheduled, limits.custom_status_bytes_max)
-        or _tags(scheduled, limits.tag_bytes_max)
-        or _values(scheduled, limits.kv_value_bytes_max)
-        or _key_count(scheduled, kv_key_count, limits.kv_key_count_max)
-    )
+    return _too_long(scheduled, limits) or _key_count(scheduled, kv_key_count, limits.kv_key_count_max)
 
 
 def _needs_sessions(event: Event) -> bool:
-    return isinstance(event, events.SessionOpened) or (
-        isinstance(event, events.ActivityScheduled) and event.session_id is not None
-    )
+    return type(event) in SESSION_EVENTS and getattr(event, "session_id", None) is not None
 
 
-def _status(scheduled: Sequence[Event], most: int) -> str | None:
-    """Only the last status of the turn counts."""
-    for event in reversed(scheduled):
-        if isinstance(event, events.CustomStatusUpdated):
-            size = utf8_length(event.status or "")
-            return f"Custom status size ({size} bytes) exceeds limit ({most} bytes)" if size > most else None
-    return None
-
-
-def _tags(scheduled: Sequence[Event], most: int) -> str | None:
-    for event in scheduled:
-        if isinstance(event, events.ActivityScheduled) and event.tag is not None:
-            size = utf8_length(event.tag)
-            if size > most:
-                return f"Activity '{event.name}' tag size ({size} bytes) exceeds limit ({most} bytes)"
-    return None
-
-
-def _values(scheduled: Sequence[Event], most: int) -> str | None:
-    for event in scheduled:
-        if isinstance(event, events.KeyValueSet):
-            size = utf8_length(event.value)
-            if size > most:
-                return f"KV value for key '{event.key}' ({size} bytes) exceeds limit ({most} bytes)"
+def _too_long(scheduled: Sequence[Event], limits: TurnLimits) -> str | None:
+    """The first text over its limit, in the order of the limits."""
+    for kind, size in SIZE_LIMITS:
+        most: int = getattr(limits, size.limit)
+        judged = [event for event in scheduled if type(event) is kind]
+        for event in judged[-1:] if size.only_last else judged:
+            length = utf8_length(getattr(event, size.member) or "")
+            if length > most:
+                return f"{size.what.format(event)} ({length} bytes) exceeds limit ({most} bytes)"
     return None
 
 

@@ -7,8 +7,8 @@ its way from the code to its answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Final, NamedTuple, get_args
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,14 +136,15 @@ Action = (
 )
 """Everything orchestration code can ask for."""
 
-_OPTIONAL: Final[dict[type[Action], frozenset[str]]] = {
-    CallActivity: frozenset({"session_id", "tag"}),
-    StartSubOrchestration: frozenset({"version"}),
-    StartOrchestrationDetached: frozenset({"version"}),
-    ContinueAsNew: frozenset({"version"}),
-    UpdateCustomStatus: frozenset({"status"}),
+_TEXTS: Final[dict[type[Action], tuple[tuple[str, bool], ...]]] = {
+    kind: tuple(
+        (member.name, member.type == "str | None")
+        for member in fields(kind)
+        if member.type in ("str", "str | None")
+    )
+    for kind in get_args(Action)
 }
-_NUMBERS: Final = frozenset({"fire_at_ms", "last_updated_at_ms"})
+"""The members of each action that are texts, and whether each may be None; the others are numbers of ours."""
 
 
 def check_texts(action: Action) -> None:
@@ -152,12 +153,12 @@ def check_texts(action: Action) -> None:
     Types are the author's promise; a broken one must not become an event that nobody can read back.
     """
     kind = type(action)
-    for member in kind.__slots__:
+    for member, is_optional in _TEXTS[kind]:
         value = getattr(action, member)
         if isinstance(value, str):
             if not value.isascii():
                 _check_encodable(f"{kind.__name__}.{member}", value)
-        elif not (member in _NUMBERS or (value is None and member in _OPTIONAL.get(kind, ()))):
+        elif not (value is None and is_optional):
             raise TypeError(f"{kind.__name__}.{member} must be a str, it is {value!r}")
 
 
@@ -192,6 +193,13 @@ class Operation:
         self.dropped = False
         self.cancelled = False
 
+    def bind(self, schedule_id: int) -> None:
+        """Note the event that records it (RT-4.31)."""
+        assert self.schedule_id is None, f"{self.action!r} is bound to {self.schedule_id} and {schedule_id}"
+        assert schedule_id > 0, f"{self.action!r} is bound to event {schedule_id}; the first is 1"
+        self.schedule_id = schedule_id
+
     def resolve(self, text: str, *, is_error: bool = False) -> None:
         """Deliver the answer; legal also when the future was dropped (RT-4.39)."""
+        assert self.answer is None, f"{self.action!r} is answered twice: {self.answer.text!r}, {text!r}"
         self.answer = Answer(text, is_error)

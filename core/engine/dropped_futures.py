@@ -6,46 +6,15 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
-from holdfast.core.contract import events
 from holdfast.core.contract.events import Event
 from holdfast.core.engine import actions
-from holdfast.core.engine.actions import Action, Operation
+from holdfast.core.engine.actions import Operation
 from holdfast.core.engine.event_writer import EventWriter
-from holdfast.core.engine.matching import Nondeterminism
+from holdfast.core.engine.matching import DROPPABLE, ActionKind, Breadcrumb, Nondeterminism
 from holdfast.core.engine.turn_values import DroppedChild
 
 DROPPED: Final = "dropped_future"
 """The reason written for them (RT-2.15)."""
-
-
-class _Kind(NamedTuple):
-    name: str  # as in the message of RT-4.62
-    action: type[Action]
-    schedule: type[Event]
-    request: type[
-        events.ActivityCancelRequested
-        | events.SubOrchestrationCancelRequested
-        | events.ExternalSubscribedCancelled
-        | events.QueueSubscribedCancelled
-    ]
-
-
-_KINDS: Final = (  # in the order of RT-4.60
-    _Kind("activities", actions.CallActivity, events.ActivityScheduled, events.ActivityCancelRequested),
-    _Kind(
-        "sub-orchestrations",
-        actions.StartSubOrchestration,
-        events.SubOrchestrationScheduled,
-        events.SubOrchestrationCancelRequested,
-    ),
-    _Kind(
-        "external waits",
-        actions.WaitExternal,
-        events.ExternalSubscribed,
-        events.ExternalSubscribedCancelled,
-    ),
-    _Kind("persistent waits", actions.DequeueEvent, events.QueueSubscribed, events.QueueSubscribedCancelled),
-)
 
 
 class Drops(NamedTuple):
@@ -70,46 +39,47 @@ def collect_drops(
     dropped = [
         operation for operation in operations if operation.dropped and operation.schedule_id is not None
     ]
-    for kind in _KINDS:
-        _check_consistency(kind, dropped, persisted)
-    new: dict[str, list[Operation]] = {}
-    for kind in _KINDS:
-        requested = {event.source_event_id for event in history if isinstance(event, kind.request)}
+    for kind, breadcrumb in DROPPABLE:
+        _check_consistency(kind, breadcrumb, dropped, persisted)
+    activities: list[int] = []
+    children: list[DroppedChild] = []
+    for kind, breadcrumb in DROPPABLE:
+        requested = {event.source_event_id for event in history if type(event) is breadcrumb}
         fresh = [
             operation
             for operation in dropped
-            if isinstance(operation.action, kind.action) and operation.schedule_id not in requested
+            if type(operation.action) is kind.action and operation.schedule_id not in requested
         ]
-        new[kind.name] = sorted(fresh, key=_schedule_id)
-        for operation in new[kind.name]:
-            writer.append(kind.request, source=operation.schedule_id, reason=DROPPED)
-    return Drops(
-        activities=tuple(_schedule_id(operation) for operation in new["activities"]),
-        children=tuple(
-            DroppedChild(_schedule_id(operation), operation.action.instance)
-            for operation in new["sub-orchestrations"]
-            if isinstance(operation.action, actions.StartSubOrchestration)
-        ),
-    )
+        for operation in sorted(fresh, key=_schedule_id):
+            schedule_id = _schedule_id(operation)
+            writer.append(breadcrumb, source=schedule_id, reason=DROPPED)
+            match operation.action:  # the others are given up in history alone
+                case actions.CallActivity():
+                    activities.append(schedule_id)
+                case actions.StartSubOrchestration(instance=child):
+                    children.append(DroppedChild(schedule_id, child))
+    return Drops(tuple(activities), tuple(children))
 
 
-def _check_consistency(kind: _Kind, dropped: list[Operation], persisted: Sequence[Event]) -> None:
+def _check_consistency(
+    kind: ActionKind, breadcrumb: type[Breadcrumb], dropped: list[Operation], persisted: Sequence[Event]
+) -> None:
     recorded = {
         event.source_event_id
         for event in persisted
-        if isinstance(event, kind.request) and event.reason == DROPPED
+        if isinstance(event, breadcrumb) and event.reason == DROPPED
     }
     if not recorded:
         return
-    scheduled = {event.event_id for event in persisted if isinstance(event, kind.schedule)}
+    scheduled = {event.event_id for event in persisted if type(event) is kind.event}
     now = {
         operation.schedule_id
         for operation in dropped
-        if isinstance(operation.action, kind.action) and operation.schedule_id in scheduled
+        if type(operation.action) is kind.action and operation.schedule_id in scheduled
     }
     if not recorded <= now:
         raise Nondeterminism(
-            f"cancellation mismatch ({kind.name}): recorded as dropped {_listed(recorded)}, "
+            f"cancellation mismatch ({kind.operations}): recorded as dropped {_listed(recorded)}, "
             f"dropped by the code {_listed(now)}"
         )
 

@@ -21,18 +21,19 @@ from holdfast.core.engine.actions import Action, Operation
 from holdfast.core.engine.context import PENDING_CHILD
 from holdfast.core.engine.driver import CodeFinish, Driver, Panicked
 from holdfast.core.engine.event_writer import EventWriter
-from holdfast.core.engine.matching import ACTION_EVENTS, Nondeterminism, match_next, recording_event
+from holdfast.core.engine.matching import (
+    ACTION_EVENTS,
+    COMPLETION_OF_EVENT,
+    KIND_OF,
+    WAIT_BREADCRUMBS,
+    CompletionKind,
+    Nondeterminism,
+    match_next,
+    recording_event,
+)
 from holdfast.core.engine.turn_state import TurnState
 
 _QUIESCENCE_ROUNDS_SPARE = 100
-
-_KIND_OF_ACTION: dict[type[Action], str] = {
-    actions.CallActivity: "activity",
-    actions.CreateTimer: "timer",
-    actions.StartSubOrchestration: "suborchestration",
-}
-
-_Cancelled = events.ExternalSubscribedCancelled | events.QueueSubscribedCancelled
 
 
 class Replay:
@@ -110,28 +111,21 @@ class Replay:
     # --- applying stored events -------------------------------------------------------------------------
 
     def _apply(self, event: Event, *, is_new: bool) -> None:
-        match event:
-            case _ if type(event) in ACTION_EVENTS:
-                self._match(event)
-            case events.ActivityCompleted():
-                self._complete(event, "activity", event.result)
-            case events.ActivityFailed():
-                self._complete(event, "activity", event.details.display(), is_error=True)
-            case events.TimerFired():
-                self._complete(event, "timer", "")
-            case events.SubOrchestrationCompleted():
-                self._complete(event, "suborchestration", event.result)
-            case events.SubOrchestrationFailed():
-                self._complete(event, "suborchestration", event.details.display(), is_error=True)
-            case events.ExternalEvent():
-                self._deliver(event)
-            case events.QueueEvent():
-                self._state.queues.arrive(event.name, event.data)
-                self._must_poll = True
-            case events.ExternalSubscribedCancelled() | events.QueueSubscribedCancelled():
-                self._cancel_wait(event)
-            case _:
-                pass  # other breadcrumbs and lifecycle events mean nothing to the code (RT-4.42)
+        kind = type(event)
+        if kind in ACTION_EVENTS:
+            self._match(event)
+        elif kind in COMPLETION_OF_EVENT:
+            awaited, completion = COMPLETION_OF_EVENT[kind]
+            text, is_error = _answer(event, completion)
+            self._complete(event, awaited.operation, text, is_error=is_error)
+        elif isinstance(event, events.ExternalEvent):
+            self._deliver(event)
+        elif isinstance(event, events.QueueEvent):
+            self._state.queues.arrive(event.name, event.data)
+            self._must_poll = True
+        elif kind in WAIT_BREADCRUMBS:
+            self._cancel_wait(event)
+        # Other breadcrumbs and the events of the execution itself mean nothing to the code (RT-4.42).
         self._cause_is_new = is_new
 
     def _keep_messages(self, unapplied: Sequence[Event]) -> None:
@@ -156,7 +150,7 @@ class Replay:
         operation = None if schedule_id is None else self._open.get(schedule_id)
         if operation is None or schedule_id is None:
             raise Nondeterminism("completion without open schedule")
-        if _KIND_OF_ACTION[type(operation.action)] != kind:
+        if KIND_OF[type(operation.action)].operation != kind:
             raise Nondeterminism(f"completion kind mismatch: expected {kind}")
         del self._open[schedule_id]
         operation.resolve(text, is_error=is_error)
@@ -168,7 +162,7 @@ class Replay:
         elif not self._state.is_replaying:
             self._state.note("turn.external_event_missed", "warning", name=event.name)
 
-    def _cancel_wait(self, event: _Cancelled) -> None:
+    def _cancel_wait(self, event: Event) -> None:
         wait = None if event.source_event_id is None else self._waits.get(event.source_event_id)
         if wait is not None:
             wait.cancelled = True
@@ -204,23 +198,31 @@ class Replay:
 
     def _bind(self, operation: Operation, event_id: int, updated_at_ms: int) -> None:
         """The operation now has its event (RT-4.31, RT-4.32)."""
-        operation.schedule_id = event_id
+        operation.bind(event_id)
+        kind = KIND_OF[type(operation.action)]
+        if kind.completions:
+            self._open[event_id] = operation
+        elif kind.arrival is not None:
+            operation.cancelled = operation.dropped
+            self._waits[event_id] = operation
         match operation.action:
-            case actions.CallActivity() | actions.CreateTimer() | actions.StartSubOrchestration():
-                self._open[event_id] = operation
             case actions.WaitExternal(name=name):
-                operation.cancelled = operation.dropped
-                self._waits[event_id] = operation
                 self._state.positional.bind(name, operation)
             case actions.DequeueEvent(name=name):
-                operation.cancelled = operation.dropped
-                self._waits[event_id] = operation
                 self._state.queues.bind(name, operation)
                 self._poll_when_all_bound = True
             case actions.SetKeyValue(key=key):
                 self._state.key_values.recorded(key, token=operation.token, updated_at_ms=updated_at_ms)
             case _:
                 pass
+
+
+def _answer(event: Event, completion: CompletionKind) -> tuple[str, bool]:
+    """The text that answers the operation, and whether it is a failure's (RT-4.38)."""
+    if completion.member == "details":
+        details: FailureDetails = getattr(event, completion.member)
+        return details.display(), True
+    return "" if completion.member == "fire_at_ms" else getattr(event, completion.member), False
 
 
 def _quiescence_exceeded(rounds_max: int) -> FailureDetails:

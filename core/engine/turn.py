@@ -19,7 +19,7 @@ from holdfast.core.engine.driver import CodeFinish, Panicked, Raised, Refused, R
 from holdfast.core.engine.dropped_futures import Drops, collect_drops
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.intake import Intake
-from holdfast.core.engine.matching import ACTION_EVENTS, Nondeterminism
+from holdfast.core.engine.matching import ACTION_EVENTS, EXECUTION_ENDS, KIND_OF, Nondeterminism
 from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.core.engine.replay import Replay
 from holdfast.core.engine.turn_state import TurnState
@@ -39,11 +39,6 @@ __all__ = ["SESSION_CLOSED", "TurnInput", "TurnResult", "run_turn"]
 SESSION_CLOSED: Final = "session_closed"
 """Reason of the cancel request that a close writes for each unfinished activity (SS-11.8)."""
 
-_TERMINAL = (
-    events.OrchestrationCompleted,
-    events.OrchestrationFailed,
-    events.OrchestrationContinuedAsNew,
-)
 _NO_DROPS = Drops((), ())
 
 
@@ -96,7 +91,7 @@ class _Turn:
         """The outcomes that need no code (RT-4.17 to RT-4.19)."""
         if abort is not None:
             return ExecutionFailed(abort)
-        if any(isinstance(event, _TERMINAL) for event in history):
+        if any(isinstance(event, EXECUTION_ENDS) for event in history):
             return ExecutionContinues()
         if not history:
             return ExecutionFailed(nondeterminism("corrupted history: empty"))
@@ -162,15 +157,10 @@ class _Turn:
         ended = self._changes.ended_activities
         if not ended:
             return ()
-        answered = {
-            event.source_event_id
-            for event in self._known()
-            if isinstance(
-                event, events.ActivityCompleted | events.ActivityFailed | events.ActivityCancelRequested
-            )
-        }
+        settling = KIND_OF[actions.CallActivity].settled_by
+        settled = {event.source_event_id for event in self._known() if isinstance(event, settling)}
         for schedule_id in ended:
-            if schedule_id not in answered:
+            if schedule_id not in settled:
                 self._writer.append(events.ActivityCancelRequested, source=schedule_id, reason=SESSION_CLOSED)
         return ended
 

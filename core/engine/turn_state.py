@@ -7,17 +7,10 @@ from typing import NoReturn
 
 from holdfast.core.contract.events import OrchestrationStarted
 from holdfast.core.contract.observe import Logged, LogLevel
-from holdfast.core.engine.actions import (
-    Action,
-    Answer,
-    CreateTimer,
-    DequeueEvent,
-    Operation,
-    WaitExternal,
-    check_texts,
-)
+from holdfast.core.engine.actions import Action, Answer, DequeueEvent, Operation, check_texts
 from holdfast.core.engine.inbox import PositionalEvents, QueueMessages
 from holdfast.core.engine.key_values import KeyValues
+from holdfast.core.engine.matching import KIND_OF
 from holdfast.core.engine.open_sessions import OpenSessions
 from holdfast.core.engine.turn_values import TurnInput
 
@@ -152,10 +145,11 @@ class TurnState:
 
         A wait stops taking part in matching at this instant, or as soon as it is bound (RT-4.77).
         """
-        if operation.observed or operation.dropped or isinstance(operation.action, CreateTimer):
+        kind = KIND_OF[type(operation.action)]
+        if operation.observed or operation.dropped or (kind.is_awaited and kind.breadcrumb is None):
             return
         operation.dropped = True
-        if operation.schedule_id is not None and isinstance(operation.action, WaitExternal | DequeueEvent):
+        if operation.schedule_id is not None and kind.arrival is not None:
             operation.cancelled = True
 
     def drop_unobserved(self) -> None:
