@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from holdfast.core.client import Client
 from holdfast.core.contract.clock import Clock, IdSource
@@ -43,6 +43,17 @@ _LAST_CALLS: Final = Micros(1_000_000)
 """Beyond the shutdown timeout: time for the final provider calls of what was aborted at the timeout."""
 
 
+_State = Literal["new", "running", "stopping", "stopped"]
+
+_NEXT: Final[dict[_State, tuple[_State, ...]]] = {
+    "new": ("running", "stopping"),
+    "running": ("stopping",),
+    "stopping": ("stopped",),
+    "stopped": (),
+}
+"""A runtime's life. One that was never started can be shut down, none is started twice."""
+
+
 class Runtime:
     """Runs orchestrations and activities of a registry on a provider; several may share one (RT-21.5).
 
@@ -68,10 +79,13 @@ class Runtime:
         self._log = Log(observer)
         self._runtime_id = f"{ids.bits(16):04x}"
         self._owner = options.worker_node_id or f"{ids.bits(64):016x}"
+        self._state: _State = "new"
         self._changed = asyncio.Event()
-        self._ended = asyncio.Event()
+        # Two events, not one: a task may fail while a graceful shutdown goes on. `run` is over then, and who
+        # waits for the shutdown is not: to wait again for what has happened already is a busy loop.
+        self._run_over = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._failure: BaseException | None = None
-        self._state: str = "new"
         self._crew = crew = Crew(self._failed)
         self._fence = FencedProvider(provider)
         self._handlers = Handlers(Client(self._fence, clock=clock), observer)
@@ -150,7 +164,7 @@ class Runtime:
         if self._state != "new":
             raise ConfigurationError("a runtime is started once; make a new one to start again")
         self._registry.check()
-        self._state = "running"
+        self._enter("running")
         self._log.info(
             "Runtime started",
             provider=self._provider.name(),
@@ -172,7 +186,7 @@ class Runtime:
         """
         await self.start()
         try:
-            await self._ended.wait()
+            await self._run_over.wait()
         finally:
             await self.shutdown(shutdown_timeout if self._failure is None else timedelta(0))
         if self._failure is not None:
@@ -186,8 +200,15 @@ class Runtime:
         )
         if self._failure is None:
             self._failure = error
-        self._ended.set()
+        self._run_over.set()
         self._changed.set()
+
+    def _enter(self, state: _State) -> None:
+        assert state in _NEXT[self._state], f"a runtime that is {self._state} becomes {state}"
+        self._state = state
+        if state == "stopped":
+            self._run_over.set()
+            self._stopped.set()
 
     # --- end ------------------------------------------------------------------------------------------
 
@@ -202,11 +223,9 @@ class Runtime:
         if allowance < 0:
             raise ConfigurationError(f"the shutdown timeout is {timeout!r}; it must not be negative")
         if self._state in ("stopping", "stopped"):
-            while self._state != "stopped":
-                await self._ended.wait()
-                await asyncio.sleep(0)
+            await self._stopped.wait()
             return
-        self._state = "stopping"
+        self._enter("stopping")
         if self._observer is not None:
             self._observer.notify(ShutdownBegan(self._owner, graceful=allowance > 0, timeout_us=allowance))
         self._dispatcher.stop()
@@ -253,8 +272,7 @@ class Runtime:
         await self._crew.cancel()
         await self._handlers.abort_all()
         self._fence.fence()
-        self._state = "stopped"
-        self._ended.set()
+        self._enter("stopped")
         if self._observer is not None:
             self._observer.notify(ShutdownReturned(self._owner))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Generator
 from datetime import timedelta
 from typing import Any
 
@@ -326,6 +327,51 @@ def test_run_goes_on_until_it_is_cancelled_and_then_shuts_down(world: Any) -> No
             await task
         assert runtime.leases() == ()
         assert world.store.session_records()[0].worker_id is None
+
+    world.run(scenario())
+
+
+def test_a_task_that_fails_during_a_graceful_shutdown_ends_run_after_it(world: Any) -> None:
+    """RT-21.6: `run` waits for the shutdown without asking again and again, and raises what broke."""
+    resumed = 0
+
+    async def counted(inner: Coroutine[Any, Any, None]) -> None:
+        await _Resumptions(inner)
+
+    class _Resumptions:
+        def __init__(self, inner: Coroutine[Any, Any, None]) -> None:
+            self._inner = inner
+
+        def __await__(self) -> Generator[Any, Any, None]:
+            nonlocal resumed
+            while True:
+                resumed += 1
+                try:
+                    waited = self._inner.send(None)
+                except StopIteration:
+                    return
+                yield waited
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        provider = world.store.open()
+        runtime = Runtime(provider, stubborn(world, stop, plain=True), clock=world.clock, ids=world.ids)
+        running = asyncio.ensure_future(counted(runtime.run()))
+        await world.client.start_orchestration("i", "work")
+        await world.until(lambda: any(row.token for row in world.store.worker_rows()))
+
+        async def broken(*arguments: Any, **named: Any) -> None:
+            raise RuntimeError("the renewal broke")
+
+        provider.renew_work_item_lock = broken
+        shutdown = asyncio.ensure_future(runtime.shutdown(timedelta(seconds=60)))
+        await world.sleep(40)
+        assert not shutdown.done() and not running.done()
+        stop.set()
+        await shutdown
+        with pytest.raises(RuntimeError, match="the renewal broke"):
+            await running
+        assert resumed < 10, f"run was resumed {resumed} times"
 
     world.run(scenario())
 
