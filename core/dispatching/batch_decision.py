@@ -44,6 +44,12 @@ class DispatchPolicy:
     unregistered_max: Millis
     max_attempts: int = 10
 
+    def __post_init__(self) -> None:
+        # Options are checked where they are handed in; what is made of them is our own doing.
+        assert self.max_attempts >= 0, f"at most {self.max_attempts} attempts"
+        least = min(self.unregistered_base, self.unregistered_max)
+        assert least >= 0, f"a pause of {least} ms for code that is not registered"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTurn:
@@ -71,12 +77,18 @@ class AbandonFor:
     delay: Millis
     log: tuple[Logged, ...] = ()
 
+    def __post_init__(self) -> None:
+        assert self.delay >= 0, f"a batch is given back {-self.delay} ms ago"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poisoned:
     """Acknowledge this end of the instance (RT-13.5 to RT-13.12)."""
 
     commit: TurnCommit
+
+    def __post_init__(self) -> None:
+        assert self.commit.outcome == "Failed", f"poison ends an instance as {self.commit.outcome}"
 
 
 Beginning = RunTurn | Consume | AbandonFor | Poisoned
@@ -211,6 +223,7 @@ class _Batch:
 
     def _resolve(self) -> RunTurn | AbandonFor:
         """Find the code and make the turn's input (RT-5.13 to RT-5.18, RT-14.8 to RT-14.10)."""
+        assert self._is_running or self._start is not None, f"{self._item.instance!r} has nothing to run"
         name, wanted = self._wanted()
         resolved = self._policy.registry.resolve_orchestration(name, wanted)
         if resolved is None:

@@ -25,7 +25,12 @@ from holdfast.core.dispatching.settlement import acknowledgement_failed, settle
 from holdfast.core.dispatching.turn_commit import TurnCommit
 from holdfast.core.engine.turn import run_turn
 from holdfast.core.engine.turn_values import TurnInput
-from holdfast.core.hosting.backoff import ABANDON_AFTER_ACK, ACK_RETRIES_MAX, ack_pause
+from holdfast.core.hosting.backoff import (
+    ABANDON_AFTER_ACK,
+    ACK_RETRIES_MAX,
+    FAILED_ASSERTION_PAUSE,
+    ack_pause,
+)
 from holdfast.core.hosting.crew import Crew
 from holdfast.core.hosting.log import Log
 from holdfast.core.hosting.options import Timing, in_micros
@@ -132,8 +137,25 @@ class Dispatcher:
         renewal = self._crew.start(self._renew(token), name=f"renew {token}")
         try:
             await self._dispatch(fetched)
+        except AssertionError as error:
+            await self._rescue(fetched, error)
         finally:
             renewal.cancel()
+
+    async def _rescue(self, fetched: FetchedTurn, error: AssertionError) -> None:
+        """Our own code has done what it must not do: say so, and give the batch back.
+
+        The attempt is charged, so that what fails like this each time ends as poison. Another runtime, of
+        another version perhaps, may do better meanwhile; and this one goes on with other instances.
+        """
+        item = fetched.item
+        self._log.failed_assertion(
+            error,
+            instance_id=item.instance,
+            execution_id=item.execution_id,
+            attempt_count=fetched.attempt_count,
+        )
+        await self._abandon(fetched.token, delay=FAILED_ASSERTION_PAUSE)
 
     async def _renew(self, token: LockToken) -> None:
         """Hold the instance lock while the turn is processed; the first error ends it (RT-5.5, RT-5.6)."""
@@ -196,6 +218,9 @@ class Dispatcher:
 
     async def _acknowledge(self, commit: TurnCommit, token: LockToken, *, turn: TurnInput | None) -> None:
         """Store a turn; on a permanent error record that it could not be, if we still hold the lock."""
+        assert turn is None or turn.execution_id == commit.execution_id, (
+            f"a turn of execution {turn.execution_id} is stored as one of {commit.execution_id}"
+        )
         error = await self._stored(commit, token)
         if error is not None and not error.retryable and await self._still_held(token):
             # Held, and refused: either the refusal is about the content, or the lock was thought expired for

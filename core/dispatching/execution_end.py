@@ -29,6 +29,7 @@ from holdfast.core.dispatching.history_scan import (
 from holdfast.core.dispatching.parent_link import parent_of
 from holdfast.core.dispatching.turn_commit import TurnCommit
 from holdfast.core.engine.event_writer import E, EventWriter
+from holdfast.core.engine.matching import EXECUTION_ENDS
 from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.core.program.registry import parse_version
 
@@ -100,6 +101,9 @@ def write_end(writer: EventWriter, before: Sequence[Event], kind: type[E], **mem
 
     `before` is everything recorded before. Returns the activities, ascending (RT-5.26, RT-11.8, RT-11.9).
     """
+    assert kind in EXECUTION_ENDS, f"{kind.__name__} ends no execution"
+    for event in before:
+        assert type(event) not in EXECUTION_ENDS, f"{kind.__name__} is to follow {event!r}"
     for schedule_id in unmet_waits(before):
         writer.append(events.ExternalSubscribedCancelled, source=schedule_id, reason=_TERMINAL_WAIT)
     for schedule_id in unmet_dequeues(before):
@@ -139,6 +143,7 @@ def metadata(
     cancelled_sessions: tuple[ScheduledSessionIdentifier, ...] = (),
 ) -> ExecutionMetadata:
     """What the provider stores beside history; `started` only if this acknowledgement stores it (RT-5.30)."""
+    assert (status is None) == (output is None), f"status {status}, output {output!r}"
     pinned: Version | None = None
     if started is not None and pin_version:
         pinned = parse_version(started.duroxide_version)

@@ -39,6 +39,7 @@ def poisoned_batch(
     `recorded` holds the OrchestrationStarted of an execution that has no history yet (RT-13.6); no version is
     pinned then (RT-13.7).
     """
+    assert attempt_count > max_attempts, f"attempt {attempt_count} of {max_attempts} is no poison yet"
     batch = b"[" + b",".join(encode_work_item(message) for message in item.messages) + b"]"
     details = FailureDetails(
         poison=Poison(
@@ -75,6 +76,7 @@ def unreadable_history(
     duroxide_version: str,
 ) -> TurnCommit:
     """The end of an instance with an unreadable history: one event above all others (RT-13.10 to 13.13)."""
+    assert attempt_count > max_attempts, f"attempt {attempt_count} of {max_attempts} is no poison yet"
     details = FailureDetails(
         poison=Poison(
             attempt_count=attempt_count,

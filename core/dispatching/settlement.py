@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -30,6 +31,7 @@ from holdfast.core.dispatching.turn_commit import CommitOutcome, TurnCommit
 from holdfast.core.engine import actions
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.intake import LATE_COMPLETION_DROPPED
+from holdfast.core.engine.matching import KIND_OF
 from holdfast.core.engine.turn_values import (
     ExecutionCancelled,
     ExecutionCompleted,
@@ -70,6 +72,7 @@ def acknowledgement_failed(
 
     Not for a lost or replaced lease: then nothing is recorded (RT-5.36).
     """
+    assert not error.retryable, f"{error} may pass: the execution must not end for it"
     return fail_execution(_failure(turn, (), infrastructure(error), parent_execution_id))
 
 
@@ -177,7 +180,7 @@ class _Settlement:
 
     def _continued_as_new(self, outcome: ExecutionContinuedAsNew) -> TurnCommit:
         """The successor gets what is carried; of this turn's new work only detached starts are done."""
-        assert self._started is not None
+        assert self._started is not None, f"{outcome!r} of an execution without a beginning"
         carried = self._result.open_sessions_after
         self._dispatch_detached()
         self._end(events.OrchestrationContinuedAsNew, input=outcome.input, open_sessions=carried)
@@ -202,6 +205,7 @@ class _Settlement:
 
     def _dispatch(self, action: actions.Action) -> None:
         turn = self._turn
+        assert action.scheduling_event_id > 0, f"{action!r} is to be done, and was not recorded"
         match action:
             case actions.CallActivity():
                 self._dispatch_activity(action)
@@ -229,8 +233,10 @@ class _Settlement:
                 )
             case actions.StartOrchestrationDetached():
                 self._items.append(_detached(action))
-            case _:
-                pass  # recorded, and that is all
+            case _:  # recorded, and that is all
+                assert not KIND_OF[type(action)].completions, (
+                    f"{action!r} is awaited, and nobody is told of it"
+                )
 
     def _dispatch_activity(self, action: actions.CallActivity) -> None:
         if action.scheduling_event_id in self._result.closed_activities:
@@ -270,6 +276,7 @@ class _Settlement:
         ]
 
     def _end(self, kind: type[Event], **members: object) -> None:
+        assert not self._work, f"{kind.__name__}, and {self._work} are to be done"
         self._cancelled.extend(write_end(self._writer, self._known, kind, **members))
 
     def _carried_messages(self) -> tuple[tuple[str, str], ...]:
@@ -294,11 +301,13 @@ class _Settlement:
         self, outcome: CommitOutcome, *, output: str | None = None, failure: FailureDetails | None = None
     ) -> TurnCommit:
         turn, result = self._turn, self._result
+        delta = (*turn.history[turn.persisted_length :], *result.delta, *self._writer.delta)
+        self._check_ids(delta)
         ended = outcome in ("Completed", "Failed", "Cancelled")
         closed = (*result.cancelled_sessions, *(result.open_sessions_after if ended else ()))
         return TurnCommit(
             execution_id=turn.execution_id,
-            history_delta=(*turn.history[turn.persisted_length :], *result.delta, *self._writer.delta),
+            history_delta=delta,
             worker_items=tuple(self._work),
             orchestrator_items=tuple(self._items),
             metadata=metadata(
@@ -314,6 +323,19 @@ class _Settlement:
             open_sessions=result.open_sessions_before,
             log=_at_once(result),
             log_committed=(*_of_dropped(result), *self._session_records(), *self._log),
+        )
+
+    def _check_ids(self, delta: Sequence[Event]) -> None:
+        """Ids go on where stored history ends, and leave out none but those of continue-as-new (RT-4.45)."""
+        if not delta:
+            return
+        turn, first = self._turn, delta[0].event_id
+        stored_id = max((event.event_id for event in turn.history[: turn.persisted_length]), default=0)
+        assert stored_id < first, f"event {first} is new, the stored ones go up to {stored_id}"
+        passed_over = sum(isinstance(action, actions.ContinueAsNew) for action in self._result.actions)
+        left_out = delta[-1].event_id - stored_id - len(delta)
+        assert left_out <= passed_over, (
+            f"events {stored_id + 1} to {delta[-1].event_id} are {len(delta)}; {passed_over} may be left out"
         )
 
     def _session_records(self) -> list[Logged]:

@@ -363,6 +363,7 @@ class OrchestrationContext(KeyValueCalls):
             self._state.refuse(
                 f"max sessions per orchestration exceeded (limit: {limit}, open: {len(sessions)})"
             )
+        assert session_id not in sessions, f"session {session_id!r} is opened twice"
         self._state.emit(OpenSession(session_id=session_id))
         sessions.open(session_id)
         return session_id

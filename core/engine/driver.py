@@ -50,11 +50,17 @@ class Driver:
 
     def poll(self) -> None:
         """Let the code run until it can make no progress; sets `finish` if it ended."""
-        assert self.finish is None, "polled after the end"
+        assert self.finish is None, f"polled after the end, which was {self.finish!r}"
+        signal = self._state.signal
+        assert signal is None, f"polled after {signal!r}"
         try:
             self.finish = self._run()
         except KeyboardInterrupt:
             raise
+        except AssertionError as error:
+            if _is_of_the_engine(error):
+                raise
+            self.finish = self._raised(error)
         except BaseException as error:  # whatever user code raises is a result of the turn
             self.finish = self._raised(error)
         if self._state.signal is not None:  # also when the code swallowed it
@@ -92,6 +98,7 @@ class Driver:
         return None
 
     def _start(self) -> Coroutine[Any, Any, object]:
+        assert self._coroutine is None, "one driver starts the code twice"
         started = self._state.started
         made: object = self._state.turn.handler(OrchestrationContext(self._state), started.input)
         if not isinstance(made, Coroutine):
@@ -109,3 +116,16 @@ def _signalled(signal: BaseException) -> CodeFinish:
         return Refused(str(signal))
     assert isinstance(signal, Misuse), f"{signal!r} in a running turn"
     return Panicked(str(signal))
+
+
+def _is_of_the_engine(error: AssertionError) -> bool:
+    """Whether it was raised below the code, in one of our own modules.
+
+    That is not the code's failure, which would be stored for good: the turn is given back instead. An
+    assertion of the code itself is an exception like any other.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module: object = None if place is None else place.tb_frame.f_globals.get("__name__")
+    return isinstance(module, str) and module.startswith("holdfast.core.")

@@ -39,6 +39,8 @@ def collect_drops(
     dropped = [
         operation for operation in operations if operation.dropped and operation.schedule_id is not None
     ]
+    for operation in dropped:
+        assert not operation.observed, f"{operation.action!r} was dropped after its value had been observed"
     for kind, breadcrumb in DROPPABLE:
         _check_consistency(kind, breadcrumb, dropped, persisted)
     activities: list[int] = []
@@ -85,7 +87,7 @@ def _check_consistency(
 
 
 def _schedule_id(operation: Operation) -> int:
-    assert operation.schedule_id is not None
+    assert operation.schedule_id is not None, f"{operation.action!r} is given up, and has no event"
     return operation.schedule_id
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from holdfast.core.contract.events import Event
+from holdfast.core.contract.events import ActivityCancelRequested, Event
+from holdfast.core.engine.matching import EXECUTION_ENDS
 
 E = TypeVar("E", bound=Event)
 
@@ -13,7 +14,7 @@ E = TypeVar("E", bound=Event)
 class EventWriter:
     """The growing delta of one turn.
 
-    `last_id` is the highest id given or passed over; `passed_over` leaves a gap (RT-4.45).
+    `last_id` is the highest id given or passed over; `pass_over` leaves a gap (RT-4.45).
     """
 
     def __init__(
@@ -31,9 +32,16 @@ class EventWriter:
         self._execution_id = execution_id
         self._now_ms = now_ms
         self._version = duroxide_version
+        self._end: str | None = None
 
     def append(self, kind: type[E], *, source: int | None = None, **members: Any) -> E:
         """Add the next event. `source` is the schedule id it answers."""
+        assert self._end is None or kind is ActivityCancelRequested, (
+            f"{kind.__name__} after {self._end}, which ended execution {self._execution_id}"
+        )
+        assert source is None or 0 < source <= self.last_id, (
+            f"{kind.__name__} answers event {source}, the last one so far is {self.last_id}"
+        )
         self.last_id += 1
         event = kind(
             event_id=self.last_id,
@@ -45,9 +53,12 @@ class EventWriter:
             **members,
         )
         self.delta.append(event)
+        if kind in EXECUTION_ENDS:
+            self._end = f"event {self.last_id} ({kind.__name__})"
         return event
 
     def pass_over(self) -> int:
         """Use up an id without an event (RT-4.44)."""
+        assert self._end is None, f"an id is passed over after {self._end}"
         self.last_id += 1
         return self.last_id

@@ -94,6 +94,7 @@ class Select(Durable[tuple[int, Any]]):
     """The first of several to be ready; the others are dropped when it is observed (RT-4.67)."""
 
     def __init__(self, children: tuple[Durable[Any], ...]) -> None:
+        assert children, "a select of nothing would never be ready"
         self._children = children
 
     def is_ready(self) -> bool:
@@ -108,7 +109,7 @@ class Select(Durable[tuple[int, Any]]):
                 for loser in self._children:
                     loser.cancel()  # nothing for the winner, which has been observed
                 return index, value
-        raise AssertionError("a select was taken before any child was ready")
+        raise RuntimeError("a select was taken before any child was ready")  # see TurnState.take
 
     def cancel(self) -> None:
         """Drop all children."""

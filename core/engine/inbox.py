@@ -20,7 +20,7 @@ class PositionalEvents:
 
     def bind(self, name: str, wait: Operation) -> None:
         """A wait now has its event; from here on it can receive (RT-8.2)."""
-        self._waiting.setdefault(name, []).append(wait)
+        _line_up(self._waiting.setdefault(name, []), wait)
 
     def deliver(self, name: str, data: str) -> bool:
         """Give the value to the oldest wait of the name without one; False if the event is lost (RT-8.3).
@@ -55,7 +55,7 @@ class QueueMessages:
 
     def bind(self, name: str, dequeue: Operation) -> None:
         """A dequeue now has its event; from here on it has a place in line (RT-8.13)."""
-        self._dequeues.setdefault(name, []).append(dequeue)
+        _line_up(self._dequeues.setdefault(name, []), dequeue)
 
     def arrive(self, name: str, data: str) -> None:
         """Keep a message (RT-4.41)."""
@@ -71,6 +71,7 @@ class QueueMessages:
         """The code observes the dequeue: its message is read, and answers it for good."""
         message = self._message_for(name, dequeue)
         assert message is not None, f"dequeue of {name!r} taken before its message arrived"
+        assert not message.read, f"{message} is read a second time, by {dequeue.action!r}"
         message.read = True
         self._unread[name].remove(message)
         self._dequeues[name].remove(dequeue)
@@ -91,3 +92,14 @@ class QueueMessages:
             if not other.cancelled:
                 place += 1
         return None
+
+
+def _line_up(line: list[Operation], operation: Operation) -> None:
+    """Who receives first is decided by the order in history: nobody gets in line before an older one."""
+    schedule_id = operation.schedule_id
+    assert schedule_id is not None, f"{operation.action!r} gets in line before it has an event"
+    if line and (last_id := line[-1].schedule_id) is not None:
+        assert last_id < schedule_id, (
+            f"{operation.action!r} of event {schedule_id} gets in line after {last_id}"
+        )
+    line.append(operation)

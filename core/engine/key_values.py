@@ -29,12 +29,14 @@ class KeyValues:
 
     def set(self, key: str, value: str, *, token: int) -> None:
         """Set by the action of this token."""
+        assert token > 0, f"key {key!r} is set by token {token}, which marks what the snapshot holds"
         self._entries[key] = _Entry(value, token, None)
 
     def recorded(self, key: str, *, token: int, updated_at_ms: int) -> None:
         """The set action of this token now has its event; unless it has been overwritten, its time counts."""
         entry = self._entries.get(key)
         if entry is not None and entry.token == token:
+            assert entry.updated_at_ms is None, f"token {token} set {key!r} at {entry.updated_at_ms}, again"
             entry.updated_at_ms = updated_at_ms
 
     def clear(self, key: str) -> None:

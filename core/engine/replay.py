@@ -60,6 +60,7 @@ class Replay:
 
         Raises Nondeterminism.
         """
+        assert self._must_poll, "one replay is run twice"
         persisted_length = self._state.turn.persisted_length
         for index, event in enumerate(history):
             is_new = index >= persisted_length
@@ -73,6 +74,7 @@ class Replay:
         self._state.is_replaying = False
         if self.finish is None:
             self._poll_if_due()
+            assert self._state.recorded_ahead == 0, f"{self._state.recorded_ahead} actions were not applied"
         if isinstance(self.finish, Panicked):
             return None
         self._state.is_first_run = True
@@ -130,12 +132,14 @@ class Replay:
 
     def _keep_messages(self, unapplied: Sequence[Event]) -> None:
         """The code has ended and the rest is not applied (RT-4.26); but no message may be lost (RT-10.12)."""
+        assert self.finish is not None, f"{len(unapplied)} events are left out, and the code waits for them"
         for event in unapplied:
             if isinstance(event, events.QueueEvent):
                 self._state.queues.arrive(event.name, event.data)
 
     def _match(self, event: Event) -> None:
         self._state.recorded_ahead -= 1
+        assert self._state.recorded_ahead >= 0, f"{event!r} records an action that was counted as none"
         operation = match_next(self._state.unmatched, event)
         if operation is None:
             return
@@ -172,6 +176,9 @@ class Replay:
     def _convert(self) -> None:
         """What no stored event recorded is new: it gets its event and its id, in order (RT-4.44)."""
         unmatched = self._state.unmatched
+        assert not self._state.is_replaying, (
+            f"{len(unmatched)} actions get new events while stored ones are read"
+        )
         while unmatched:
             operation = unmatched.popleft()
             action = self._with_suffix(operation.action)

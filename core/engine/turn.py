@@ -103,7 +103,8 @@ class _Turn:
 
     def _replay(self, history: Sequence[Event]) -> TurnOutcome:
         started = history[0]
-        assert isinstance(started, OrchestrationStarted)
+        assert isinstance(started, OrchestrationStarted), f"code is to be run over {started!r}"
+        assert self._state is None, f"a second replay in one turn of {self._turn.instance!r}"
         persisted = self._turn.history[: self._turn.persisted_length]
         recorded = sum(type(event) in ACTION_EVENTS for event in persisted)
         self._state = state = TurnState(self._turn, started, recorded)
@@ -143,7 +144,7 @@ class _Turn:
         return ExecutionContinues()
 
     def _collect_drops(self, persisted: Sequence[Event], *, code_ended: bool) -> None:
-        assert self._state is not None
+        assert self._state is not None, "futures are given up in a turn that has run no code"
         if code_ended:
             self._state.drop_unobserved()
         self._drops = collect_drops(

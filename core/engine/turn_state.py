@@ -45,6 +45,9 @@ class TurnState:
     """
 
     def __init__(self, turn: TurnInput, started: OrchestrationStarted, recorded_ahead: int) -> None:
+        assert 0 <= recorded_ahead <= turn.persisted_length, (
+            f"{recorded_ahead} actions are recorded in {turn.persisted_length} stored events"
+        )
         self.turn = turn
         self.started = started
         self.recorded_ahead = recorded_ahead
@@ -132,11 +135,11 @@ class TurnState:
 
     def take(self, operation: Operation) -> Answer:
         """The code observes the answer of a ready operation; from here on it cannot be dropped."""
-        if operation.answer is None:
-            action = operation.action
-            assert isinstance(action, DequeueEvent), f"{action!r} taken before it was answered"
-            self.queues.take(action.name, operation)
-        assert operation.answer is not None
+        if not self.is_ready(operation):  # only code that calls `take` itself, instead of awaiting
+            raise RuntimeError(f"{operation.action!r} taken before it was answered")
+        if operation.answer is None and isinstance(operation.action, DequeueEvent):
+            self.queues.take(operation.action.name, operation)
+        assert operation.answer is not None, f"{operation.action!r} was ready, and has no answer"
         operation.observed = True
         return operation.answer
 

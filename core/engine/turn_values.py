@@ -12,6 +12,7 @@ from holdfast.core.contract.observe import Logged
 from holdfast.core.contract.provider import KvEntry
 from holdfast.core.contract.work_items import Message
 from holdfast.core.engine.actions import Action
+from holdfast.core.engine.matching import EXECUTION_ENDS
 from holdfast.core.program.limits import DEFAULT_LIMITS, TurnLimits
 from holdfast.core.program.registry import OrchestrationHandler
 
@@ -37,6 +38,13 @@ class TurnInput:
     limits: TurnLimits = DEFAULT_LIMITS
     notices: Sequence[Message] = ()
     """Messages to others that the batch itself calls for, whatever the turn concludes (RT-9.19)."""
+
+    def __post_init__(self) -> None:
+        known = len(self.history)
+        assert self.persisted_length >= 0, f"{self.persisted_length} events of {self.instance!r} are stored"
+        assert self.persisted_length <= known, (
+            f"{self.persisted_length} events of {self.instance!r} are stored, and {known} are known"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +132,17 @@ class TurnResult:
     """Live keys after the turn (RT-16.17)."""
     log: tuple[Logged, ...]
     """Traces of the code and warnings about dropped messages; `settlement` says when to log which."""
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.arrived_count <= len(self.delta), (
+            f"{self.arrived_count} of {len(self.delta)} new events are arrivals"
+        )
+        recorded_at = [action.scheduling_event_id for action in self.actions]
+        assert 0 not in recorded_at, f"not all of {self.actions} got an event id"
+        assert recorded_at == sorted(set(recorded_at)), f"actions were recorded in the order {recorded_at}"
+        for event in self.delta:
+            assert type(event) not in EXECUTION_ENDS, f"{event!r} is in a turn; only its settlement writes it"
+        given_up = set(self.cancelled_activities)
+        assert len(given_up) == len(self.cancelled_activities), (
+            f"cancelled twice: {self.cancelled_activities}"
+        )

@@ -12,6 +12,9 @@ from holdfast.core.contract.ids import Micros, Millis
 FETCH_REFUSED_PAUSE: Final = Millis(100)
 """The pause after a fetch error that is not retryable (RT-5.2)."""
 
+FAILED_ASSERTION_PAUSE: Final = Millis(1000)
+"""The pause of a slot in which our own code has done what it must not do: it will likely do so again."""
+
 ACK_RETRIES_MAX: Final = 5
 """How often an acknowledgement is repeated after a retryable error (RT-5.33)."""
 

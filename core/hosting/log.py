@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -9,6 +10,9 @@ from holdfast.core.contract.observe import LocalEvent, Logged, LogLevel, Observe
 
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 """The levels with the numbers that the standard `logging` module has for them."""
+
+FAILED_ASSERTION: Final = "a failed assertion of the durable runtime"
+"""The record of one, and the message with which the loop's exception handler hears of it."""
 
 Sink = Callable[[int, str, Mapping[str, object]], None]
 """Takes a numeric level, an event name and its fields; for instance a `logging.Logger` behind a lambda."""
@@ -43,6 +47,14 @@ class Log:
     def error(self, event: str, **fields: object) -> None:
         """For those who must act."""
         self._write(event, "error", fields)
+
+    def failed_assertion(self, error: AssertionError, **fields: object) -> None:
+        """Our own code has done what it must never do. Whoever catches that goes on, and says so here.
+
+        The loop's exception handler hears it, too: there may be no observer, and it has the traceback.
+        """
+        self.error(FAILED_ASSERTION, **fields, error=str(error))
+        asyncio.get_running_loop().call_exception_handler({"message": FAILED_ASSERTION, "exception": error})
 
     def write(self, record: Logged) -> None:
         """Pass on a finished record."""

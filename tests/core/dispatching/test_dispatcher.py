@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import OrchestrationFailed
 from holdfast.core.contract.observe import TurnEnded
+from holdfast.core.dispatching import dispatcher
+from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.core.program.registry import Registry
 
 MINUTE = timedelta(minutes=1)
@@ -153,6 +156,41 @@ def test_rt_13_9_an_unreadable_history_gets_its_chances_and_then_fails(world: An
         status = await world.client.wait_for_orchestration("i", MINUTE)
         assert status.message.startswith("poison: orchestration i history deserialization failed after 3")
         assert world.row("i", "session-1") is None and world.store.session_records() == []
+
+    world.run(scenario())
+
+
+@pytest.mark.parametrize("where", ["begin_execution", "run_turn", "settle"])
+def test_a_failed_assertion_is_told_and_costs_one_batch_its_attempts(
+    world: Any, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """RT-13.5: the batch is given back each time and ends as poison; other instances have their turns."""
+    right = getattr(dispatcher, where)
+
+    def wrong(subject: Any, *rest: Any, **named: Any) -> Any:
+        attempt_count = rest[0] if where == "begin_execution" else 1
+        if subject.instance == "i" and attempt_count <= 3:
+            raise AssertionError("two is three")
+        return right(subject, *rest, **named)
+
+    monkeypatch.setattr(dispatcher, where, wrong)
+
+    async def scenario() -> None:
+        heard: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+        host = await world.start(registry(), max_attempts=3)
+        await world.client.start_orchestration("i", "echo", "x")
+        await world.client.start_orchestration("j", "echo", "y")
+        assert (await world.client.wait_for_orchestration("j", MINUTE)).output == "y"
+        status = await world.client.wait_for_orchestration("i", MINUTE)
+        assert status.message == "poison: orchestration i exceeded 4 attempts (max 3)"
+        records = host.seen.logged(FAILED_ASSERTION)
+        assert [(record["instance_id"], record["attempt_count"]) for record in records] == [
+            ("i", attempt) for attempt in (1, 2, 3)
+        ]
+        assert {record["error"] for record in records} == {"two is three"}
+        assert [context["message"] for context in heard] == [FAILED_ASSERTION] * 3
+        assert 3 <= world.now < 4, "a second's pause each time"
 
     world.run(scenario())
 
