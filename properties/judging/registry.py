@@ -1,4 +1,9 @@
-"""The monitors by the id of their rule, in the order of sessions.md section 27; the model comes last."""
+"""The monitors by the id of their rule. To import a monitor here is to register it.
+
+Their order is that of the ids, which is the order of sessions.md section 27; the model comes last.
+"""
+
+# ruff: noqa: F401
 
 from __future__ import annotations
 
@@ -87,60 +92,15 @@ from holdfast.properties.judging.invariants.workers.inv_44_crash_bound import Cr
 from holdfast.properties.judging.invariants.workers.inv_47_leases_drain import LeasesDrain
 from holdfast.properties.judging.invariants.workers.inv_49_shutdown_ends import ShutdownEnds
 
-_IN_ORDER: Final[tuple[type[Monitor], ...]] = (
-    # 27b. Safety
-    SingleWinner,
-    OneLiveOwner,
-    DeliveryToOwner,
-    PlainFetchPurity,
-    OwnedOnlyNeverClaims,
-    FifoPerEligibility,
-    StableRank,
-    ItemExclusivity,
-    AttemptAccounting,
-    NoRowWithoutOpenSession,
-    NoOpenSessionWithoutRow,
-    ItemsReferToRows,
-    TerminalEmptiness,
-    NothingFromClosedIncarnation,
-    NoCompletionAfterClose,
-    AtMostOneCompletion,
-    CloseAccountsForEverything,
-    AtomicAck,
-    AtomicFetch,
-    ExpiryNeverLowered,
-    ExtensionArithmetic,
-    OnlyTheNamedWorkerActs,
-    LossLeadsToSignal,
-    NoSignalWithoutCause,
-    BeliefIsCovered,
-    OneLeaseOneRenewal,
-    Capacity,
-    LeaseCover,
-    IdleReleaseIsSafe,
-    CleanExit,
-    WorkIsNeverDropped,
-    CarryOverIsInvisible,
-    OpenSetFromHistory,
-    ReplayStability,
-    LimitInProgramOrder,
-    Isolation,
-    FencedAcks,
-    OneTimeSource,
-    NoRowOfFailedOpens,
-    RefusedMeansNothingEnqueued,
-    SessionsOffMeansUnchanged,
-    # 27c. Liveness and bounds
-    EveryActivityEnds,
-    ClaimableMeansClaimed,
-    CrashBound,
-    OwnershipIsKept,
-    NoStarvationAtCapacity,
-    LeasesDrain,
-    ReleaseTakesEffect,
-    ShutdownEnds,
-    # 13 and 25, as a whole
-    ReferenceModel,
+_IN_ORDER: Final[tuple[type[Monitor], ...]] = tuple(
+    sorted(
+        (
+            one
+            for one in tuple(globals().values())
+            if isinstance(one, type) and issubclass(one, Monitor) and one is not Monitor
+        ),
+        key=lambda monitor: monitor.id,
+    )
 )
 
 
