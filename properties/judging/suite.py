@@ -2,13 +2,24 @@
 
 One ledger takes in each commit and local event; what it means goes to those who listen to it, and to nobody
 else. A monitor that raises says nothing any more: its rule is unknown, with the text of the exception.
+
+A suite is made for every schedule and told of every commit, hence who listens to what is worked out once for
+each set of rules (`_listening`), and here only bound. What is told has this order, each for a reason:
+
+    time       what was due before now is overdue by what was known before this commit
+    ledger     monitors are asked about the state after it; what a rule needs of the one before is in the fact
+    Commit     for those who judge the call itself, whether or not any rule is about what it means
+    the fact   to the listeners of its type; then RowsChanged and WorkChanged, with the same fact
+    situations last, as the scene remembers what the next fact is compared with
+
+Of a fault the situations hear before the ledger: they ask what it strikes, and afterwards a crashed worker
+has nothing any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
 
 from holdfast.core.contract.observe import Logged
 from holdfast.properties.judging.invariants.monitor import Listener, Monitor, RowsChanged, WorkChanged
@@ -77,7 +88,6 @@ class MonitorSuite:
     # --- watching -------------------------------------------------------------------------------------
 
     def on_commit(self, commit: Commit) -> None:
-        """See Watcher."""
         ledger = self.ledger
         if commit.time_us != self._time_us:
             self._pass_time(commit.time_us)
@@ -94,7 +104,6 @@ class MonitorSuite:
             self._recogniser.outcome(commit)
 
     def on_local(self, local: Local) -> None:
-        """See Watcher."""
         kind = type(local.event)
         if kind is Logged:  # for people: every rule is about something that is told as itself
             return
@@ -106,7 +115,6 @@ class MonitorSuite:
         self._recogniser.local(local)
 
     def on_fault(self, fault: Fault) -> None:
-        """See Watcher."""
         if fault.time_us != self._time_us:
             self._pass_time(fault.time_us)
         self._recogniser.fault(fault)
@@ -114,21 +122,22 @@ class MonitorSuite:
         self._tell(Fault, fault)
 
     def on_boot(self, booted: Booted) -> None:
-        """See Watcher."""
         if booted.time_us != self._time_us:
             self._pass_time(booted.time_us)
         self.ledger.booted(booted)
 
     def on_end(self, end: RunEnd) -> None:
-        """See Watcher. The run went on until what it waits for was due, so that is overdue now."""
+        assert self._end is None, f"the run ended at {self._end.time_us} µs, and again at {end.time_us}"
         self._end = end
         self.ledger.time_us = end.time_us
         if end.cut_off is None:
+            # The run went on until `open_until_us`, so what those wait for who asked for that is overdue now.
+            # Of the others' obligations nothing can be said: the run did not wait for them.
             self._timed = [monitor for monitor in self._timed if monitor.latest_due_us()]
             self._pass_time(end.time_us + 1)
             self._tell(RunEnd, end)
 
-    def _tell(self, kind: type, what: Any) -> None:
+    def _tell(self, kind: type, what: object) -> None:
         for listener in self._listeners.get(kind, ()):
             try:
                 listener(what)
@@ -154,7 +163,6 @@ class MonitorSuite:
         return bool(self._breaches) and any(one.rule not in self._lasting for one in self._breaches)
 
     def open_until_us(self) -> int:
-        """See Watcher."""
         return max((monitor.latest_due_us() for monitor in self._timed), default=0)
 
     @property

@@ -1,9 +1,12 @@
 """LostLeases: a lease on a session that is no longer the worker's ends within R + ε (SS-7.14).
 
-A call takes no time unless a fault says so, hence ε is what is booked.
+A call takes no time unless a fault says so, hence ε is what is booked. Faults count from D before the loss
+on: a renewal that has failed since before then would have met its local deadline (SS-7.12).
 """
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 from holdfast.core.contract.observe import LeaseEnded, ShutdownBegan, ShutdownReturned
 from holdfast.core.contract.store import SessionRecord
@@ -20,7 +23,7 @@ LeaseKey = tuple[str, int, SessionKey]
 """Process, boot and session of a lease."""
 
 
-class LostLeases(Monitor):
+class LostLeases(Monitor, ABC):
     """What INV-25 and INV-47 share: they differ in which rows mean that a session is lost."""
 
     hooks = ("session_records",)
@@ -29,9 +32,9 @@ class LostLeases(Monitor):
         super().__init__(ledger, timings)
         self._open = Obligations[LeaseKey](ledger.book)
 
+    @abstractmethod
     def is_lost(self, row: SessionRecord | None, worker: WorkerBoot) -> bool:
         """Whether a row leaves a worker's lease on its session without ground."""
-        raise NotImplementedError
 
     @on(RowsChanged)
     def rows_changed(self, fact: Fact) -> None:
@@ -83,11 +86,9 @@ class LostLeases(Monitor):
             )
 
     def undecided(self) -> str | None:
-        """See Monitor."""
         return "a renewal was still under way when the run ended" if self._open else None
 
     def latest_due_us(self) -> int:
-        """See Monitor."""
         return self._open.latest_due_us()
 
     def _owe(self, worker: WorkerBoot, key: SessionKey) -> None:

@@ -71,7 +71,7 @@ class Monitor:
         cls.handlers = tuple(
             (kind, name)
             for name in dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
-            for kind in getattr(getattr(cls, name), "listens_to", ())
+            for kind in getattr(getattr(cls, name, None), "listens_to", ())
         )
 
     def violate(self, **witness: Datum) -> None:

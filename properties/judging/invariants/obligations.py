@@ -16,7 +16,11 @@ SubjectT = TypeVar("SubjectT", bound=Hashable)
 class Obligation:
     """Due `bound_us` after `since_us`, or `unreachable_us` after it if faults kept the store out of reach.
 
-    Faults of `process` that had not ended at `from_us` put it off by what the book has of them.
+    Faults of `process` that had not ended at `from_us` put it off by what the book has of them. That lies
+    before `since_us`, because a fault that is over can still show: what is owed follows from a renewal, and
+    one may be on its way just then whose call was held back, or be repeated since its first try failed, which
+    goes on until D after the last that succeeded (SS-7.11, SS-7.12). How far back is for each rule to say:
+    too far only makes it milder, by what is booked; not far enough, and it blames a worker for a fault.
     """
 
     process: str
@@ -25,8 +29,17 @@ class Obligation:
     bound_us: int
     unreachable_us: int
 
+    def __post_init__(self) -> None:
+        assert self.from_us <= self.since_us, (
+            f"an obligation of {self.process} since {self.since_us} counts faults only from {self.from_us}"
+        )
+        assert 0 <= self.bound_us <= self.unreachable_us, (
+            f"an obligation of {self.process} is due after {self.bound_us}, "
+            f"and with the store out of reach after {self.unreachable_us}"
+        )
+
     def due_us(self, book: Book) -> int:
-        """By when, as far as the faults are known."""
+        """By when, as far as the faults are known: of those that are still to come nobody knows yet."""
         bound = self.bound_us
         if book.unreachable(self.process, self.from_us):
             bound = max(bound, self.unreachable_us)
@@ -63,7 +76,11 @@ class Obligations(Generic[SubjectT]):
         self._open.pop(subject, None)
 
     def next_due_us(self) -> int:
-        """The earliest time at which something may be overdue."""
+        """The earliest time at which something may be overdue.
+
+        Without the book: a fault that is entered later only puts off what is due, so that this stays a lower
+        bound and need not follow every fault. From then on `overdue` asks the book, whenever time moves.
+        """
         return min((one.since_us + one.bound_us for one in self._open.values()), default=NEVER)
 
     def latest_due_us(self) -> int:

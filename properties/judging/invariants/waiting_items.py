@@ -3,11 +3,13 @@
 What INV-43, INV-46 and INV-48 share; they differ in the items they are about. Looked at every P: an item
 is overdue if a worker was free for it at one look and at the next, did nothing whatever in between, and the
 item, its session and the worker's units were the same. P is the worker's long poll and its pause after it.
-Whoever a fault has struck in between, and whoever is stopping, is not blamed.
+Two looks, since no commit tells that a worker could have asked and did not: only a whole P in which nothing
+has changed shows it. Whoever a fault has struck in between, and whoever is stopping, is not blamed.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -33,7 +35,7 @@ class _Open(NamedTuple):
     held: int
 
 
-class WaitingItems(Monitor):
+class WaitingItems(Monitor, ABC):
     """Subclasses say which items they are about."""
 
     hooks = ("session_records",)
@@ -45,11 +47,11 @@ class WaitingItems(Monitor):
         self._seen: frozenset[_Open] = frozenset()
         self._looked_us = 0
 
+    @abstractmethod
     def concerns(
         self, item: Item, record: SessionRecord | None, worker: WorkerBoot, at_capacity: bool
     ) -> bool:
         """Whether the rule is about this item, waiting for this worker, which may have it."""
-        raise NotImplementedError
 
     @on(Delivered, Nothing)
     def asked(self, fact: Delivered | Nothing) -> None:
@@ -92,10 +94,9 @@ class WaitingItems(Monitor):
 
     def latest_due_us(self) -> int:
         """While a worker is free for what waits, the run goes on until that has been looked at twice."""
-        return self.due_us + self._poll_us() if self._waits() else 0
+        return self.due_us + self._poll_us() if self._waits() else 0  # the next look and the one after it
 
     def undecided(self) -> str | None:
-        """See Monitor."""
         return "an item waited for a free worker when the run ended" if self._waits() else None
 
     def _waits(self) -> bool:

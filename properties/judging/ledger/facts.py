@@ -25,7 +25,7 @@ class TurnFetched(NamedTuple):
     """A batch was handed out."""
 
     instance: Instance
-    turn: FetchedTurn
+    fetched: FetchedTurn
     worker: WorkerBoot
 
 

@@ -29,6 +29,15 @@ class Incarnation:
         self.closed = False
         self.activities: list[Activity] = []
 
+    def end(self, position: int, *, closed: bool = False) -> None:
+        """It is open no longer: a `SessionClosed` closed it, or its instance or execution left it behind."""
+        assert self.ended_at is None, (
+            f"incarnation {self.number} of {'/'.join(self.key)} ended at commit {self.ended_at}, "
+            f"and again at {position}"
+        )
+        self.ended_at = position
+        self.closed = closed
+
 
 class Activity:
     """A scheduled activity and what its execution's history says of it."""
@@ -150,7 +159,7 @@ class Delta:
             known = before.pop(session_id, None)
             instance.open[session_id] = self._incarnation(session_id) if known is None else known
         for left_out in before.values():
-            left_out.ended_at = self.position
+            left_out.end(self.position)
 
     def _incarnation(self, session_id: str) -> Incarnation:
         counts = self.instance.incarnation_counts
@@ -186,8 +195,7 @@ class Delta:
         if incarnation is None:
             self.idle_closes += 1
             return
-        incarnation.ended_at = self.position
-        incarnation.closed = True
+        incarnation.end(self.position, closed=True)
         self.closed.append(incarnation)
 
     def _scheduled(self, event: events.ActivityScheduled) -> None:

@@ -137,6 +137,9 @@ class WorkQueue:
 
     def give_back(self, item: Item, visible_from: int, *, charged: bool) -> None:
         """An abandonment."""
+        assert item.removed_at is None, (
+            f"{item.name()} is given back after commit {item.removed_at} ({item.removed_by}) took it out"
+        )
         if item.token is not None:
             self.by_token.pop(item.token, None)
         item.unlock()
@@ -147,6 +150,10 @@ class WorkQueue:
 
     def remove(self, item: Item, position: int, operation: str) -> None:
         """The item leaves the queue for good."""
+        assert item.removed_at is None, (
+            f"{item.name()} was taken out by commit {item.removed_at} ({item.removed_by}), "
+            f"and again by commit {position} ({operation})"
+        )
         del self.items[item.number]
         if item.token is not None:
             self.by_token.pop(item.token, None)

@@ -19,6 +19,9 @@ class Ledger(LedgerState):
 
     def commit(self, commit: Commit) -> Fact | None:
         """Take in a commit; what it means, or None if no rule is about it."""
+        assert commit.position > self.position, (
+            f"commit {commit.position} ({commit.operation}) is taken in after commit {self.position}"
+        )
         self.position = commit.position
         self.time_us = commit.time_us
         self.now = commit.provider_ms
@@ -41,14 +44,12 @@ class Ledger(LedgerState):
         return fact
 
     def local(self, local: Local) -> None:
-        """Take in a local event."""
         self.time_us = local.time_us
         note = NOTE.get(type(local.event))
         if note is not None:
             note(self, self.worker(local.process, local.boot), local.event)
 
     def fault(self, fault: Fault) -> None:
-        """Take in a fault."""
         self.time_us = fault.time_us
         self.book.enter(fault)
         if fault.kind == "crash":
@@ -57,7 +58,6 @@ class Ledger(LedgerState):
                     worker.alive = False
 
     def booted(self, booted: Booted) -> None:
-        """Take in a start."""
         self.time_us = booted.time_us
         self.worker(booted.process, booted.boot)
 

@@ -34,8 +34,8 @@ class LedgerState:
         self.queue = WorkQueue()
         self.instances: dict[str, Instance] = {}
         self.attempts: dict[str, AttemptRecord] = {}  # every delivery, by token
-        self.turns: dict[str, FetchedBatch] = {}  # by token
-        self.turns_out: dict[tuple[str, int, str], list[FetchedBatch]] = {}  # by process, boot and instance
+        self.batches: dict[str, FetchedBatch] = {}  # by token
+        self.batches_out: dict[tuple[str, int, str], list[FetchedBatch]] = {}  # by process, boot and instance
         self.book = Book()
         self.by_owner: dict[str, WorkerBoot] = {}
         self.position = -1
@@ -76,7 +76,7 @@ class LedgerState:
 
     def open_at_fetch(self, process: str, boot: int, instance: str) -> list[tuple[str, ...]]:
         """What was open by stored history when this process fetched the turns it still has."""
-        return [turn.open for turn in self.turns_out.get((process, boot, instance), ())]
+        return [batch.open for batch in self.batches_out.get((process, boot, instance), ())]
 
     # --- instances and items --------------------------------------------------------------------------
 

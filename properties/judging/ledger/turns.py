@@ -27,53 +27,53 @@ Deletion = DeleteInstanceCall | DeleteInstancesAtomicCall | DeleteInstanceBulkCa
 def turn_fetched(
     state: LedgerState, commit: Commit, call: FetchOrchestrationItemCall, ok: bool
 ) -> Fact | None:
-    turn = commit.result
-    if not isinstance(turn, FetchedTurn):
+    fetched = commit.result
+    if not isinstance(fetched, FetchedTurn):
         return None
-    instance = state.instance(turn.item.instance)
-    instance.lock_token = turn.token
+    instance = state.instance(fetched.item.instance)
+    instance.lock_token = fetched.token
     instance.lock_until = state.now + call.lock_timeout
-    out = FetchedBatch(instance, tuple(turn.item.messages))
-    state.turns[turn.token] = out
-    state.turns_out.setdefault((commit.process, commit.boot, instance.id), []).append(out)
-    return facts.TurnFetched(instance, turn, state.worker(commit.process, commit.boot))
+    batch = FetchedBatch(instance, tuple(fetched.item.messages))
+    state.batches[fetched.token] = batch
+    state.batches_out.setdefault((commit.process, commit.boot, instance.id), []).append(batch)
+    return facts.TurnFetched(instance, fetched, state.worker(commit.process, commit.boot))
 
 
-def _is_over(state: LedgerState, commit: Commit, turn: FetchedBatch) -> None:
-    """Whoever had the turn has disposed of it, with or without success."""
-    out = state.turns_out.get((commit.process, commit.boot, turn.instance.id))
-    if out is not None and turn in out:
-        out.remove(turn)
+def _is_over(state: LedgerState, commit: Commit, batch: FetchedBatch) -> None:
+    """Whoever had the batch has disposed of it, with or without success."""
+    out = state.batches_out.get((commit.process, commit.boot, batch.instance.id))
+    if out is not None and batch in out:
+        out.remove(batch)
 
 
 def turn_given_back(state: LedgerState, commit: Commit, call: AbandonOrchestrationItemCall, ok: bool) -> None:
-    turn = state.turns.get(call.token)
-    if turn is None:
+    batch = state.batches.get(call.token)
+    if batch is None:
         return
-    _is_over(state, commit, turn)
-    if ok and turn.instance.lock_token == call.token:
-        turn.instance.lock_token = None
+    _is_over(state, commit, batch)
+    if ok and batch.instance.lock_token == call.token:
+        batch.instance.lock_token = None
 
 
 def turn_renewed(state: LedgerState, commit: Commit, call: RenewOrchestrationItemLockCall, ok: bool) -> None:
-    turn = state.turns.get(call.token)
-    if ok and turn is not None:
-        turn.instance.lock_until = state.now + call.extend_for
+    batch = state.batches.get(call.token)
+    if ok and batch is not None:
+        batch.instance.lock_until = state.now + call.extend_for
 
 
 def acked(state: LedgerState, commit: Commit, call: AckOrchestrationItemCall, ok: bool) -> Fact:
     token = call.token
     worker = state.worker(commit.process, commit.boot)
-    turn = state.turns.get(token)
-    if turn is not None:
-        _is_over(state, commit, turn)
+    batch = state.batches.get(token)
+    if batch is not None:
+        _is_over(state, commit, batch)
     if not ok:
-        return facts.AckRejected(None if turn is None else turn.instance, call.metadata, worker)
+        return facts.AckRejected(None if batch is None else batch.instance, call.metadata, worker)
     events = call.history_delta
-    if turn is None:  # a store that accepts this breaks INV-37; its effects are taken in all the same
+    if batch is None:  # a store that accepts this breaks INV-37; its effects are taken in all the same
         named = next((event.instance_id for event in events if isinstance(event, Event)), "")
-        turn = FetchedBatch(state.instance(named), ())
-    instance = turn.instance
+        batch = FetchedBatch(state.instance(named), ())
+    instance = batch.instance
     fenced = instance.lock_token == token and instance.lock_until > state.now
     instance.lock_token = None
     metadata = call.metadata
@@ -96,7 +96,7 @@ def acked(state: LedgerState, commit: Commit, call: AckOrchestrationItemCall, ok
         enqueued,
         removed,
         tuple(call.worker_items),
-        turn.messages,
+        batch.messages,
         fenced,
         worker,
     )
@@ -105,7 +105,7 @@ def acked(state: LedgerState, commit: Commit, call: AckOrchestrationItemCall, ok
 def _end(state: LedgerState, instance: Instance) -> None:
     instance.ended_at = state.position
     for incarnation in instance.open.values():
-        incarnation.ended_at = state.position
+        incarnation.end(state.position)
     instance.open = {}
 
 

@@ -103,7 +103,11 @@ def _final(state: LedgerState, token: str) -> AttemptRecord | None:
     attempt = state.attempts.get(token)
     if attempt is not None and attempt.final_at is None:
         attempt.final_at = state.position
-        attempt.worker.attempts.pop(token, None)
+        in_flight = attempt.worker.attempts.pop(token, None)
+        assert in_flight is attempt, (
+            f"{attempt.name()} is over at commit {state.position}, but its worker has "
+            f"{in_flight and in_flight.name()} in flight under that token"
+        )
     return attempt
 
 

@@ -112,7 +112,7 @@ def fetch(state: StoreState, operation: Fetch, call: Call) -> Move:
         row, rule = attached(sessions.get(key), key, operation, state.now)
         sessions = {**sessions, key: row}
         rules.append((key, rule))
-    after = StoreState(state.now, sessions, queue, state.turns, state.instances)
+    after = StoreState(state.now, sessions, queue, state.instance_locks, state.instances)
     return Move(after, None, "PV-10.4", tuple(rules), ItemDelivered(item.work, token, attempt))
 
 
@@ -179,5 +179,7 @@ def renew_item(state: StoreState, operation: RenewItem, call: Call) -> Move:
     if row is None or row.worker_id is None or row.worker_id != item.claimed_by:
         return refused(state, "SS-25.12", key, not_owned(key, item.claimed_by or "nobody"))
     session = extended(row, deadline(state.now, operation.extend_session_for))
-    both = StoreState(state.now, {**state.sessions, key: session}, after.queue, state.turns, state.instances)
+    both = StoreState(
+        state.now, {**state.sessions, key: session}, after.queue, state.instance_locks, state.instances
+    )
     return Move(both, None, "SS-25.11", ((key, "SS-25.11"),))

@@ -6,7 +6,7 @@ The store gives an item its number, and a lock whose answer was lost its token: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast.properties.judging.model.explanation import item_name
 from holdfast.properties.judging.model.move import RuleSubject
@@ -17,14 +17,19 @@ from holdfast.properties.judging.model.state import (
     KnownRow,
     RowKey,
     StoreState,
+    Work,
     with_queue,
 )
 
-StoredSessions = Mapping[RowKey, Any]
-"""Session rows by key; each the tuple that a `KnownRow` is."""
+StoredSession = tuple[str, str, str | None, int | None]
+"""A session row as the store shows it: the tuple that a `KnownRow` is."""
 
-StoredItems = Sequence[Any]
-"""Rows of the worker queue by number; each the tuple that an `KnownItem` is."""
+StoredItem = tuple[int, Work | None, str | None, str | None, int | None, int, int, str | None]
+"""A row of the worker queue: the tuple that a `KnownItem` is."""
+
+StoredSessions = Mapping[RowKey, StoredSession]
+StoredItems = Sequence[StoredItem]
+"""By number."""
 
 
 class RowDifference(NamedTuple):
@@ -53,7 +58,7 @@ def _other_session(model: Mapping[RowKey, KnownRow], store: StoredSessions) -> R
     return RowDifference(key, None, f"session {key[0]}/{key[1]}", _row(model.get(key)), _row(store.get(key)))
 
 
-def _row(row: Any) -> Fields:
+def _row(row: StoredSession | None) -> Fields:
     return {} if row is None else {"worker_id": row[2], "locked_until": row[3]}
 
 
@@ -82,7 +87,7 @@ def _learned(state: StoreState, stored: StoredItems) -> StoreState | RowDifferen
     return with_queue(state, tuple(queue))
 
 
-def _is_that(item: KnownItem, stored: Any) -> bool:
+def _is_that(item: KnownItem, stored: StoredItem) -> bool:
     """Whether they are of one rank: by the number, or while that is not known by what it is."""
     seen = KnownItem(*stored)
     if item.seq is not None:

@@ -73,12 +73,12 @@ class KnownInstance(NamedTuple):
 
 
 class StoreState(NamedTuple):
-    """One state the store may be in. `queue` is in order of rank; `turns` are by instance."""
+    """One state the store may be in. `queue` is in order of rank; `instance_locks` are by instance."""
 
     now: int
     sessions: Mapping[RowKey, KnownRow]
     queue: tuple[KnownItem, ...]
-    turns: Mapping[str, KnownLock]
+    instance_locks: Mapping[str, KnownLock]
     instances: Mapping[str, KnownInstance]
 
 
@@ -111,12 +111,14 @@ def key_of(item: KnownItem) -> RowKey | None:
 
 def with_row(state: StoreState, key: RowKey, row: KnownRow) -> StoreState:
     """The state with this session row."""
-    return StoreState(state.now, {**state.sessions, key: row}, state.queue, state.turns, state.instances)
+    return StoreState(
+        state.now, {**state.sessions, key: row}, state.queue, state.instance_locks, state.instances
+    )
 
 
 def with_queue(state: StoreState, queue: tuple[KnownItem, ...]) -> StoreState:
     """The state with this queue."""
-    return StoreState(state.now, state.sessions, queue, state.turns, state.instances)
+    return StoreState(state.now, state.sessions, queue, state.instance_locks, state.instances)
 
 
 def with_item(state: StoreState, old: KnownItem, new: KnownItem | None) -> StoreState:
@@ -126,9 +128,9 @@ def with_item(state: StoreState, old: KnownItem, new: KnownItem | None) -> Store
     return with_queue(state, state.queue[:at] + (after if new is None else (new, *after)))
 
 
-def with_turns(state: StoreState, turns: Mapping[str, KnownLock]) -> StoreState:
+def with_locks(state: StoreState, locks: Mapping[str, KnownLock]) -> StoreState:
     """The state with these instance locks."""
-    return StoreState(state.now, state.sessions, state.queue, turns, state.instances)
+    return StoreState(state.now, state.sessions, state.queue, locks, state.instances)
 
 
 def held_by(state: StoreState, token: str) -> KnownItem | None:

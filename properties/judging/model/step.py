@@ -72,7 +72,7 @@ def pass_time(state: StoreState, now: int) -> tuple[StoreState, tuple[tuple[Rule
         until = row.locked_until
         if until is not None and (before < until) != (now < until):
             rules.append((key, "SS-25.19" if before < now else "SS-25.20"))
-    return StoreState(now, state.sessions, state.queue, state.turns, state.instances), tuple(rules)
+    return StoreState(now, state.sessions, state.queue, state.instance_locks, state.instances), tuple(rules)
 
 
 def _done_or_not(state: StoreState, move: Move) -> tuple[StoreState, ...]:

@@ -27,8 +27,8 @@ from holdfast.properties.judging.model.state import (
     StoreState,
     deadline,
     key_of,
+    with_locks,
     with_queue,
-    with_turns,
 )
 
 ENDS = ("Completed", "Failed")
@@ -49,21 +49,21 @@ def fetch_turn(state: StoreState, operation: FetchTurn, call: Call) -> Move:
         found = answer.found
         if type(found) is not TurnDelivered:
             return Move(state, None, "PV-7.4")
-        held = state.turns.get(found.instance)
+        held = state.instance_locks.get(found.instance)
         if held is not None and held.locked_until > state.now:
             return refused(state, "PV-7.6", None)
-        turns = {**state.turns, found.instance: KnownLock(found.token, until)}
-        return Move(with_turns(state, turns), None, "PV-7.6", ((None, "PV-7.6"),), found)
+        locks = {**state.instance_locks, found.instance: KnownLock(found.token, until)}
+        return Move(with_locks(state, locks), None, "PV-7.6", ((None, "PV-7.6"),), found)
     others = tuple(
-        with_turns(state, {**state.turns, instance: KnownLock(UNHEARD, until)})
-        for instance, turn in state.turns.items()
+        with_locks(state, {**state.instance_locks, instance: KnownLock(UNHEARD, until)})
+        for instance, turn in state.instance_locks.items()
         if turn.locked_until <= state.now
     )
     return Move(state, None, "PV-7.6", ((None, "PV-7.6"),), None, others)
 
 
 def _instance_of(state: StoreState, token: str) -> str | None:
-    for instance, turn in state.turns.items():
+    for instance, turn in state.instance_locks.items():
         if turn.token == token:
             return instance
     return None
@@ -72,7 +72,7 @@ def _instance_of(state: StoreState, token: str) -> str | None:
 def _held_instance(state: StoreState, token: str) -> str | None:
     """The instance this token holds now."""
     instance = _instance_of(state, token)
-    if instance is None or state.turns[instance].locked_until <= state.now:
+    if instance is None or state.instance_locks[instance].locked_until <= state.now:
         return None
     return instance
 
@@ -83,7 +83,9 @@ def renew_turn(state: StoreState, operation: RenewTurn, call: Call) -> Move:
     if instance is None:
         return refused(state, "PV-9.7", None)
     turn = KnownLock(operation.token, deadline(state.now, operation.extend_for))
-    return Move(with_turns(state, {**state.turns, instance: turn}), None, "PV-9.7", ((None, "PV-9.7"),))
+    return Move(
+        with_locks(state, {**state.instance_locks, instance: turn}), None, "PV-9.7", ((None, "PV-9.7"),)
+    )
 
 
 def give_back_turn(state: StoreState, operation: GiveBackTurn, call: Call) -> Move:
@@ -91,11 +93,13 @@ def give_back_turn(state: StoreState, operation: GiveBackTurn, call: Call) -> Mo
     instance = _instance_of(state, operation.token)
     if instance is None:
         return refused(state, "PV-9.5", None)
-    return Move(with_turns(state, _without(state.turns, instance)), None, "PV-9.1", ((None, "PV-9.1"),))
+    return Move(
+        with_locks(state, _without(state.instance_locks, instance)), None, "PV-9.1", ((None, "PV-9.1"),)
+    )
 
 
-def _without(turns: Mapping[str, KnownLock], instance: str) -> dict[str, KnownLock]:
-    return {name: turn for name, turn in turns.items() if name != instance}
+def _without(locks: Mapping[str, KnownLock], instance: str) -> dict[str, KnownLock]:
+    return {name: turn for name, turn in locks.items() if name != instance}
 
 
 # --- its acknowledgement --------------------------------------------------------------------------------
@@ -121,8 +125,8 @@ def acknowledge(state: StoreState, operation: Acknowledge, call: Call) -> Move:
         queue += tuple(_admitted(operation, instance, state.now, closed, opened, ends))
     if operation.cancelled:
         queue = tuple(item for item in queue if _identity(item) not in operation.cancelled)
-    turns = _without(state.turns, instance)
-    after = StoreState(state.now, sessions, queue, turns, _noted(state.instances, instance, operation))
+    locks = _without(state.instance_locks, instance)
+    after = StoreState(state.now, sessions, queue, locks, _noted(state.instances, instance, operation))
     return Move(after, None, "SS-12.10", tuple(rules))
 
 
@@ -236,6 +240,6 @@ def _forgotten(state: StoreState, gone: list[str]) -> StoreState:
         after.now,
         {key: row for key, row in state.sessions.items() if key[0] not in gone},
         after.queue,
-        {name: turn for name, turn in state.turns.items() if name not in gone},
+        {name: turn for name, turn in state.instance_locks.items() if name not in gone},
         {name: known for name, known in state.instances.items() if name not in gone},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.store import no_hook
@@ -81,7 +81,7 @@ class Recogniser:
         if Commit in self._sought:
             self._look(Commit, commit)
 
-    def _look(self, kind: type, what: Any) -> None:
+    def _look(self, kind: type, what: object) -> None:
         scene, found = self._scene, False
         for name, situation in self._sought[kind]:
             try:

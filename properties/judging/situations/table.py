@@ -311,7 +311,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "turn.redone": Situation(
         "a batch was handed out a second time",
         (TurnFetched,),
-        lambda scene, fact: fact.turn.attempt_count > 1,
+        lambda scene, fact: fact.fetched.attempt_count > 1,
     ),
     "ack.rejected": Situation("the ack of a turn was rejected", (AckRejected,), lambda scene, fact: True),
     "instance.continued": Situation(

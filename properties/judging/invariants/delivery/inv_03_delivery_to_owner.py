@@ -11,8 +11,6 @@ from holdfast.properties.judging.ledger.rows import is_live
 
 
 class DeliveryToOwner(Monitor):
-    """INV-03."""
-
     id = "INV-03"
     title = "Delivery to the owner"
     hooks = ("session_records",)

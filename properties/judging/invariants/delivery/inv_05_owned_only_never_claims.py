@@ -11,8 +11,6 @@ from holdfast.properties.judging.ledger.rows import is_live
 
 
 class OwnedOnlyNeverClaims(Monitor):
-    """INV-05."""
-
     id = "INV-05"
     title = "Owned-only never claims"
     hooks = ("session_records",)

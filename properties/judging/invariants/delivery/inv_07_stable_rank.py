@@ -10,8 +10,6 @@ from holdfast.properties.judging.ledger.facts import Fact
 
 
 class StableRank(Monitor):
-    """INV-07."""
-
     id = "INV-07"
     title = "Stable rank"
     hooks = ("worker_rows",)

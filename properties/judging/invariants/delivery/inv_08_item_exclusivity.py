@@ -10,8 +10,6 @@ from holdfast.properties.judging.ledger.facts import Delivered
 
 
 class ItemExclusivity(Monitor):
-    """INV-08."""
-
     id = "INV-08"
     title = "Item exclusivity"
 

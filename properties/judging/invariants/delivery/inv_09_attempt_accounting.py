@@ -11,8 +11,6 @@ from holdfast.properties.judging.ledger.facts import Delivered
 
 
 class AttemptAccounting(Monitor):
-    """INV-09."""
-
     id = "INV-09"
     title = "Attempt accounting"
 

@@ -12,8 +12,6 @@ from holdfast.properties.judging.ledger.state import deadline
 
 
 class AtomicFetch(Monitor):
-    """INV-19."""
-
     id = "INV-19"
     title = "Atomic fetch"
     hooks = ("session_records", "worker_rows")

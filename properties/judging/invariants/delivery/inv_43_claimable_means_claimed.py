@@ -15,8 +15,6 @@ from holdfast.properties.judging.ledger.workers import WorkerBoot
 
 
 class ClaimableMeansClaimed(WaitingItems):
-    """INV-43."""
-
     id = "INV-43"
     title = "Claimable means claimed"
 

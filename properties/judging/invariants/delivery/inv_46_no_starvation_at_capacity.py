@@ -14,8 +14,6 @@ from holdfast.properties.judging.ledger.workers import WorkerBoot
 
 
 class NoStarvationAtCapacity(WaitingItems):
-    """INV-46."""
-
     id = "INV-46"
     title = "No starvation at capacity"
 

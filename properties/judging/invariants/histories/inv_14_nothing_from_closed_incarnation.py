@@ -10,8 +10,6 @@ from holdfast.properties.judging.ledger.facts import Delivered
 
 
 class NothingFromClosedIncarnation(Monitor):
-    """INV-14."""
-
     id = "INV-14"
     title = "Nothing delivered from a closed incarnation"
 

@@ -11,8 +11,6 @@ from holdfast.properties.judging.ledger.facts import Acked
 
 
 class AtMostOneCompletion(Monitor):
-    """INV-16."""
-
     id = "INV-16"
     title = "At most one completion"
 

@@ -48,7 +48,7 @@ class AtomicAck(Monitor):
     @on(TurnFetched)
     def read(self, fact: TurnFetched) -> None:
         """The stored history is all deltas acknowledged, and nothing else."""
-        instance, turn = fact.instance, fact.turn.item
+        instance, turn = fact.instance, fact.fetched.item
         if instance.direct or turn.history_error is not None:
             return
         expected = instance.event_counts.get(turn.execution_id, 0)

@@ -11,8 +11,6 @@ from holdfast.properties.judging.ledger.facts import Done, Fact
 
 
 class WorkIsNeverDropped(Monitor):
-    """INV-31."""
-
     id = "INV-31"
     title = "Work is never dropped"
     hooks = ("worker_rows",)

@@ -11,8 +11,6 @@ from holdfast.properties.judging.ledger.facts import Acked
 
 
 class CarryOverIsInvisible(Monitor):
-    """INV-32."""
-
     id = "INV-32"
     title = "Carry-over is invisible to rows"
     hooks = ("session_records",)

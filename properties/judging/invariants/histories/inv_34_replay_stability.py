@@ -17,8 +17,6 @@ from holdfast.properties.judging.timing import Timings
 
 
 class ReplayStability(Monitor):
-    """INV-34."""
-
     id = "INV-34"
     title = "Replay stability"
 

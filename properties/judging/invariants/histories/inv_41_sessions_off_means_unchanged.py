@@ -20,8 +20,6 @@ from holdfast.properties.judging.timing import Timings
 
 
 class SessionsOffMeansUnchanged(Monitor):
-    """INV-41."""
-
     id = "INV-41"
     title = "Sessions off means unchanged"
 

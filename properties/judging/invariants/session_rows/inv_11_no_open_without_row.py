@@ -10,8 +10,6 @@ from holdfast.properties.judging.ledger.facts import Acked, Fact
 
 
 class NoOpenSessionWithoutRow(Monitor):
-    """INV-11."""
-
     id = "INV-11"
     title = "No open session without row"
     hooks = ("session_records",)

@@ -11,8 +11,6 @@ from holdfast.properties.judging.ledger.facts import Acked, Fact
 
 
 class TerminalEmptiness(Monitor):
-    """INV-13."""
-
     id = "INV-13"
     title = "Terminal emptiness"
     hooks = ("session_records", "worker_rows")

@@ -15,8 +15,6 @@ from holdfast.properties.judging.ledger.state import deadline
 
 
 class ExtensionArithmetic(Monitor):
-    """INV-21."""
-
     id = "INV-21"
     title = "Extension arithmetic"
     hooks = ("session_records",)

@@ -11,8 +11,6 @@ from holdfast.properties.judging.ledger.facts import Delivered, Fact, ItemRenewe
 
 
 class OneTimeSource(Monitor):
-    """INV-38."""
-
     id = "INV-38"
     title = "One time source"
     hooks = ("session_records",)

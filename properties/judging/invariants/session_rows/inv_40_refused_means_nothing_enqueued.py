@@ -31,8 +31,6 @@ def is_refusal(fact: Acked) -> bool:
 
 
 class RefusedMeansNothingEnqueued(Monitor):
-    """INV-40."""
-
     id = "INV-40"
     title = "Refused means nothing enqueued"
 

@@ -15,8 +15,6 @@ from holdfast.properties.judging.ledger.workers import WorkerBoot
 
 
 class ReleaseTakesEffect(WaitingItems):
-    """INV-48."""
-
     id = "INV-48"
     title = "Release takes effect"
 

@@ -7,7 +7,9 @@ for the item; the local deadline if the provider is unreachable), unless `STOP` 
 Choices. A call takes no time unless a fault says so, hence ε is what is booked. An attempt whose handler
 starts after the loss has the bound from its start. If the same worker claims the session again in time,
 its renewals succeed and show no loss: only the bound for the item stands then. What faults kept a call
-from the store for is the unreachable case: D more than the bound, and what is booked.
+from the store for is the unreachable case: D more than the bound, and what is booked. Faults count from one
+interval and one lock before the loss on: the renewal that must show it follows one that was sent up to an
+interval before, and that one may have been held up, or tried again, for as long as the lock would last.
 """
 
 from __future__ import annotations
@@ -42,8 +44,6 @@ Loss = tuple[str, str]
 
 
 class LossLeadsToSignal(Monitor):
-    """INV-23."""
-
     id = "INV-23"
     title = "Loss leads to a signal"
     hooks = ("session_records",)
@@ -148,7 +148,6 @@ class LossLeadsToSignal(Monitor):
             )
 
     def latest_due_us(self) -> int:
-        """See Monitor."""
         return self._open.latest_due_us()
 
     def _lost(self, attempt: AttemptRecord, what: str) -> None:
@@ -156,7 +155,7 @@ class LossLeadsToSignal(Monitor):
         if not attempt.known or attempt.stopped or attempt.signalled is not None or not worker.runs:
             return
         if attempt.final_at is not None and attempt.final_at < self.ledger.position:
-            return
+            return  # its final call came before this commit: it was not in flight any more
         if attempt.started_us is None:
             self._unstarted.setdefault(attempt.token, set()).add(what)
             return

@@ -16,8 +16,6 @@ from holdfast.properties.judging.ledger.workers import WorkerBoot
 
 
 class BeliefIsCovered(LostLeases):
-    """INV-25."""
-
     id = "INV-25"
     title = "Belief is covered"
 

@@ -19,8 +19,6 @@ from holdfast.traces.record import Local
 
 
 class CleanExit(Monitor):
-    """INV-30."""
-
     id = "INV-30"
     title = "Clean exit"
     hooks = ("session_records",)

@@ -60,7 +60,6 @@ class ShutdownEnds(Monitor):
             self.violate(process=subject[0], began_us=one.since_us, due_us=one.due_us(self.ledger.book))
 
     def latest_due_us(self) -> int:
-        """See Monitor."""
         return self._open.latest_due_us()
 
     def _close(self, subject: tuple[str, int]) -> None:

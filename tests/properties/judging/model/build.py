@@ -73,7 +73,9 @@ def state(*rows: KnownRow, queue: tuple[KnownItem, ...] = (), now: int = 0, **fi
 
 def in_turn(made: StoreState, token: str = "turn", until: int = 1 << 40) -> StoreState:
     """The state with instance i locked."""
-    return made._replace(turns={"i": KnownLock(token, until)}, instances={"i": KnownInstance(None, False)})
+    return made._replace(
+        instance_locks={"i": KnownLock(token, until)}, instances={"i": KnownInstance(None, False)}
+    )
 
 
 def fetch(worker: str, mode: Mode = "full", duration: int = D, lock: int = L) -> Fetch:

@@ -137,14 +137,14 @@ def test_a_turn_is_handed_out_once_until_its_lock_ends() -> None:
     assert refusal(first, FetchTurn(10), turn_got(token="other"), 9).rule == "PV-7.6"
     second = after(first, FetchTurn(10), turn_got(token="other"), 10)
     assert refusal(second, ack(), NOTHING).rule == "SS-12.12"
-    assert after(second, RenewTurn("other", 90), NOTHING).turns == {"i": KnownLock("other", 100)}
-    assert after(second, GiveBackTurn("other"), NOTHING, 500).turns == {}
+    assert after(second, RenewTurn("other", 90), NOTHING).instance_locks == {"i": KnownLock("other", 100)}
+    assert after(second, GiveBackTurn("other"), NOTHING, 500).instance_locks == {}
 
 
 def test_a_turn_whose_delivery_was_not_heard_may_have_superseded_a_lock_that_had_ended() -> None:
     before = in_turn(state(row()), until=5)
     open_ones = made(before, FetchTurn(10), UNHEARD, 6).states
-    assert [one.turns["i"].token for one in open_ones] == ["turn", "?"]
+    assert [one.instance_locks["i"].token for one in open_ones] == ["turn", "?"]
     accepted = [one for one in open_ones if isinstance(step(one, Call(ack(), NO, 4)), Allowed)]
     assert accepted == [open_ones[1]]  # the clock was set back: only the superseded token is refused
 
