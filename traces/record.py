@@ -7,8 +7,10 @@ events of a process and faults stand between the commits at which they happened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.observe import LocalEvent
@@ -32,14 +34,13 @@ FaultKind = Literal[
 ]
 
 
-@dataclass(slots=True, frozen=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True, dict=True):
     """One provider call at its place in the total order.
 
     `arguments` are by parameter name, as the call crossed the gate; who asks what it was about asks `call`.
     `result` and `error` are the provider's own, whatever of them reached the caller: after any outcome but
     `answered` the caller saw a transient error, late or never. `time_us` is virtual time, `provider_ms` the
-    store's clock, which may have jumped.
+    store's clock, which may have jumped. (A struct, as one is made for every call of every run.)
     """
 
     position: int
@@ -52,15 +53,14 @@ class Commit:
     error: ProviderError | None
     time_us: int
     provider_ms: int
-    _call: ProviderCall | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def call(self) -> ProviderCall:
         """The operation and its arguments as one typed record; made when it is first asked for."""
-        call = self._call
+        kept: dict[str, ProviderCall] = self.__dict__
+        call = kept.get("call")
         if call is None:
-            call = decoded(self.operation, self.arguments)
-            object.__setattr__(self, "_call", call)
+            call = kept["call"] = decoded(self.operation, self.arguments)
         return call
 
     @property
