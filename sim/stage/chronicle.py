@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
 import xxhash
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.observe import LocalEvent
-from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata, FetchedTurn, FetchedWork
+from holdfast.core.contract.provider import TERMINAL_STATUSES, FetchedTurn, FetchedWork
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.process import Process
+from holdfast.traces.calls import AckOrchestrationItemCall
 from holdfast.traces.record import Booted, CallOutcome, Commit, Fault, FaultKind, Local, RunEnd, Watcher
 
 _NOTHING: Final = b"-"
@@ -69,7 +70,7 @@ class Chronicle:
         self._sequence += self._summary(commit)
         if error is None and outcome in ("answered", "lost"):
             if operation == "ack_orchestration_item":
-                self._turn_acknowledged(arguments)
+                self._note_end(commit)
             elif isinstance(result, FetchedTurn):
                 self._turn_fetched(result)
         self._tell("on_commit", commit)
@@ -132,7 +133,7 @@ class Chronicle:
         head = self._heads.get(key)
         if head is None:
             head = self._heads[key] = crc32("/".join(map(str, key)).encode()).to_bytes(4, "little")
-        result: Any = commit.result
+        result = commit.result
         if commit.error is not None:
             tail = _ERROR
         elif result is None:
@@ -150,10 +151,10 @@ class Chronicle:
         self._turns[result.token] = item.instance
         self.executions[item.instance] = max(self.executions.get(item.instance, 0), item.execution_id)
 
-    def _turn_acknowledged(self, arguments: Mapping[str, object]) -> None:
-        instance = self._turns.get(str(arguments["token"]))
-        metadata = arguments["metadata"]
-        if instance is not None and isinstance(metadata, ExecutionMetadata):
-            status = metadata.status
-            if status in TERMINAL_STATUSES or status == "ContinuedAsNew":
+    def _note_end(self, commit: Commit) -> None:
+        """What became of the execution whose turn this acknowledges."""
+        call = commit.call
+        if isinstance(call, AckOrchestrationItemCall):
+            instance, status = self._turns.get(call.token), call.metadata.status
+            if instance is not None and (status in TERMINAL_STATUSES or status == "ContinuedAsNew"):
                 self.ended[instance] = status
