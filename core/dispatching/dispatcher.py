@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from holdfast.core.contract.clock import Clock
 from holdfast.core.contract.errors import ProviderError
@@ -25,25 +23,12 @@ from holdfast.core.dispatching.settlement import acknowledgement_failed, settle
 from holdfast.core.dispatching.turn_commit import TurnCommit
 from holdfast.core.engine.turn import run_turn
 from holdfast.core.engine.turn_values import TurnInput
-from holdfast.core.hosting.backoff import (
-    ABANDON_AFTER_ACK,
-    ACK_RETRIES_MAX,
-    FAILED_ASSERTION_PAUSE,
-    ack_pause,
-)
+from holdfast.core.hosting.backoff import ABANDON_AFTER_ACK, FAILED_ASSERTION_PAUSE
 from holdfast.core.hosting.crew import Crew
+from holdfast.core.hosting.final_call import final_call
 from holdfast.core.hosting.log import Log
-from holdfast.core.hosting.options import Timing, in_micros
-from holdfast.core.hosting.pace import Pace
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """One place that runs one turn at a time; `parked` while it waits for work and may be cancelled."""
-
-    pace: Pace
-    task: asyncio.Task[None] | None = None
-    parked: bool = False
+from holdfast.core.hosting.options import Timing
+from holdfast.core.hosting.slots import Slots
 
 
 class Dispatcher:
@@ -67,71 +52,43 @@ class Dispatcher:
         self._timing = timing
         self._observer = observer
         self._log = Log(observer)
-        self._on_change = on_change
-        self._slots: list[_Slot] = []
-        self._stopping = False
+        self._slots = Slots(
+            clock,
+            crew,
+            self._log,
+            fetch=self._fetch,
+            process=self._process,
+            min_poll=timing.min_poll,
+            on_change=on_change,
+        )
 
     def start(self, slot_count: int, runtime_id: str) -> None:
         """Start the slots, named `orch-<slot>-<runtime id>` (RT-1.20)."""
-        for index in range(slot_count):
-            slot = _Slot(Pace(self._clock, self._timing.min_poll))
-            slot.task = self._crew.start(self._run(slot), name=f"orch-{index}-{runtime_id}")
-            slot.task.add_done_callback(lambda _: self._on_change())
-            self._slots.append(slot)
+        self._slots.start([f"orch-{index}-{runtime_id}" for index in range(slot_count)])
 
     def stop(self) -> None:
         """Start no further fetch; running turns are finished (RT-21.6)."""
-        self._stopping = True
+        self._slots.stop()
 
     def unpark(self) -> None:
-        """Cancel the fetches that wait for work; a provider loses nothing by it (PV-23.9)."""
-        for slot in self._slots:
-            if slot.parked and slot.task is not None:
-                slot.task.cancel()
+        """Cancel the fetches that wait for work."""
+        self._slots.unpark()
 
     @property
     def running(self) -> bool:
         """Whether a slot has not ended yet."""
-        return any(slot.task is not None and not slot.task.done() for slot in self._slots)
+        return self._slots.running
 
     # --- a slot ---------------------------------------------------------------------------------------
 
-    async def _run(self, slot: _Slot) -> None:
-        while not self._stopping:
-            fetched = await self._next(slot)
-            if fetched is not None:
-                await self._process(fetched)
+    async def _fetch(self) -> FetchedTurn | None:
+        return await self._provider.fetch_orchestration_item(
+            self._timing.turn_lock, self._timing.long_poll, self._policy.supported_versions
+        )
 
-    async def _next(self, slot: _Slot) -> FetchedTurn | None:
-        """One fetch, and the pause after a fruitless one; None as well when the slot is to stop."""
-        slot.parked = True
-        try:
-            return await self._fetch(slot.pace)
-        except asyncio.CancelledError:
-            if self._stopping:
-                return None
-            raise
-        finally:
-            slot.parked = False
-
-    async def _fetch(self, pace: Pace) -> FetchedTurn | None:
-        pace.begin()
-        try:
-            fetched = await self._provider.fetch_orchestration_item(
-                self._timing.turn_lock, self._timing.long_poll, self._policy.supported_versions
-            )
-        except ProviderError as error:
-            await pace.failed(error)
-            return None
-        if fetched is None:
-            await pace.nothing()
-        else:
-            pace.found()
-        return fetched
-
-    async def _process(self, fetched: FetchedTurn) -> None:
+    async def _process(self, _: str, fetched: FetchedTurn) -> None:
         token = fetched.token
-        if self._stopping:
+        if self._slots.stopping:
             await self._abandon(token, ignore_attempt=True)
             return
         renewal = self._crew.start(self._renew(token), name=f"renew {token}")
@@ -259,27 +216,19 @@ class Dispatcher:
             )
 
     async def _stored(self, commit: TurnCommit, token: LockToken) -> ProviderError | None:
-        """Acknowledge, repeating retryable errors; None once it is stored (RT-5.33)."""
-        retry = 0
-        while True:
-            try:
-                await self._provider.ack_orchestration_item(
-                    token,
-                    execution_id=commit.execution_id,
-                    history_delta=commit.history_delta,
-                    worker_items=commit.worker_items,
-                    orchestrator_items=commit.orchestrator_items,
-                    metadata=commit.metadata,
-                    cancelled_activities=commit.cancelled_activities,
-                )
-            except ProviderError as error:
-                retry += 1
-                if not error.retryable or retry > ACK_RETRIES_MAX:
-                    return error
-                pause = in_micros(ack_pause(retry))
-                await self._clock.sleep_until(Micros(self._clock.monotonic_us() + pause))
-            else:
-                return None
+        """Acknowledge; None once it is stored (RT-5.33)."""
+        return await final_call(
+            self._clock,
+            lambda: self._provider.ack_orchestration_item(
+                token,
+                execution_id=commit.execution_id,
+                history_delta=commit.history_delta,
+                worker_items=commit.worker_items,
+                orchestrator_items=commit.orchestrator_items,
+                metadata=commit.metadata,
+                cancelled_activities=commit.cancelled_activities,
+            ),
+        )
 
     async def _still_held(self, token: LockToken) -> bool:
         """Whether the instance lock is ours; if not, whoever has it decides (RT-5.36)."""

@@ -30,12 +30,14 @@ INCOMPATIBLE_PAUSE: Final = Millis(1000)
 
 def fetch_pause(failure_count: int) -> Millis:
     """After the nth retryable fetch error in a row: 200, 400, 800, 1600, 3000, 3000, ... (RT-5.2)."""
+    assert failure_count > 0, f"a pause after {failure_count} failed fetches"
     return Millis(min(100 << min(failure_count, 5), 3000))
 
 
 def ack_pause(retry: int) -> Millis:
     """Before retry 1, 2, ... of an acknowledgement: 10, 20, 40, 80, 160 (RT-5.33)."""
-    return Millis(10 << min(retry - 1, ACK_RETRIES_MAX))
+    assert 0 < retry <= ACK_RETRIES_MAX, f"a pause before retry {retry} of {ACK_RETRIES_MAX}"
+    return Millis(10 << retry - 1)
 
 
 def unregistered_delay(attempt_count: int, *, base: Millis, most: Millis) -> Millis:
@@ -45,6 +47,7 @@ def unregistered_delay(attempt_count: int, *, base: Millis, most: Millis) -> Mil
 
 def client_pause(poll_count: int) -> Millis:
     """Between the polls of a waiting client: 5, 10, 20, 40, 80, 100, 100, ... (RT-19.11)."""
+    assert poll_count > 0, f"a pause after {poll_count} polls"
     return Millis(min(5 << min(poll_count - 1, 5), 100))
 
 
@@ -54,5 +57,6 @@ def renewal_pause(failure_count: int, interval: Micros) -> Micros:
     Never more than an eighth of the renewal interval, so that short locks are still saved (SS-7.11, SS-7.19),
     and never less than 1 ms, so that a store that refuses at once is not hammered.
     """
+    assert failure_count > 0, f"a pause after {failure_count} failed renewals"
     doubled = min(100_000 << min(failure_count - 1, 5), 3_000_000)
     return Micros(max(min(doubled, interval // 8), 1_000))

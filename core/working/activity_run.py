@@ -8,7 +8,7 @@ acknowledged without a completion: its orchestration would wait for ever (SS-7.2
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from holdfast.core.contract.clock import Clock
 from holdfast.core.contract.codec import encode_work_item
@@ -25,15 +25,11 @@ from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.observe import StopOutcome
 from holdfast.core.contract.provider import Provider
 from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityFailedMessage, Message
-from holdfast.core.hosting.backoff import (
-    ABANDON_AFTER_ITEM_ACK,
-    ACK_RETRIES_MAX,
-    ack_pause,
-    unregistered_delay,
-)
+from holdfast.core.hosting.backoff import ABANDON_AFTER_ITEM_ACK, unregistered_delay
 from holdfast.core.hosting.crew import Crew
+from holdfast.core.hosting.final_call import final_call
 from holdfast.core.hosting.log import Log
-from holdfast.core.hosting.options import Timing, in_micros
+from holdfast.core.hosting.options import Timing
 from holdfast.core.program import payload
 from holdfast.core.program.registry import ActivityHandler
 from holdfast.core.working.attempt import Attempt
@@ -248,7 +244,7 @@ class ActivityRunner:
 
     async def _complete(self, attempt: Attempt, completion: Message) -> bool:
         """Acknowledge with a completion; whether it was accepted (RT-6.8, RT-6.12)."""
-        error = await self._repeated(lambda: self._provider.ack_work_item(attempt.token, completion))
+        error = await final_call(self._clock, lambda: self._provider.ack_work_item(attempt.token, completion))
         if error is None:
             return True
         self._tell(
@@ -265,28 +261,14 @@ class ActivityRunner:
         self, attempt: Attempt, *, delay: Millis | None = None, ignore_attempt: bool = False
     ) -> None:
         """Give the item back; if it is gone, so be it (SS-7.21)."""
-        error = await self._repeated(
+        error = await final_call(
+            self._clock,
             lambda: self._provider.abandon_work_item(
                 attempt.token, delay=delay, ignore_attempt=ignore_attempt
-            )
+            ),
         )
         if error is not None:
             self._tell(self._log.debug, "abandoned item is gone", attempt, error=str(error))
-
-    async def _repeated(self, call: Callable[[], Awaitable[None]]) -> ProviderError | None:
-        """Make a call, again if the store is busy; repeating it after a lost answer is safe (SS-12.19)."""
-        retry = 0
-        while True:
-            try:
-                await call()
-            except ProviderError as error:
-                retry += 1
-                if not error.retryable or retry > ACK_RETRIES_MAX:
-                    return error
-                pause = in_micros(ack_pause(retry))
-                await self._clock.sleep_until(Micros(self._clock.monotonic_us() + pause))
-            else:
-                return None
 
     def _tell(self, write: Callable[..., None], event: str, attempt: Attempt, **fields: object) -> None:
         if self._log.heard:

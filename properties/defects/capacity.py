@@ -167,7 +167,7 @@ def _kept_and_given_back() -> Planting:
 def _runs_without_a_unit() -> Planting:
     """The item for which there is no unit is run like any other."""
 
-    async def run(self: Worker, slot: object, attempt: Attempt, key: ScheduledSessionIdentifier) -> None:
+    async def run(self: Worker, attempt: Attempt, key: ScheduledSessionIdentifier) -> None:
         try:
             await self._runner.run(attempt)
         finally:

@@ -138,9 +138,9 @@ def _fetches_take_turns() -> Planting:
     fetch_turn, fetch_work = original(Dispatcher, "_fetch"), original(Worker, "_fetch")
     locks: dict[Clock, asyncio.Lock] = {}
 
-    async def turn_in_turn(self: Dispatcher, pace: Any) -> FetchedTurn | None:
+    async def turn_in_turn(self: Dispatcher) -> FetchedTurn | None:
         async with locks.setdefault(self._clock, asyncio.Lock()):
-            fetched: FetchedTurn | None = await fetch_turn(self, pace)
+            fetched: FetchedTurn | None = await fetch_turn(self)
             return fetched
 
     async def work_in_turn(self: Worker, fetch: Any) -> FetchedWork | None:

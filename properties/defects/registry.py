@@ -66,14 +66,12 @@ def _joins_no_lease(stays_out: Callable[[ActivityRunner, Attempt], bool]) -> Pla
     """Items for which there will be no handler are disposed of before leases are thought of."""
     dispose = original(Worker, "_dispose")
 
-    async def dispose_at_once(
-        self: Worker, slot: object, fetch: FetchUnderWay | None, attempt: Attempt
-    ) -> None:
+    async def dispose_at_once(self: Worker, fetch: FetchUnderWay | None, attempt: Attempt) -> None:
         if fetch is not None and attempt.session is not None and stays_out(self._runner, attempt):
             self._keeper.fetch_ended(fetch)
             await self._runner.run(attempt)
             return
-        await dispose(self, slot, fetch, attempt)
+        await dispose(self, fetch, attempt)
 
     return replaced(Change(Worker, "_dispose", dispose_at_once))
 

@@ -13,6 +13,7 @@ from typing import Final, Protocol, runtime_checkable
 from holdfast.core.contract.clock import ProviderClock
 from holdfast.core.contract.errors import ConfigurationError, ProviderError
 from holdfast.core.contract.store import HookMissing, Store
+from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.sim.errors import SimulationError
 from holdfast.sim.loop import guards
@@ -302,7 +303,8 @@ class _Running:
             if isinstance(watcher, Reporting):
                 run.failures += watcher.failures
         run.failures += [
-            Failure("process", message, len(run.commits), run.virtual_us) for message in engine.stage.broken
+            Failure("process", message, len(run.commits), run.virtual_us)
+            for message in (*engine.stage.broken, *_failed_assertions(engine.stage.complaints))
         ]
         self._judge_body(run)
         if run.error is None:
@@ -321,6 +323,11 @@ class _Running:
             run.failures.append(Failure("scenario", message, len(run.commits), run.virtual_us))
         elif run.error is None:
             run.error = f"the scenario raised {raised!r}"
+
+
+def _failed_assertions(complaints: Sequence[str]) -> list[str]:
+    """What workers have survived in production, and must not happen here either."""
+    return [complaint for complaint in complaints if FAILED_ASSERTION in complaint]
 
 
 def _digest(engine: Engine, store: Store) -> str:
