@@ -50,7 +50,6 @@ class ManagementClient:
         return await self._management().get_instance_info(instance)
 
     async def get_execution_info(self, instance: str, execution_id: int) -> ExecutionInfo:
-        """One execution."""
         return await self._management().get_execution_info(instance, execution_id)
 
     async def list_executions(self, instance: str) -> list[int]:

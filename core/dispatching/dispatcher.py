@@ -67,16 +67,13 @@ class Dispatcher:
         self._slots.start([f"orch-{index}-{runtime_id}" for index in range(slot_count)])
 
     def stop(self) -> None:
-        """Start no further fetch; running turns are finished (RT-21.6)."""
         self._slots.stop()
 
     def unpark(self) -> None:
-        """Cancel the fetches that wait for work."""
         self._slots.unpark()
 
     @property
     def running(self) -> bool:
-        """Whether a slot has not ended yet."""
         return self._slots.running
 
     # --- a slot ---------------------------------------------------------------------------------------

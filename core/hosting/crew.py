@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-_PASSES: Final = 8
+_UNWINDING_PASSES: Final = 8
 """Loop passes a cancelled task is given to unwind when there is no time to wait."""
 
 
@@ -19,9 +19,11 @@ class Crew:
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
         self._on_failure = on_failure
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._cancelled = False
 
     def start(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Run it as a task of the running loop."""
+        assert not self._cancelled, f"task {name!r} is started in a crew that was cancelled"
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks[task] = None
         task.add_done_callback(self._ended)
@@ -41,7 +43,9 @@ class Crew:
             await asyncio.wait(tuple(self._tasks))
 
     async def cancel(self) -> None:
-        """Cancel every task and wait for all of them; they must not resist."""
+        """Cancel every task and wait for all of them; they must not resist, nor start others."""
+        assert not self._cancelled, "a crew is cancelled for the second time"
+        self._cancelled = True
         for task in tuple(self._tasks):
             task.cancel()
         await self.idle()
@@ -49,7 +53,7 @@ class Crew:
 
 async def unwound(future: asyncio.Future[Any]) -> bool:
     """Give a cancelled future a few passes of the loop to end; whether it has."""
-    for _ in range(_PASSES):
+    for _ in range(_UNWINDING_PASSES):
         if future.done():
             return True
         await asyncio.sleep(0)

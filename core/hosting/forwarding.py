@@ -208,6 +208,7 @@ class FencedProvider(ForwardingProvider):
 
     def fence(self) -> None:
         """From here on every call is refused."""
+        assert not self._fenced, "a runtime ends for the second time"
         self._fenced = True
 
     async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:

@@ -57,7 +57,6 @@ class Log:
         asyncio.get_running_loop().call_exception_handler({"message": FAILED_ASSERTION, "exception": error})
 
     def write(self, record: Logged) -> None:
-        """Pass on a finished record."""
         if self._observer is not None:
             self._observer.notify(record)
 
@@ -90,7 +89,6 @@ class Tee:
         self._observers = observers
 
     def notify(self, event: LocalEvent) -> None:
-        """Tell all of them."""
         for observer in self._observers:
             observer.notify(event)
 

@@ -75,7 +75,6 @@ class Metrics:
         return dict(self._counts)
 
     def notify(self, event: LocalEvent) -> None:
-        """Count one event."""
         match event:
             case LeaseTaken():
                 self._add(SESSIONS_ACTIVE)
@@ -89,7 +88,6 @@ class Metrics:
                 pass
 
     def measured(self, call: Measured) -> None:
-        """Count one provider call."""
         if call.error is not None:
             self._add("provider_errors")
         elif call.found and call.operation in _FETCHES:
@@ -104,7 +102,9 @@ class Metrics:
         elif record.event == "Turn committed":
             self._add("orch_starts", int(bool(record.fields["started"])))
             children = record.fields["children"]
-            self._add("suborchestration_calls", children if isinstance(children, int) else 0)
+            assert isinstance(children, int), f"a turn was committed with {children!r} children"
+            self._add("suborchestration_calls", children)
 
     def _add(self, name: str, count: int = 1) -> None:
+        assert name in self._counts, f"{name!r} is counted, and is no counter of {sorted(self._counts)}"
         self._counts[name] += count

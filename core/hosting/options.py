@@ -147,6 +147,13 @@ class Timing:
     unregistered_base: Millis
     unregistered_most: Millis
 
+    def __post_init__(self) -> None:
+        # Options are checked where they are handed in; what is made of them is our own doing.
+        assert self.min_poll > 0, f"a poll interval of {self.min_poll} us asks an empty store in a hot loop"
+        assert self.session_lock > 0, f"a session lock of {self.session_lock} ms is never live"
+        _check_renewal("instance", self.turn_lock, self.turn_renewal)
+        _check_renewal("item", self.item_lock, self.item_renewal)
+
     @classmethod
     def of(cls, options: RuntimeOptions) -> Timing:
         """Cut every duration to whole milliseconds, once (RT-27.2)."""
@@ -167,6 +174,13 @@ class Timing:
             unregistered_base=to_millis(options.unregistered_backoff.base_delay),
             unregistered_most=to_millis(options.unregistered_backoff.max_delay),
         )
+
+
+def _check_renewal(kind: str, lock: Millis, interval: Micros) -> None:
+    assert interval > 0, f"an {kind} lock of {lock} ms is renewed every {interval} us: in a hot loop"
+    assert interval <= in_micros(lock), (
+        f"an {kind} lock of {lock} ms is renewed after {interval} us: too late"
+    )
 
 
 def to_millis(duration: timedelta) -> Millis:

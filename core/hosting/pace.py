@@ -23,7 +23,6 @@ class Pace:
         self._failure_count = 0
 
     def begin(self) -> None:
-        """A fetch begins."""
         self._began = self._clock.monotonic_us()
 
     def found(self) -> None:

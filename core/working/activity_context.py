@@ -73,13 +73,10 @@ class ActivityContext:
         self._log.debug(message)
 
     def trace_info(self, message: str) -> None:
-        """Write a trace record."""
         self._log.info(message)
 
     def trace_warn(self, message: str) -> None:
-        """Write a trace record."""
         self._log.warning(message)
 
     def trace_error(self, message: str) -> None:
-        """Write a trace record."""
         self._log.error(message)

@@ -73,6 +73,9 @@ class ActivityRunner:
 
     def stop(self, *, sessions_by: Micros, plain_by: Micros) -> None:
         """Signal every session activity now; abort those and the others that still run then (SS-9.9)."""
+        assert self._stop_plain_by is None, (
+            f"activities are to stop by {plain_by}, and by {self._stop_plain_by}"
+        )
         self._stop_session_by = sessions_by
         self._stop_plain_by = plain_by
         now = self._clock.monotonic_us()
@@ -85,12 +88,26 @@ class ActivityRunner:
 
     async def refuse(self, attempt: Attempt) -> None:
         """Give an item back that no handler is started for, its attempt uncharged (SS-9.8, SS-14.16)."""
+        assert attempt not in self._running, f"{attempt.token} is refused, and its handler runs"
         attempt.over = True
         attempt.stopped("not_started")
         await self._abandon(attempt, ignore_attempt=True)
 
+    async def rescue(self, attempt: Attempt, error: AssertionError) -> None:
+        """Our own code has done what it must not do: say so, and give the item back unless it is disposed of.
+
+        The attempt is charged. What fails like this each time would otherwise never end as poison.
+        """
+        self._log.failed_assertion(error, **attempt.named())
+        if attempt.disposal is None:
+            attempt.over = True
+            if not attempt.running and attempt.stop_outcome is None:
+                attempt.stopped("not_started")
+            await self._abandon(attempt, delay=ABANDON_AFTER_ITEM_ACK)
+
     async def run(self, attempt: Attempt) -> None:
         """Everything between the delivery of an item and its disposal."""
+        assert attempt not in self._running, f"{attempt.token} is run twice"
         if attempt.attempt_count > self._max_attempts:
             await self._poison(attempt)
             return
@@ -145,6 +162,7 @@ class ActivityRunner:
     ) -> None:
         duration_ms = duration // 1000
         if outcome in ("discarded", "aborted"):
+            assert attempt.signalled, f"{attempt.token} is {outcome}, and nothing has signalled it"
             await self._discard(attempt)
             self._tell(
                 self._log.info,
@@ -155,6 +173,8 @@ class ActivityRunner:
                 duration_ms=duration_ms,
             )
             return
+        assert handler.done, f"{attempt.token} is {outcome} while its handler runs"
+        assert not attempt.signalled, f"{attempt.token} is {outcome} after it was signalled: {attempt.cause}"
         item = attempt.item
         completion: Message
         error = handler.error
@@ -194,6 +214,9 @@ class ActivityRunner:
 
     async def _poison(self, attempt: Attempt) -> None:
         """Too many attempts: fail the activity; the session, if any, is untouched (RT-6.2, SS-14.10)."""
+        assert attempt.attempt_count > self._max_attempts, (
+            f"{attempt.token} is poison after {attempt.attempt_count} of {self._max_attempts} attempts"
+        )
         attempt.over = True
         item = attempt.item
         poison = Poison(
@@ -237,6 +260,7 @@ class ActivityRunner:
         if attempt.session is not None or attempt.cause == "shutdown":
             await self._abandon(attempt, ignore_attempt=True)
             return
+        attempt.dispose("acknowledged without completion")
         try:
             await self._provider.ack_work_item(attempt.token, None)
         except ProviderError as error:  # expected: the row is what the signal was about
@@ -244,8 +268,10 @@ class ActivityRunner:
 
     async def _complete(self, attempt: Attempt, completion: Message) -> bool:
         """Acknowledge with a completion; whether it was accepted (RT-6.8, RT-6.12)."""
+        assert attempt.disposal is None, f"{attempt.token} was {attempt.disposal}, and is completed now"
         error = await final_call(self._clock, lambda: self._provider.ack_work_item(attempt.token, completion))
         if error is None:
+            attempt.dispose("completed")
             return True
         self._tell(
             self._log.warning,
@@ -261,6 +287,7 @@ class ActivityRunner:
         self, attempt: Attempt, *, delay: Millis | None = None, ignore_attempt: bool = False
     ) -> None:
         """Give the item back; if it is gone, so be it (SS-7.21)."""
+        attempt.dispose("given back")
         error = await final_call(
             self._clock,
             lambda: self._provider.abandon_work_item(
@@ -288,6 +315,8 @@ class _Alarm:
     def set(self, due: Micros) -> None:
         if due == self._due:
             return
+        now = self._clock.monotonic_us()
+        assert due > now, f"an alarm for {due} is set at {now}: it would ring again and again"
         self.cancel()
         self._due = due
         self._task = self._crew.start(self._ring(due), name="grace period")

@@ -1,8 +1,16 @@
-"""Attempt: one delivery of one worker item to one slot, and the token that tells its handler to stop."""
+"""Attempt: one delivery of one worker item to one slot, and the token that tells its handler to stop.
+
+    delivered ──▶ bound to a lease, if it has a session ──▶ started ──▶ (signalled) ──▶ over ──▶ disposed of
+              └─────────────────────── no handler for it ─────────────────────────────▶ over ──▶ disposed of
+
+Whoever runs it tells when its handler has stopped: before it is over, or long after it was disposed of, for a
+thread that nobody can stop. Each of these happens once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.contract.observe import (
@@ -16,6 +24,8 @@ from holdfast.core.contract.observe import (
 from holdfast.core.contract.provider import FetchedWork, ScheduledSessionIdentifier
 from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.core.working.lease_records import Lease
+
+Disposal = Literal["completed", "acknowledged without completion", "given back"]
 
 
 class CancellationToken:
@@ -35,7 +45,7 @@ class CancellationToken:
         await self._event.wait()
 
     def fire(self) -> None:
-        """Tell the handler to stop."""
+        assert not self._event.is_set(), "a handler is told to stop for the second time"
         self._event.set()
 
 
@@ -48,10 +58,13 @@ class Attempt:
         "attempt_count",
         "cancellation",
         "cause",
+        "disposal",
         "item",
         "lease",
         "over",
+        "running",
         "signalled_at",
+        "stop_outcome",
         "token",
         "worker_id",
     )
@@ -67,12 +80,15 @@ class Attempt:
         self.signalled_at = Micros(0)
         self.over = False
         """The handler runs no longer, or never did: nothing signals it any more."""
+        self.running = False
+        self.stop_outcome: StopOutcome | None = None
+        self.disposal: Disposal | None = None
+        """What became of the item; set when the call for it is made or, of a completion, was accepted."""
         self._changed = asyncio.Event()
         self._observer = observer
 
     @property
     def session(self) -> ScheduledSessionIdentifier | None:
-        """The session the item is bound to."""
         if self.item.session_id is None:
             return None
         return ScheduledSessionIdentifier(self.item.instance, self.item.session_id)
@@ -81,6 +97,20 @@ class Attempt:
     def signalled(self) -> bool:
         """Whether the handler was told to stop; its result is discarded then (SS-7.20)."""
         return self.cause is not None
+
+    def bind(self, lease: Lease) -> None:
+        """It is covered by this lease, to its end."""
+        assert self.lease is None, f"{self.token} is bound to a lease on {lease.key}, and was bound before"
+        assert lease.key == self.session, (
+            f"{self.token}, of {self.session}, is bound to a lease on {lease.key}"
+        )
+        self.lease = lease
+
+    def dispose(self, disposal: Disposal) -> None:
+        """Take note of what becomes of the item. Once: a second call would hit the next delivery's lock."""
+        assert self.disposal is None, f"{self.token} was {self.disposal}, and is {disposal} now"
+        assert self.over, f"{self.token} is {disposal} while its handler may still be signalled"
+        self.disposal = disposal
 
     def signal(self, cause: SignalCause, now: Micros) -> None:
         """Tell the handler to stop; the first cause counts, later ones do nothing (SS-7.13, INV-24)."""
@@ -116,7 +146,9 @@ class Attempt:
         self._changed.clear()
 
     def started(self) -> None:
-        """Tell that the handler begins."""
+        assert not self.over, f"a handler is started for {self.token}, which is over"
+        assert not self.running, f"a second handler is started for {self.token}"
+        self.running = True
         if self._observer is not None:
             item = self.item
             self._observer.notify(
@@ -132,6 +164,12 @@ class Attempt:
             )
 
     def stopped(self, outcome: StopOutcome) -> None:
-        """Tell that the handler runs no longer."""
+        """Tell that the handler runs no longer, or that none was started."""
+        assert self.stop_outcome is None, f"{self.token} stopped: {outcome}, and before: {self.stop_outcome}"
+        assert self.running is (outcome != "not_started"), (
+            f"{self.token} stopped: {outcome}, and its handler was {'' if self.running else 'not '}started"
+        )
+        self.running = False
+        self.stop_outcome = outcome
         if self._observer is not None:
             self._observer.notify(HandlerStopped(self.worker_id, self.token, outcome))

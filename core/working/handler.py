@@ -33,6 +33,7 @@ class Handler:
     @property
     def error(self) -> BaseException | None:
         """What it raised. Only once it is done."""
+        assert self.done, f"{self._attempt.token} runs, and is asked what it raised"
         if self._future.cancelled():
             return asyncio.CancelledError("the activity cancelled itself")
         return self._future.exception()
@@ -40,10 +41,12 @@ class Handler:
     @property
     def result(self) -> object:
         """What it returned. Only once it is done without error."""
+        assert self.done, f"{self._attempt.token} runs, and is asked what it returned"
         return self._future.result()
 
     async def end(self, signalled: bool) -> StopOutcome:
         """How it ended; one that still runs is aborted, and given a moment to unwind."""
+        assert self._outcome is None, f"{self._attempt.token} ends, and was {self._outcome} before"
         if self.done:
             outcome: StopOutcome = "failed" if self.error is not None else "completed"
             self._outcome = "discarded" if signalled else outcome
@@ -74,7 +77,7 @@ class Handler:
         self._attempt.wake()
 
     def _tell(self) -> None:
-        assert self._outcome is not None
+        assert self._outcome is not None, f"{self._attempt.token} has stopped, and nobody knows how"
         if not self._told:
             self._told = True
             self._attempt.stopped(self._outcome)
@@ -89,7 +92,6 @@ class Handlers:
         self._running: dict[Handler, Attempt] = {}
 
     def start(self, attempt: Attempt, function: ActivityHandler) -> Handler:
-        """Begin to run the function for this attempt."""
         context = ActivityContext(attempt, self._client, self._observer)
         loop = asyncio.get_running_loop()
         attempt.started()

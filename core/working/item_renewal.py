@@ -32,13 +32,18 @@ class ItemRenewals:
 
     def start(self, attempt: Attempt) -> ItemRenewalTask:
         """Renew this attempt's lock every I from now on, until it is stopped, signalled or refused."""
+        assert not attempt.over, f"the lock of {attempt.token} is to be renewed, and it is over"
         renewal = ItemRenewalTask(self, attempt)
         renewal.task = self._crew.start(renewal.run(), name=f"renew {attempt.token}")
         return renewal
 
 
 class ItemRenewalTask:
-    """The renewal of one item lock. A call that is on its way is never cancelled, only not followed up."""
+    """The renewal of one item lock. One call at a time: the next is planned when the last was answered.
+
+    A call that is on its way is never cancelled, only not followed up. Cancelling would not undo it: it may
+    have committed, or may yet, and the lease must know of every call that may extend its session.
+    """
 
     def __init__(self, shared: ItemRenewals, attempt: Attempt) -> None:
         self._shared = shared
@@ -63,15 +68,21 @@ class ItemRenewalTask:
     async def run(self) -> None:
         """Sleep, renew, sleep, ... A permanent error is a loss of this item alone (SS-7.23)."""
         shared = self._shared
-        while True:
-            await shared.clock.sleep_until(self._due)
-            shared.keeper.advance()  # after a pause the lease may be past its deadline (SS-24.10)
-            if self._stopped or self._attempt.signalled or not await self._renew():
-                return
+        try:
+            while True:
+                await shared.clock.sleep_until(self._due)
+                shared.keeper.advance()  # after a pause the lease may be past its deadline (SS-24.10)
+                if self._stopped or self._attempt.signalled or not await self._renew():
+                    return
+        except AssertionError as error:
+            # Nobody renews this lock any more: it is as good as lost, and so the item is given back.
+            shared.log.failed_assertion(error, **self._attempt.named())
+            self._attempt.signal("item_lost", shared.clock.monotonic_us())
 
     async def _renew(self) -> bool:
         """Send one renewal and plan the next; whether there is to be one."""
         attempt, shared = self._attempt, self._shared
+        assert not self._calling, f"two renewals of the lock of {attempt.token} are out"
         sent = shared.clock.monotonic_us()
         call = shared.keeper.item_renewal_sent(attempt)
         error: ProviderError | None = None

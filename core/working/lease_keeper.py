@@ -1,4 +1,4 @@
-"""LeaseKeeper: the shell around `leases.LeaseTable` that waits, calls the provider and signals.
+"""LeaseKeeper: the shell around `lease_table` that waits, calls the provider and signals.
 
 One per worker, independent of its slots (SS-7.18). It sleeps until the next thing is due, does what the table
 decides, and answers the table with what the provider said. Every entry lets the table advance first, so that
@@ -8,7 +8,8 @@ a worker resuming from a pause drops what it has lost before it makes use of it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from holdfast.core.contract.clock import Clock
 from holdfast.core.contract.errors import ProviderError
@@ -42,10 +43,12 @@ from holdfast.core.working.lease_records import (
 )
 from holdfast.core.working.lease_table import LeaseTable
 
+_T = TypeVar("_T")
+
 _SIGNALS: dict[EndCause, SignalCause] = {
     "lost": "session_lost",
     "deadline": "deadline",
-    "idle": "shutdown",  # never used: an idle lease has no attempts
+    "idle": "shutdown",  # never used: a lease that ends as idle has no attempts
     "shutdown": "shutdown",
 }
 
@@ -81,13 +84,12 @@ class LeaseKeeper:
             duration=in_micros(timing.session_lock), idle=timing.session_idle, limit=limit
         )
         self._attempts: dict[LockToken, Attempt] = {}
-        self._open = asyncio.Event()
+        self._may_fetch = asyncio.Event()
         self._sleeper: asyncio.Task[None] | None = None
         self._sleeps_until = Micros(0)
         self._units = Units(0, 0, 0)
 
     def leases(self) -> tuple[LeaseView, ...]:
-        """A snapshot of the leases held."""
         return self._table.views()
 
     @property
@@ -97,7 +99,6 @@ class LeaseKeeper:
 
     @property
     def units(self) -> Units:
-        """The capacity in use."""
         return self._table.units
 
     # --- fetches and attempts -------------------------------------------------------------------------
@@ -106,8 +107,8 @@ class LeaseKeeper:
         """Enter a session-aware fetch; waits while an idle release is due or under way (SS-8.7)."""
         self.advance()
         while not self._table.may_fetch(self._now()):
-            self._open.clear()
-            await self._open.wait()
+            self._may_fetch.clear()
+            await self._may_fetch.wait()
             self.advance()
         fetch = self._table.begin_fetch(self._now())
         self._show_units()
@@ -128,23 +129,31 @@ class LeaseKeeper:
     def delivered(self, fetch: FetchUnderWay, attempt: Attempt) -> SessionArrival:
         """A session item arrived; unless the answer is "no_unit", its attempt is covered by a lease now."""
         key = attempt.session
-        assert key is not None, "only session items are delivered to leases"
+        assert key is not None, f"{attempt.token} belongs to no session and is delivered to the leases"
         now = self._now()
         self._apply(self._table.advance(now))
-        delivery, attempt.lease = self._table.delivered(fetch, key, attempt.token, now)
-        if attempt.lease is not None:
+        arrival, lease = self._table.delivered(fetch, key, attempt.token, now)
+        if lease is not None:
+            assert attempt.token not in self._attempts, f"{attempt.token} was delivered twice"
+            attempt.bind(lease)
             self._attempts[attempt.token] = attempt
-        if delivery == "taken" and self._observer is not None:
+        if arrival == "taken" and self._observer is not None:
             self._observer.notify(LeaseTaken(self._owner, key.instance, key.session_id))
         self.advance()
-        return delivery
+        return arrival
 
     def finished(self, attempt: Attempt) -> None:
         """The attempt's final provider call has returned (SS-14.13)."""
-        assert attempt.lease is not None, "an attempt without lease is not kept"
-        self._attempts.pop(attempt.token, None)
+        assert attempt.lease is not None, f"{attempt.token} has no lease that it could be finished under"
+        ended = attempt.lease.ended
+        known = self._attempts.pop(attempt.token, None) is not None
         self._table.finished(attempt.lease, attempt.token, self._now())
         self.advance()
+        # A keeper that was stopped is not told any more which leases have ended.
+        assert self._stopped or known is not ended, (
+            f"{attempt.token} was {'' if known else 'not '}among the attempts of the keeper,"
+            f" and its lease had {'' if ended else 'not '}ended"
+        )
 
     def given_back(self, key: ScheduledSessionIdentifier) -> None:
         """The item of a session that was given back has been abandoned."""
@@ -153,6 +162,7 @@ class LeaseKeeper:
 
     async def give_back(self, key: ScheduledSessionIdentifier) -> bool:
         """Release a session the provider holds for us without our knowing (SS-14.16); whether it worked."""
+        assert not self._table.holds(key), f"{key} is given back for lack of a unit, and is leased"
         if self._observer is not None:
             self._observer.notify(LeaseEnded(self._owner, key.instance, key.session_id, "given_back", 0))
         try:
@@ -167,6 +177,7 @@ class LeaseKeeper:
     def plan_item_renewal(self, attempt: Attempt, at: Micros | None) -> None:
         """The attempt's item lock will be renewed then; None: not any more."""
         if attempt.lease is not None:
+            assert at is None or not attempt.over, f"{attempt.token} is over, and is to be renewed at {at}"
             self._table.plan_item_renewal(attempt.lease, attempt.token, at)
             self.advance()
 
@@ -174,6 +185,7 @@ class LeaseKeeper:
         """Its renewal goes out now; None for an item without session."""
         if attempt.lease is None:
             return None
+        assert not attempt.over, f"{attempt.token} is over, and its renewal goes out"
         return self._table.item_renewal_sent(attempt.lease, attempt.token, self._now())
 
     def item_renewal_answered(
@@ -196,10 +208,12 @@ class LeaseKeeper:
 
     def release_all(self, unstopped: frozenset[ScheduledSessionIdentifier]) -> None:
         """End every lease and send its release, unless a handler of it still runs (SS-9.11, SS-9.12)."""
+        assert not self._stopped, "sessions are released by a keeper that was stopped"
         self._apply(self._table.close(unstopped))
 
     def stop(self) -> None:
         """Do nothing any more: the runtime ends, or is cut off like a crash (SS-9.14, SS-9.15)."""
+        assert not self._stopped, "a keeper is stopped for the second time"
         self._stopped = True
         if self._sleeper is not None:
             self._sleeper.cancel()
@@ -215,21 +229,27 @@ class LeaseKeeper:
     def _apply(self, decisions: Decisions) -> None:
         if self._stopped:
             return
-        for ended in decisions.ended:
-            self._lease_ended(ended)
+        try:
+            for ended in decisions.ended:
+                self._lease_ended(ended)
+        finally:  # the table counts these calls as sent, and an idle release holds back every fetch
+            self._send(decisions)
+        self._show_units()
+        if self._table.may_fetch(self._now()):
+            self._may_fetch.set()
+        self._plan_sleep()
+
+    def _send(self, decisions: Decisions) -> None:
         for kept in decisions.releases:
-            self._crew.start(self._release(kept), name=f"release {kept.key.session_id}")
+            self._crew.start(self._surviving(self._release, kept), name=f"release {kept.key.session_id}")
         for call in decisions.renewals:
             key = call.lease.key
             if self._observer is not None:
                 self._observer.notify(RenewalSent(self._owner, key.instance, key.session_id))
-            self._crew.start(self._renew(call), name=f"renew {key.session_id}")
-        self._show_units()
-        if self._table.may_fetch(self._now()):
-            self._open.set()
-        self._plan_sleep()
+            self._crew.start(self._surviving(self._renew, call), name=f"renew {key.session_id}")
 
     def _plan_sleep(self) -> None:
+        assert not self._stopped, "a keeper that was stopped plans to wake up"
         due = self._table.next_due()
         if self._sleeper is not None:
             if due is not None and self._sleeps_until <= due:
@@ -238,12 +258,20 @@ class LeaseKeeper:
             self._sleeper = None
         if due is not None:
             self._sleeps_until = due
-            self._sleeper = self._crew.start(self._sleep(due), name="leases")
+            self._sleeper = self._crew.start(self._surviving(self._sleep, due), name="leases")
 
     async def _sleep(self, due: Micros) -> None:
         await self._clock.sleep_until(due)
         self._sleeper = None
         self.advance()
+
+    async def _surviving(self, work: Callable[[_T], Awaitable[None]], subject: _T) -> None:
+        """A failed assertion does not end the worker. What it leaves undone is made up for by time: the next
+        fetch advances the table, and a lease that is not renewed any more ends at its deadline."""
+        try:
+            await work(subject)
+        except AssertionError as error:
+            self._log.failed_assertion(error)
 
     async def _renew(self, call: Renewal) -> None:
         key = call.lease.key
@@ -287,8 +315,9 @@ class LeaseKeeper:
     def _lease_ended(self, ended: Ended) -> None:
         key = ended.lease.key
         now = self._now()
-        for token in ended.attempts:
-            self._attempts.pop(token).signal(_SIGNALS[ended.cause], now)
+        attempts = {token: self._attempts.pop(token, None) for token in ended.attempts}
+        for attempt in filter(None, attempts.values()):
+            attempt.signal(_SIGNALS[ended.cause], now)
         if ended.lease.renewal is not None:
             self._notify_answered(key, "given up: the lease ended")
         if self._observer is not None:
@@ -298,6 +327,9 @@ class LeaseKeeper:
             )
             if ended.cause in ("lost", "deadline"):
                 self._log.warning("session.lost", **_named(key), in_flight=in_flight, cause=ended.cause)
+        for token, told in attempts.items():
+            assert told is not None, f"{token} is not known, and not signalled that its lease on {key} ended"
+            assert told.lease is ended.lease, f"{token} was signalled for the end of a lease not its own"
 
     def _notify_answered(self, key: ScheduledSessionIdentifier, error: str | None) -> None:
         if self._observer is not None:

@@ -1,10 +1,13 @@
 """Lease: what a worker notes about one session it holds, and the table of its phases.
 
     none ──delivered──▶ busy ──last_finished──▶ idle ──delivered──▶ busy
-                         │                       │
-                         └──── lost, deadline, ──┴── idle_timer, shutdown ──▶ none
+                        busy ──delivered──▶ busy
+                        busy ──lost, deadline, shutdown──▶ none
+                                                idle ──lost, deadline, shutdown, idle_timer──▶ none
 
-All times are `Micros` of the worker's monotonic clock (SS-24.2). The decisions are made in `leases`.
+A lease is busy while an attempt that it covers is in flight. It ends once, and for good: the next item of its
+session starts a fresh one (SS-7.15). All times are `Micros` of the worker's monotonic clock (SS-24.2). The
+decisions are made in `lease_table`.
 """
 
 from __future__ import annotations
@@ -49,9 +52,10 @@ class ExtendingCalls:
 
     def ended(self, now: Micros, answer: RenewalAnswer) -> None:
         """One call was answered or given up; a refused one extended nothing."""
-        assert self.open > 0, "a call ended that was never begun"
+        assert self.open > 0, f"a call was answered with {answer!r} at {now}, and none is out"
         self.open -= 1
         if answer != "refused":
+            assert now >= self.last_ended, f"a call ended at {now}, after one that ended at {self.last_ended}"
             self.last_ended = now
 
 
@@ -86,12 +90,26 @@ class Lease:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over."""
         return self.phase == "none"
 
     def step(self, happening: Happening) -> None:
-        """Go through the table; what is not in it must not happen."""
-        self.phase = TRANSITIONS[self.phase, happening]
+        after = TRANSITIONS.get((self.phase, happening))
+        assert after is not None, (
+            f"{happening!r} happened to the lease on {self.key}, which is {self.phase!r}"
+        )
+        self.phase = after
+
+    def check(self) -> None:
+        """Its fields agree with its phase, whatever has just been changed."""
+        in_flight = tuple(self.attempts)
+        if self.phase == "busy":
+            assert in_flight, f"the lease on {self.key} is busy with nothing in flight"
+        else:
+            assert not in_flight, f"the lease on {self.key} is {self.phase!r} with {in_flight} in flight"
+        if self.phase != "idle":
+            assert self.idle_since is None, (
+                f"the lease on {self.key} is idle since {self.idle_since}, and it is {self.phase!r}"
+            )
 
 
 @dataclass(slots=True, eq=False)

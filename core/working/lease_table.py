@@ -2,19 +2,14 @@
 
 Nothing here waits, calls a provider or reads a clock; `lease_keeper` is the shell that does. All times are
 `Micros` of the worker's monotonic clock (SS-24.2).
-
-A *unit* of capacity is held by a lease, by a claiming fetch under way (a reservation), or by a session that
-was given up without the provider's word (kept, SS-14.15). Their sum never exceeds the limit (INV-27).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Final
-
 from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.hosting.backoff import renewal_pause
+from holdfast.core.working.lease_holdings import LeaseHoldings
 from holdfast.core.working.lease_records import (
     Decisions,
     EndCause,
@@ -24,113 +19,21 @@ from holdfast.core.working.lease_records import (
     ItemRenewal,
     Kept,
     Lease,
-    LeaseView,
     Renewal,
     RenewalAnswer,
     SessionArrival,
-    Units,
 )
 
-_RECHECKS: Final = 10
-"""Idle cycles after which an owned-only fetch looks again whether a unit came back from another slot."""
 
-
-class LeaseTable:
-    """All leases of one worker. `duration` is D, `idle` is T, `limit` the session capacity."""
-
-    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
-        self._duration = duration
-        self._interval = Micros(duration // 2)  # R: exactly the half, no floor (SS-7.19)
-        self._idle = idle
-        self._limit = limit
-        self._leases: dict[ScheduledSessionIdentifier, Lease] = {}
-        self._kept: dict[ScheduledSessionIdentifier, Kept] = {}
-        self._fetches: dict[FetchUnderWay, None] = {}  # in the order in which they began
-        self._strays: Counter[ScheduledSessionIdentifier] = Counter()
-        """Attempts in flight that no lease covers: signalled ones of ended leases, and given back ones."""
-        self._answer_lost: Micros | None = None
-        self._closing = False
-
-    # --- looking --------------------------------------------------------------------------------------
-
-    @property
-    def units(self) -> Units:
-        """What is in use; never more than the limit together (INV-27, test_leases)."""
-        reserved = sum(fetch.reserved for fetch in self._fetches)
-        return Units(len(self._leases), reserved, len(self._kept))
-
-    @property
-    def fetches_under_way(self) -> int:
-        """Session-aware fetches that were not answered yet."""
-        return len(self._fetches)
-
-    @property
-    def releasing(self) -> bool:
-        """Whether a release was sent and not answered."""
-        return any(kept.releasing for kept in self._kept.values())
-
-    def views(self) -> tuple[LeaseView, ...]:
-        """A snapshot, in the order in which the leases were taken."""
-        return tuple(
-            LeaseView(
-                lease.key.instance,
-                lease.key.session_id,
-                lease.phase,
-                len(lease.attempts),
-                lease.extended,
-                lease.deadline,
-            )
-            for lease in self._leases.values()
-        )
-
-    def may_fetch(self, now: Micros) -> bool:
-        """False while an idle release is due or under way: it must not hit a delivered item (SS-8.7)."""
-        if any(kept.releasing and kept.cause == "idle" for kept in self._kept.values()):
-            return False
-        return not any(self._idle_due(lease, by=now) for lease in self._leases.values())
-
-    def next_due(self) -> Micros | None:
-        """When `advance` has something to do if nothing else happens before."""
-        due = [lease.deadline for lease in self._leases.values()]
-        due.extend(at for lease in self._leases.values() if (at := self._renewal_due(lease)) is not None)
-        for kept in self._kept.values():
-            until = self._kept_until(kept)
-            if until is not None and not self._fetching_since_before(until):
-                due.append(until)
-        if not self._fetches and not self._closing:  # otherwise the end of the last fetch is what counts
-            due.extend(at for lease in self._leases.values() if (at := self._idle_at(lease)) is not None)
-        return min(due, default=None)
-
-    def longest_wait(self, fetch: FetchUnderWay, *, slot_count: int, min_poll: Micros) -> Micros | None:
-        """How long this fetch may wait for work without standing in the way; None if as long as it likes.
-
-        An idle release waits until no fetch is under way, so none may outlast an idle timer: neither one that
-        runs nor one that another slot may start meanwhile. And an owned-only fetch ends soon after a unit may
-        have come free, so that the next one can claim (SS-14.6).
-        """
-        limits: list[int] = []
-        if self._idle is not None:
-            idle = [at for lease in self._leases.values() if (at := self._idle_at(lease)) is not None]
-            limits.extend(at - fetch.sent for at in idle)
-            if slot_count > 1:
-                limits.append(self._idle)
-        if not fetch.claim_new:
-            due = self.next_due()
-            units_free = [
-                until for kept in self._kept.values() if (until := self._kept_until(kept)) is not None
-            ]
-            limits.extend(at - fetch.sent + min_poll for at in (due, *units_free) if at is not None)
-            if self._answer_may_free():
-                limits.append(min_poll)
-            if self.units.reserved:
-                limits.append(_RECHECKS * min_poll)
-        return Micros(max(min(limits), 0)) if limits else None
+class LeaseTable(LeaseHoldings):
+    """Everything that changes what one worker holds."""
 
     # --- fetches --------------------------------------------------------------------------------------
 
     def begin_fetch(self, now: Micros) -> FetchUnderWay:
         """Choose the mode and reserve a unit for a claiming fetch (SS-14.2, SS-14.3, SS-14.5)."""
-        assert self.may_fetch(now), "a fetch is begun while an idle release is due or under way (SS-8.7)"
+        self._see_time(now)
+        assert self.may_fetch(now), f"a fetch is begun at {now}, an idle release is due or under way (SS-8.7)"
         self._return_reservations()
         free = self._unit_free()
         fetch = FetchUnderWay(claim_new=free, sent=now, reserved=free)
@@ -144,18 +47,20 @@ class LeaseTable:
         With `answer_lost` it may have brought one that nobody heard of, which may have extended any session.
         """
         self._end_fetch(fetch)
+        self._see_time(now)
         if answer_lost:
-            self._answer_lost = now
+            self._answer_lost_at = now
 
     def delivered(
         self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
     ) -> tuple[SessionArrival, Lease | None]:
         """A session item arrived: it joins a lease before anything else is decided (SS-14.7, SS-14.8)."""
         self._end_fetch(fetch)
+        self._see_time(now)
         lease = self._leases.get(key)
-        delivery: SessionArrival = "joined"
+        arrival: SessionArrival = "joined"
         if lease is None:
-            delivery = "taken"
+            arrival = "taken"
             kept = self._kept.pop(key, None)
             assert kept is None or not kept.releasing, f"{key} was delivered under its release (SS-8.7)"
             if kept is None and not self._unit_free() and not self._take_reservation():
@@ -163,18 +68,22 @@ class LeaseTable:
                 return "no_unit", None
             lease = Lease(key, ExtendingCalls() if kept is None else kept.calls)
             self._leases[key] = lease
+        assert key not in self._kept, f"{key} is leased and kept at once"
         assert token not in lease.attempts, f"{token} was delivered twice"
         lease.step("delivered")
         lease.attempts[token] = None
         lease.idle_since = None
         lease.calls.last_ended = now
-        # The commit may be long past: the deadline counts from here, and a confirmation is due (SS-7.24).
+        # The fetch may have committed at any moment between its sending and now, so that the row may expire
+        # up to that much earlier than D from now. The deadline counts from now all the same; where the doubt
+        # is larger than R, a renewal is due at once to settle it (SS-7.24).
         self._extend(lease, counted=now, deadline_from=now)
         lease.recheck = now - fetch.sent > self._interval
         if lease.renewal is not None:
             lease.renewal.overlapped = True
+        lease.check()
         self._check()
-        return delivery, lease
+        return arrival, lease
 
     # --- attempts -------------------------------------------------------------------------------------
 
@@ -183,22 +92,29 @@ class LeaseTable:
         if lease.ended:
             self.stray_finished(lease.key, now)
             return
+        self._see_time(now)
+        assert self._leases.get(lease.key) is lease, f"{token} finished under a lease on {lease.key} not held"
+        assert token in lease.attempts, f"{token} finished, in flight on {lease.key} are {(*lease.attempts,)}"
         del lease.attempts[token]
         if not lease.attempts:
             lease.step("last_finished")
             self._start_idling(lease, now)
+        lease.check()
 
     def stray_finished(self, key: ScheduledSessionIdentifier, now: Micros) -> None:
-        """The same for an attempt that no lease covers; a newer lease of its session was not idle."""
+        """The same for a stray; a newer lease of its session begins to be idle only now."""
+        self._see_time(now)
         assert self._strays[key] > 0, f"{key} has no attempt in flight without a lease"
         self._strays[key] -= 1
+        if not self._strays[key]:
+            del self._strays[key]
         lease = self._leases.get(key)
         if lease is not None and lease.phase == "idle":
             self._start_idling(lease, now)
 
     def _start_idling(self, lease: Lease, now: Micros) -> None:
-        if self._strays[lease.key] == 0:
-            del self._strays[lease.key]
+        assert lease.idle_since is None, f"{lease.key} is idle since {lease.idle_since}, and again at {now}"
+        if not self._strays[lease.key]:
             lease.idle_since = now
 
     def plan_item_renewal(self, lease: Lease, token: LockToken, at: Micros | None) -> None:
@@ -208,6 +124,7 @@ class LeaseTable:
 
     def item_renewal_sent(self, lease: Lease, token: LockToken, now: Micros) -> ItemRenewal:
         """The call is on its way. A late one counts as planned for when it was: it makes nothing overdue."""
+        self._see_time(now)
         planned = lease.attempts.get(token)
         self.plan_item_renewal(lease, token, now if planned is None else min(planned, now))
         lease.calls.open += 1
@@ -217,6 +134,10 @@ class LeaseTable:
         self, call: ItemRenewal, now: Micros, answer: RenewalAnswer, next_at: Micros | None
     ) -> None:
         """Success extends the lease (SS-7.8); a refusal concerns the item alone (SS-7.23)."""
+        self._see_time(now)
+        assert next_at is None or answer != "refused", (
+            f"{call.token} is refused, and renewed again at {next_at}"
+        )
         call.lease.calls.ended(now, answer)
         self.plan_item_renewal(call.lease, call.token, next_at)
         if answer == "extended" and not call.lease.ended:
@@ -226,7 +147,8 @@ class LeaseTable:
 
     def advance(self, now: Micros) -> Decisions:
         """Do what time has made due; deadlines first: a lease past its own is not made use of (SS-24.10)."""
-        for key in [k for k, kept in self._kept.items() if self._is_over(kept, now)]:
+        self._see_time(now)
+        for key in [k for k, kept in self._kept.items() if self._kept_is_over(kept, now)]:
             del self._kept[key]
         ended = [self._end(lease, "deadline") for lease in self._all() if lease.deadline <= now]
         releases: list[Kept] = []
@@ -244,11 +166,14 @@ class LeaseTable:
 
     def renewal_answered(self, call: Renewal, now: Micros, answer: RenewalAnswer) -> Ended | None:
         """The answer to a stand-alone renewal. After the lease's end it changes nothing (SS-24.7)."""
+        self._see_time(now)
         lease = call.lease
         lease.calls.ended(now, answer)
         if lease.ended:
             return None
-        assert lease.renewal is call, f"{lease.key} has another renewal outstanding (SS-7.5)"
+        assert lease.renewal is call, (
+            f"the renewal of {lease.key} sent at {call.sent} was answered, out is {lease.renewal} (SS-7.5)"
+        )
         lease.renewal = None
         match answer:
             case "extended":
@@ -257,26 +182,29 @@ class LeaseTable:
                 lease.failure_count += 1
                 lease.not_before = Micros(now + renewal_pause(lease.failure_count, self._interval))
             case "refused" if call.overlapped:
-                lease.recheck = (
-                    True  # the fetch may have committed after the refusal: ask once more (SS-7.22)
-                )
+                # The refusal may be older than the claim by which the fetch has the session back, or younger
+                # and a loss: the order of the two commits is not known here. Ask once more (SS-7.22).
+                lease.recheck = True
             case "refused":
                 return self._end(lease, "lost")
         return None
 
     def release_answered(self, kept: Kept, *, confirmed: bool) -> None:
         """A confirmed release frees the unit; after a failed one it is kept for a while (SS-14.15)."""
+        assert kept.releasing, f"the release of {kept.key} was answered, and none is out"
         kept.releasing = False
         if confirmed and self._kept.get(kept.key) is kept:
             del self._kept[kept.key]
 
     def begin_closing(self) -> None:
         """Shutdown began: no lease ends as idle any more; renewals go on until the sessions are released."""
+        assert not self._closing, "shutdown begins for the second time"
         self._closing = True
 
     def close(self, unstopped: frozenset[ScheduledSessionIdentifier]) -> Decisions:
         """End all leases and release those that no handler uses any longer (SS-9.11, SS-9.12)."""
-        assert not self._fetches, "sessions are released while a fetch is under way (SS-9.8)"
+        assert self._closing, f"{len(self._leases)} sessions are released before shutdown began"
+        assert not self._fetches, f"sessions are released with {len(self._fetches)} fetches out (SS-9.8)"
         ended = []
         releases = []
         for lease in self._all():
@@ -285,28 +213,21 @@ class LeaseTable:
             self._kept[lease.key].releasing = stopped
             if stopped:
                 releases.append(self._kept[lease.key])
-        assert not self._leases, "no lease outlives shutdown"
+        assert not self._leases, f"the leases on {(*self._leases,)} outlive shutdown"
         return Decisions(ended=tuple(ended), releases=tuple(releases))
 
     # --- inside ---------------------------------------------------------------------------------------
 
-    def _answer_may_free(self) -> bool:
-        """Whether a call is out whose answer may free a unit at any moment: no due time tells when."""
-        return any(lease.renewal is not None for lease in self._leases.values()) or any(
-            kept.releasing or kept.calls.open for kept in self._kept.values()
-        )
-
-    def _all(self) -> list[Lease]:
-        return list(self._leases.values())
-
-    def _unit_free(self) -> bool:
-        return sum(self.units) < self._limit
+    def _see_time(self, now: Micros) -> None:
+        """It is later, or the same moment still."""
+        assert now >= self._now, f"the lease table is told that it is {now}, and was told {self._now} before"
+        self._now = now
 
     def _check(self) -> None:
         assert sum(self.units) <= self._limit, f"{self.units} exceed the capacity of {self._limit} (INV-27)"
 
     def _end_fetch(self, fetch: FetchUnderWay) -> None:
-        assert fetch in self._fetches, "a fetch ends once"
+        assert fetch in self._fetches, f"{fetch} ended, and is not under way"
         del self._fetches[fetch]
         self._return_reservations()
 
@@ -319,6 +240,7 @@ class LeaseTable:
         """
         for fetch in self._fetches:
             if fetch.reserved:
+                assert fetch.claim_new, f"{fetch} may not claim, and has a unit reserved (SS-14.5)"
                 fetch.reserved = False
                 return True
         return False
@@ -330,71 +252,40 @@ class LeaseTable:
                 fetch.reserved = True
 
     def _extend(self, lease: Lease, *, counted: Micros, deadline_from: Micros) -> None:
+        assert not lease.ended, f"the lease on {lease.key} has ended, and is extended at {counted} (SS-7.16)"
+        assert counted <= self._now, f"{lease.key} is extended at {counted}, and it is {self._now} only"
         lease.extended = max(lease.extended, counted)
         lease.deadline = max(lease.deadline, Micros(deadline_from + self._duration))
         lease.recheck = False
         lease.failure_count = 0
         lease.not_before = Micros(0)
 
-    def _renewal_due(self, lease: Lease) -> Micros | None:
-        """When a stand-alone renewal must be sent; None while one is outstanding.
-
-        Planned item renewals extend the lease too, so the due time is where the first gap longer than R would
-        begin: while I <= R there is none as long as work is in flight (SS-7.8, SS-7.9).
-        """
-        if lease.renewal is not None:
-            return None
-        if lease.recheck:
-            return max(lease.extended, lease.not_before)
-        covered = lease.extended
-        for planned in sorted(at for at in lease.attempts.values() if at is not None):
-            if planned > covered + self._interval:
-                break
-            covered = max(covered, planned)
-        return max(Micros(covered + self._interval), lease.not_before)
-
     def _send(self, lease: Lease, now: Micros) -> Renewal:
-        assert lease.renewal is None, f"{lease.key} has a renewal outstanding (SS-7.5)"
+        # A second call beside the first would make nothing safer, and their answers could not be told apart:
+        # a late refusal of the one would end the lease that the other has extended. So a call that does not
+        # come back is not followed by another; the deadline is what ends the waiting (SS-7.5, SS-7.12).
+        assert lease.renewal is None, (
+            f"{lease.key}: a renewal is sent at {now}, one of {lease.renewal.sent} is still out (SS-7.5)"
+        )
+        assert not lease.ended, f"a renewal is sent at {now} for the ended lease on {lease.key} (SS-7.16)"
         lease.renewal = Renewal(lease, now)
         lease.calls.open += 1
         return lease.renewal
 
-    def _idle_at(self, lease: Lease) -> Micros | None:
-        if self._idle is None or lease.idle_since is None:
-            return None
-        return Micros(lease.idle_since + self._idle)
-
-    def _idle_due(self, lease: Lease, *, by: Micros) -> bool:
-        at = self._idle_at(lease)
-        return at is not None and at <= by and not self._closing
-
     def _end(self, lease: Lease, cause: EndCause) -> Ended:
         """Take the lease out; unless the provider said so itself, its unit is kept (SS-7.15, SS-14.15)."""
         attempts = tuple(lease.attempts)
-        assert cause != "idle" or not attempts, f"{lease.key} is in use and not idle (SS-8.6)"
-        self._strays[lease.key] += len(attempts)
+        assert self._leases.get(lease.key) is lease, f"a lease on {lease.key} ends ({cause}) that is not held"
+        assert lease.key not in self._kept, f"{lease.key} is leased and kept at once"
+        assert cause != "idle" or not attempts, f"{lease.key} ends as idle with {attempts} in flight (SS-8.6)"
+        if attempts:
+            self._strays[lease.key] += len(attempts)
         lease.step("idle_timer" if cause == "idle" else cause)
         lease.attempts.clear()
         del self._leases[lease.key]
         if cause != "lost":
             self._kept[lease.key] = Kept(lease.key, lease.calls, cause, releasing=cause == "idle")
         return Ended(lease, cause, attempts)
-
-    def _kept_until(self, kept: Kept) -> Micros | None:
-        if kept.releasing or kept.calls.open:
-            return None
-        last = kept.calls.last_ended
-        if self._answer_lost is not None:
-            last = max(last, self._answer_lost)
-        return Micros(last + self._duration)
-
-    def _is_over(self, kept: Kept, now: Micros) -> bool:
-        until = self._kept_until(kept)
-        return until is not None and until <= now and not self._fetching_since_before(until)
-
-    def _fetching_since_before(self, at: Micros) -> bool:
-        """Whether a fetch is under way that may have extended a row which was live until then."""
-        return any(fetch.sent < at for fetch in self._fetches)
 
 
 def _whole_ms(at: Micros) -> Micros:

@@ -71,21 +71,17 @@ class Worker:
     # --- shutdown -------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Start no further fetch (SS-9.8)."""
         self._slots.stop()
 
     def unpark(self) -> None:
-        """Cancel the fetches that wait for work."""
         self._slots.unpark()
 
     @property
     def fetching(self) -> bool:
-        """Whether a slot is waiting for work or for its turn to fetch."""
         return self._slots.fetching
 
     @property
     def running(self) -> bool:
-        """Whether a slot has not ended yet."""
         return self._slots.running
 
     @property
@@ -136,6 +132,8 @@ class Worker:
         self._session_attempts += attempt.session is not None
         try:
             await self._dispose(fetch, attempt)
+        except AssertionError as error:
+            await self._runner.rescue(attempt, error)
         finally:
             self._session_attempts -= attempt.session is not None
             assert self._session_attempts >= 0, f"{attempt.token} is disposed of, none was delivered"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from holdfast.core.contract.errors import ProviderError
-from holdfast.core.contract.ids import Micros
+from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.observe import Logged
 from holdfast.core.hosting import backoff
 from holdfast.core.hosting.crew import Crew
 from holdfast.core.hosting.final_call import final_call
 from holdfast.core.hosting.log import FAILED_ASSERTION, Log
+from holdfast.core.hosting.options import RuntimeOptions, Timing
 from holdfast.core.hosting.slots import Slots
 
 
@@ -122,6 +124,22 @@ def test_slots_are_started_once_and_unparked_only_after_they_were_stopped(world:
     world.run(scenario())
 
 
+def test_no_task_is_started_in_a_crew_that_was_cancelled(world: Any) -> None:
+    """SS-9.15: nobody would wait for it any more."""
+
+    async def scenario() -> None:
+        crew = Crew(lambda error: None)
+        crew.start(asyncio.Event().wait(), name="first")
+        await crew.cancel()
+        late = world.sleep(1)
+        with pytest.raises(AssertionError, match="late"):
+            crew.start(late, name="late")
+        late.close()
+        assert len(crew) == 0
+
+    world.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("errors", "accepted", "took"),
     [
@@ -164,3 +182,16 @@ def test_pauses_are_counted_from_one() -> None:
     ):
         with pytest.raises(AssertionError, match="pause"):
             pause()
+
+
+def test_locks_are_renewed_before_they_expire_and_never_in_a_hot_loop() -> None:
+    """RT-5.5, RT-6.3: whatever the options are, the intervals made of them fit the locks."""
+    timing = Timing.of(RuntimeOptions())
+    with pytest.raises(AssertionError, match=r"item.*hot loop"):
+        replace(timing, item_renewal=Micros(0))
+    with pytest.raises(AssertionError, match=r"instance.*too late"):
+        replace(timing, turn_renewal=Micros(timing.turn_lock * 1000 + 1))
+    with pytest.raises(AssertionError, match="session lock of 0 ms"):
+        replace(timing, session_lock=Millis(0))
+    with pytest.raises(AssertionError, match=r"0 us.*hot loop"):
+        replace(timing, min_poll=Micros(0))

@@ -246,8 +246,9 @@ def test_a_refusal_that_crosses_a_fetch_of_the_session_is_rechecked(answer: Rene
     """SS-7.22: one immediate renewal, and its answer decides."""
     worker = Worker()
     lease = worker.fetched(S1, 0)
+    fetch = worker.table.begin_fetch(seconds(29))
     call = worker.renewal(30)
-    assert worker.fetched(S1, 31, sent=29) is lease
+    assert worker.table.delivered(fetch, S1, worker.token(), seconds(31)) == ("joined", lease)
     assert worker.table.renewal_answered(call, seconds(32), "refused") is None
     worker.table.renewal_answered(worker.renewal(32), seconds(32), answer)
     assert lease.ended is (answer == "refused")
