@@ -1,7 +1,8 @@
 """Planted defects: small, plausible changes of behaviour that properties must catch.
 
-Each is switched on for a run by `plant(name)` and leaves product code as it is. `defect` says what one is,
-`catalogue` has them all by name; `providers`, `worker`, `dispatcher` and `engine` have them by area.
+Each is switched on for a run by `plant(name)` and leaves product code as it is. `defect` has the decorator
+that makes one of a function or a class, and what such a function replaces attributes with; `replacements` has
+what several replace; `catalogue` has them all by name. Every other module has those of one area.
 """
 
 from holdfast.properties.defects.catalogue import defects, plant

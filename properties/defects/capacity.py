@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from holdfast.core.contract.ids import LockToken, Micros
-from holdfast.core.contract.provider import FetchedWork, ScheduledSessionIdentifier
+from holdfast.core.contract.ids import Micros
+from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.runtime import Runtime
 from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_keeper import LeaseKeeper
@@ -22,21 +22,29 @@ from holdfast.core.working.lease_records import (
 )
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
-from holdfast.properties.defects.replacements import lease_table_defect
+from holdfast.properties.defects.defect import Change, Changes, around, defect
 
 _NO_LIMIT: Final = 1_000_000
 
 
-class _ForgetsWhatIsOut(LeaseTable):
-    """A fetch that owns only waits until the next thing is due, whatever answers are on their way."""
+@defect(
+    "lease manager", "24.7", "capacity_freed_by_each_ending", needs="a fetch begun while a renewal is out"
+)
+class AnswersOutAreForgotten(LeaseTable):
+    """A fetch for owned sessions alone waits on while the answer comes that frees a unit."""
 
     def _answer_may_free(self) -> bool:
         return False
 
 
-class _LossesKeepTheUnit(LeaseTable):
-    """Also a session that the provider said is lost keeps its unit until it must have expired."""
+@defect(
+    "lease manager",
+    "24.7 24.14",
+    "capacity_freed_by_each_ending",
+    needs="a session that is closed, and another that waits",
+)
+class LossesKeepTheUnit(LeaseTable):
+    """A session that the provider said is lost keeps its unit for D."""
 
     def _end(self, lease: Lease, cause: EndCause) -> Ended:
         ended = super()._end(lease, cause)
@@ -45,40 +53,65 @@ class _LossesKeepTheUnit(LeaseTable):
         return ended
 
 
-class _ReleasesKeepTheUnit(LeaseTable):
-    """A released session keeps its unit, as one does whose release has failed."""
+@defect(
+    "lease manager",
+    "24.7 24.13 24.14",
+    "capacity_freed_by_each_ending",
+    needs="an idle session, and another that waits",
+)
+class ReleasesKeepTheUnit(LeaseTable):
+    """A session that was released keeps its unit for D."""
 
     def release_answered(self, kept: Kept, *, confirmed: bool) -> None:
         super().release_answered(kept, confirmed=False)
 
 
-class _FailedReleasesFreeTheUnit(LeaseTable):
-    """A session is given up once its release was sent, whatever came of it."""
+@defect(
+    "lease manager",
+    "24.13",
+    "unconfirmed_give_up_keeps_unit",
+    caught_by="INV-27",
+    needs="a fault: a release that fails",
+)
+class FailedReleasesFreeTheUnit(LeaseTable):
+    """A session whose release failed frees its unit at once."""
 
     def release_answered(self, kept: Kept, *, confirmed: bool) -> None:
         super().release_answered(kept, confirmed=True)
 
 
-class _JoinsKeepTheReservation(LeaseTable):
-    """The unit of a claiming fetch that brings an item of a session held already does not come back."""
+@defect(
+    "lease manager",
+    "24.5 24.14",
+    "freed_unit_usable_by_every_slot",
+    caught_by="24.14",
+    needs="two fetches that get items of one session",
+)
+class JoinsKeepTheReservation(LeaseTable):
+    """A claiming fetch that brings an item of a session held already does not return its unit."""
 
-    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
-        super().__init__(duration=duration, idle=idle, limit=limit)
+    def __init__(self, **limits: Any) -> None:
+        super().__init__(**limits)
         self._leaked = 0
 
     def _unit_free(self) -> bool:
         return sum(self.units) + self._leaked < self._limit
 
-    def delivered(
-        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
-    ) -> tuple[SessionArrival, Lease | None]:
-        delivery, lease = super().delivered(fetch, key, token, now)
+    def delivered(self, fetch: FetchUnderWay, *given: Any) -> tuple[SessionArrival, Lease | None]:
+        delivery, lease = super().delivered(fetch, *given)
         self._leaked += delivery == "joined" and fetch.reserved
         return delivery, lease
 
 
-class _FailedFetchesEndLeases(LeaseTable):
-    """A fetch that fails shows that the store is out of reach: the sessions are taken for lost."""
+@defect(
+    "lease manager",
+    "24.11",
+    "fetch_errors_leave_leases_alone",
+    caught_by="INV-24",
+    needs="a fault: a refused fetch",
+)
+class FailedFetchesEndLeases(LeaseTable):
+    """A fetch that fails is taken for the loss of all sessions."""
 
     def fetch_ended(self, fetch: FetchUnderWay, now: Micros, *, answer_lost: bool = False) -> None:
         super().fetch_ended(fetch, now, answer_lost=answer_lost)
@@ -87,16 +120,29 @@ class _FailedFetchesEndLeases(LeaseTable):
                 lease.deadline = now
 
 
-class _ActivitiesTakeUnits(LeaseTable):
-    """Before a fetch may claim there must be room for what is in flight, activity by activity."""
+@defect(
+    "lease manager",
+    "24.5",
+    "capacity_counts_sessions_not_activities",
+    needs="two activities of a session at once, and another session",
+)
+class ActivitiesTakeUnits(LeaseTable):
+    """Each activity in flight takes a unit of capacity."""
 
     def _unit_free(self) -> bool:
         more = sum(max(len(lease.attempts) - 1, 0) for lease in self._all())
         return sum(self.units) + more < self._limit
 
 
-class _IdleSessionsAreFree(LeaseTable):
-    """Only sessions with something in flight are counted."""
+@defect(
+    "lease manager",
+    "24.6",
+    "idle_sessions_count",
+    caught_by="INV-27",
+    needs="an idle session, and another that waits",
+)
+class IdleSessionsAreFree(LeaseTable):
+    """A session with nothing in flight takes no unit of capacity."""
 
     @property
     def units(self) -> Units:
@@ -104,68 +150,80 @@ class _IdleSessionsAreFree(LeaseTable):
         return units._replace(leases=sum(bool(lease.attempts) for lease in self._all()))
 
 
-def _answered_calls_only() -> Planting:
-    """A call without an answer is not thought to have extended the row."""
-    ended = original(ExtendingCalls, "ended")
+@defect(
+    "lease manager",
+    "24.13",
+    "unconfirmed_give_up_keeps_unit",
+    needs="a fault: a renewal whose answer is lost, and then a release that fails",
+)
+def unanswered_calls_do_not_count() -> Changes:
+    """A session given up frees its unit D after the last call that was answered."""
 
-    def end(self: ExtendingCalls, now: Micros, answer: RenewalAnswer) -> None:
-        ended(self, now, "refused" if answer == "unknown" else answer)
+    def end(ended: Any, calls: ExtendingCalls, now: Micros, answer: RenewalAnswer) -> None:
+        ended(calls, now, "refused" if answer == "unknown" else answer)
 
-    return replaced(Change(ExtendingCalls, "ended", end))
+    yield around(ExtendingCalls, "ended", end)
 
 
-def _sessions_assumed() -> Planting:
-    """Whether the provider supports sessions is not asked."""
-    make = original(Runtime, "_make_worker")
+@defect("worker", "24.9", "provider_without_sessions_plain_fetch", needs="a provider without sessions")
+def sessions_assumed() -> Changes:
+    """The worker fetches session items whether or not the provider has sessions."""
 
-    def make_with_sessions(self: Runtime) -> Worker:
-        worker: Worker = make(self)
-        worker._uses_sessions = self.options.max_sessions_per_worker > 0
+    def make_with_sessions(make: Any, this: Runtime) -> Worker:
+        worker: Worker = make(this)
+        worker._uses_sessions = this.options.max_sessions_per_worker > 0
         return worker
 
-    return replaced(Change(Runtime, "_make_worker", make_with_sessions))
+    yield around(Runtime, "_make_worker", make_with_sessions)
 
 
-def _zero_is_no_limit() -> Planting:
-    """A limit of zero sessions is taken for none."""
-    make = original(Runtime, "_make_worker")
+@defect("worker", "24.8", "zero_capacity_means_none", needs="a worker that may have no sessions")
+def zero_sessions_is_no_limit() -> Changes:
+    """A limit of zero sessions is taken for no limit."""
 
-    def make_unlimited(self: Runtime) -> Worker:
-        worker: Worker = make(self)
-        if self.options.max_sessions_per_worker == 0:
+    def make_unlimited(make: Any, this: Runtime) -> Worker:
+        worker: Worker = make(this)
+        if this.options.max_sessions_per_worker == 0:
             worker._uses_sessions = True
             worker._keeper._limit = worker._keeper._table._limit = _NO_LIMIT
         return worker
 
-    return replaced(Change(Runtime, "_make_worker", make_unlimited))
+    yield around(Runtime, "_make_worker", make_unlimited)
 
 
-def _plain_fetch_at_capacity() -> Planting:
-    """A worker that may claim nothing new looks for items without session, and for no others."""
-    fetch_in_mode = original(Worker, "_fetch")
+@defect("worker", "24.1 24.10", "at_capacity_switches_to_owned_only", needs="a worker at its capacity")
+def plain_fetch_at_capacity() -> Changes:
+    """At its capacity a worker fetches items without session only, not those of its sessions."""
 
-    async def fetch_plainly(self: Worker, fetch: FetchUnderWay | None) -> FetchedWork | None:
+    async def fetch_plainly(fetch_in_mode: Any, worker: Worker, fetch: FetchUnderWay | None) -> Any:
         if fetch is not None and not fetch.claim_new:
-            return await self._provider.fetch_work_item(
-                self._timing.item_lock, self._keeper.poll_timeout(fetch), self._tag_filter
+            return await worker._provider.fetch_work_item(
+                worker._timing.item_lock, worker._keeper.poll_timeout(fetch), worker._tag_filter
             )
-        fetched: FetchedWork | None = await fetch_in_mode(self, fetch)
-        return fetched
+        return await fetch_in_mode(worker, fetch)
 
-    return replaced(Change(Worker, "_fetch", fetch_plainly))
+    yield around(Worker, "_fetch", fetch_plainly)
 
 
-def _kept_and_given_back() -> Planting:
-    """The item for which there is no unit is given back, and its session kept."""
+@defect("worker", "24.15", "item_without_free_unit_is_given_back", needs="a fault: a lost answer of a claim")
+def given_back_and_kept() -> Changes:
+    """An item for whose session there is no unit is given back, and the session not released."""
 
     async def give_back(self: LeaseKeeper, key: ScheduledSessionIdentifier) -> bool:
         return False
 
-    return replaced(Change(LeaseKeeper, "give_back", give_back))
+    yield Change(LeaseKeeper, "give_back", give_back)
 
 
-def _runs_without_a_unit() -> Planting:
-    """The item for which there is no unit is run like any other."""
+@defect(
+    "worker",
+    "24.15",
+    "item_without_free_unit_is_given_back",
+    caught_by="INV-28",
+    needs="a fault: a lost answer of a claim",
+)
+def runs_without_a_unit() -> Changes:
+    """An item for whose session there is no unit is run all the same."""
 
     async def run(self: Worker, attempt: Attempt, key: ScheduledSessionIdentifier) -> None:
         try:
@@ -173,156 +231,12 @@ def _runs_without_a_unit() -> Planting:
         finally:
             self._keeper.given_back(key)
 
-    return replaced(Change(Worker, "_give_back", run))
+    yield Change(Worker, "_give_back", run)
 
 
-class _AsksForNothingWhenFull(LeaseTable):
-    """A worker whose units are all taken waits until one is free before it fetches again."""
+@defect("lease manager", "24.10", "timeline_capacity", caught_by="INV-46", needs="a worker at its limit")
+class FullWorkersAskForNothing(LeaseTable):
+    """A worker at its limit of sessions fetches nothing until a session ends."""
 
     def may_fetch(self, now: Micros) -> bool:
         return super().may_fetch(now) and self._unit_free()
-
-
-DEFECTS: Final = (
-    lease_table_defect(
-        "full_workers_ask_for_nothing",
-        "A worker at its limit of sessions fetches nothing until a session ends",
-        _AsksForNothingWhenFull,
-        "INV-46",
-        ("24.10",),
-        "timeline_capacity",
-        "a worker at its limit",
-    ),
-    lease_table_defect(
-        "answers_out_are_forgotten",
-        "A fetch for owned sessions alone waits on while the answer comes that frees a unit",
-        _ForgetsWhatIsOut,
-        "24.7",
-        ("24.7",),
-        "capacity_freed_by_each_ending",
-        "a fetch begun while a renewal is out",
-    ),
-    lease_table_defect(
-        "losses_keep_the_unit",
-        "A session that the provider said is lost keeps its unit for D",
-        _LossesKeepTheUnit,
-        "24.7",
-        ("24.7", "24.14"),
-        "capacity_freed_by_each_ending",
-        "a session that is closed, and another that waits",
-    ),
-    lease_table_defect(
-        "releases_keep_the_unit",
-        "A session that was released keeps its unit for D",
-        _ReleasesKeepTheUnit,
-        "24.7",
-        ("24.7", "24.13", "24.14"),
-        "capacity_freed_by_each_ending",
-        "an idle session, and another that waits",
-    ),
-    lease_table_defect(
-        "failed_releases_free_the_unit",
-        "A session whose release failed frees its unit at once",
-        _FailedReleasesFreeTheUnit,
-        "INV-27",
-        ("24.13",),
-        "unconfirmed_give_up_keeps_unit",
-        "a fault: a release that fails",
-    ),
-    lease_table_defect(
-        "joins_keep_the_reservation",
-        "A claiming fetch that brings an item of a session held already does not return its unit",
-        _JoinsKeepTheReservation,
-        "24.14",
-        ("24.5", "24.14"),
-        "freed_unit_usable_by_every_slot",
-        "two fetches that get items of one session",
-    ),
-    lease_table_defect(
-        "failed_fetches_end_leases",
-        "A fetch that fails is taken for the loss of all sessions",
-        _FailedFetchesEndLeases,
-        "INV-24",
-        ("24.11",),
-        "fetch_errors_leave_leases_alone",
-        "a fault: a refused fetch",
-    ),
-    lease_table_defect(
-        "activities_take_units",
-        "Each activity in flight takes a unit of capacity",
-        _ActivitiesTakeUnits,
-        "24.5",
-        ("24.5",),
-        "capacity_counts_sessions_not_activities",
-        "two activities of a session at once, and another session",
-    ),
-    lease_table_defect(
-        "idle_sessions_are_free",
-        "A session with nothing in flight takes no unit of capacity",
-        _IdleSessionsAreFree,
-        "INV-27",
-        ("24.6",),
-        "idle_sessions_count",
-        "an idle session, and another that waits",
-    ),
-    Defect(
-        name="plain_fetch_at_capacity",
-        title="At its capacity a worker fetches items without session only, not those of its sessions",
-        where="worker",
-        caught_by="24.1",
-        rows=("24.1", "24.10"),
-        scenario="at_capacity_switches_to_owned_only",
-        needs="a worker at its capacity",
-        planted=_plain_fetch_at_capacity,
-    ),
-    Defect(
-        name="zero_sessions_is_no_limit",
-        title="A limit of zero sessions is taken for no limit",
-        where="worker",
-        caught_by="24.8",
-        rows=("24.8",),
-        scenario="zero_capacity_means_none",
-        needs="a worker that may have no sessions",
-        planted=_zero_is_no_limit,
-    ),
-    Defect(
-        name="unanswered_calls_do_not_count",
-        title="A session given up frees its unit D after the last call that was answered",
-        where="lease manager",
-        caught_by="24.13",
-        rows=("24.13",),
-        scenario="unconfirmed_give_up_keeps_unit",
-        needs="a fault: a renewal whose answer is lost, and then a release that fails",
-        planted=_answered_calls_only,
-    ),
-    Defect(
-        name="sessions_assumed",
-        title="The worker fetches session items whether or not the provider has sessions",
-        where="worker",
-        caught_by="24.9",
-        rows=("24.9",),
-        scenario="provider_without_sessions_plain_fetch",
-        needs="a provider without sessions",
-        planted=_sessions_assumed,
-    ),
-    Defect(
-        name="given_back_and_kept",
-        title="An item for whose session there is no unit is given back, and the session not released",
-        where="worker",
-        caught_by="24.15",
-        rows=("24.15",),
-        scenario="item_without_free_unit_is_given_back",
-        needs="a fault: a lost answer of a claim",
-        planted=_kept_and_given_back,
-    ),
-    Defect(
-        name="runs_without_a_unit",
-        title="An item for whose session there is no unit is run all the same",
-        where="worker",
-        caught_by="INV-28",
-        rows=("24.15",),
-        scenario="item_without_free_unit_is_given_back",
-        needs="a fault: a lost answer of a claim",
-        planted=_runs_without_a_unit,
-    ),
-)

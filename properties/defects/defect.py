@@ -1,17 +1,30 @@
-"""Defect: one planted change of behaviour, and how it is switched on: an attribute replaced for a run."""
+"""A defect: one planted change of behaviour. `@defect(...)` above a function or class makes it one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
-Planting = AbstractContextManager[None]
-
+from holdfast.core.engine import turn
+from holdfast.core.engine.intake import Intake
+from holdfast.core.engine.open_sessions import SessionScan
+from holdfast.core.hosting.log import Log
+from holdfast.core.working import lease_keeper
+from holdfast.core.working.lease_table import LeaseTable
 
 Area = Literal["provider", "worker", "lease manager", "orchestration dispatcher", "engine", "codec"]
+
+_MADE_IN: Final[Mapping[type, ModuleType]] = {
+    LeaseTable: lease_keeper,
+    Log: lease_keeper,
+    Intake: turn,
+    SessionScan: turn,
+}
+"""The module in which a subclass stands in for its base, if it is the defect."""
 
 
 class Change(NamedTuple):
@@ -20,6 +33,10 @@ class Change(NamedTuple):
     owner: object
     name: str
     value: object
+
+
+Changes = Iterator[Change]
+Planting = TypeVar("Planting", bound=Callable[[], Iterable[Change]] | type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,30 +65,98 @@ class Defect:
     elsewhere: str | None = None
 
 
+REGISTERED: Final[dict[str, Defect]] = {}
+"""Those of the modules imported so far; `catalogue` imports them all, in the order of their names."""
+
+
+def defect(
+    where: Area,
+    rows: str,
+    scenario: str,
+    *,
+    caught_by: str | None = None,
+    needs: str = "nothing",
+    elsewhere: str | None = None,
+) -> Callable[[Planting], Planting]:
+    """Make a defect of a function that yields the changes, or of a class that stands in for its base.
+
+    The defect has its name, and its docstring's first paragraph as title. `rows` are separated by blanks; the
+    first is meant to catch it unless `caught_by` says otherwise. Raises ValueError if the name is taken.
+    """
+
+    def register(planting: Planting) -> Planting:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", planting.__name__).lower()
+        if name in REGISTERED:
+            raise ValueError(f"two planted defects are called {name!r}: names are unique")
+        aimed_at = tuple(rows.split())
+        REGISTERED[name] = Defect(
+            name=name,
+            title=_title(planting),
+            where=where,
+            caught_by=caught_by or aimed_at[0],
+            rows=aimed_at,
+            scenario=scenario,
+            needs=needs,
+            planted=lambda: replaced(*_changes(planting)),
+            elsewhere=elsewhere,
+        )
+        return planting
+
+    return register
+
+
+def _title(planting: Callable[..., Any]) -> str:
+    first, _, _ = (planting.__doc__ or "").partition("\n\n")
+    return " ".join(first.split()).removesuffix(".")
+
+
+def _changes(planting: Callable[[], Iterable[Change]] | type) -> Iterable[Change]:
+    if not isinstance(planting, type):
+        return planting()
+    base = next((each for each in planting.__mro__ if each in _MADE_IN), None)
+    if base is None:
+        raise LookupError(f"{planting!r} stands in for nothing: none of its bases is in _MADE_IN")
+    return [Change(_MADE_IN[base], base.__name__, planting)]
+
+
+def around(owner: object, name: str, otherwise: Callable[..., Any]) -> Change:
+    """What stands there is replaced by a function that gets it before its other arguments."""
+    before = original(owner, name)
+
+    def call(*given: Any, **named: Any) -> Any:
+        return otherwise(before, *given, **named)
+
+    return Change(owner, name, call)
+
+
 @contextmanager
 def replaced(*changes: Change) -> Iterator[None]:
-    """Make the changes, and undo them when left.
-
-    Raises LookupError if an attribute is not there: the product has moved on, and the defect must follow.
-    """
+    """Make the changes, and undo them when left."""
     with ExitStack() as undo:
         for owner, name, value in changes:
-            if name not in vars(owner):
-                raise LookupError(f"{owner!r} has no {name!r} any more: adapt the defect that replaces it")
-            undo.callback(setattr, owner, name, vars(owner)[name])
+            undo.callback(setattr, owner, name, original(owner, name))
             setattr(owner, name, value)
         yield
 
 
-def statement(module: ModuleType, name: str, old: str, new: str) -> Change:
-    """A statement of a module's `SQL` with a part replaced. Raises LookupError if the part is not there."""
-    known: Mapping[str, str] = vars(module)["SQL"]
-    text = known[name]
-    if old not in text:
-        raise LookupError(f"statement {name!r} has no {old!r} any more: adapt the defect that replaces it")
-    return Change(module, "SQL", {**known, name: text.replace(old, new)})
+def statements(module: ModuleType, *parts: tuple[str, str, str]) -> Change:
+    """Statements of a module's `SQL`, each by name with a part replaced.
+
+    Raises LookupError if a part is not there.
+    """
+    changed: dict[str, str] = dict(vars(module)["SQL"])
+    for name, old, new in parts:
+        if old not in changed[name]:
+            raise LookupError(f"statement {name!r} has no {old!r} any more: adapt the defect")
+        changed[name] = changed[name].replace(old, new)
+    return Change(module, "SQL", changed)
 
 
 def original(owner: object, name: str) -> Any:
-    """What stands there now, of whatever type: a defect calls it and does one thing otherwise."""
+    """What stands there now, of whatever type.
+
+    Raises LookupError if nothing does: the product has moved on, and the defect must follow.
+    """
+    if name not in vars(owner):
+        raise LookupError(f"{owner!r} has no {name!r} any more: adapt the defect that replaces it")
     return vars(owner)[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
 
 from msgspec import structs
 
@@ -12,17 +11,12 @@ from holdfast.core.contract.work_items import ContinueAsNewMessage
 from holdfast.core.dispatching import dispatcher
 from holdfast.core.dispatching.settlement import _Settlement
 from holdfast.core.dispatching.turn_commit import TurnCommit
-from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
+from holdfast.properties.defects.defect import Change, Changes, around, defect
 
 
-def _settled(change: Callable[[TurnCommit], TurnCommit]) -> Planting:
+def _settled(change: Callable[[TurnCommit], TurnCommit]) -> Change:
     """The commit of every turn is changed before it is acknowledged."""
-    settle = original(dispatcher, "settle")
-
-    def settle_otherwise(*args: Any, **kwargs: Any) -> TurnCommit:
-        return change(settle(*args, **kwargs))
-
-    return replaced(Change(dispatcher, "settle", settle_otherwise))
+    return around(dispatcher, "settle", lambda settle, *given, **named: change(settle(*given, **named)))
 
 
 def _without_closes(commit: TurnCommit) -> TurnCommit:
@@ -43,55 +37,35 @@ def _without_carried_sessions(commit: TurnCommit) -> TurnCommit:
     )
 
 
-def _failed_turns_work_on() -> Planting:
-    """What a turn asked for before it failed is done, as if it had gone on."""
+@defect("orchestration dispatcher", "8.3 27.7", "refused_turn_does_nothing", caught_by="INV-40")
+def failed_turns_work_on() -> Changes:
+    """A turn that fails still enqueues the activities that it had asked for."""
 
     def dispatch_all(self: _Settlement) -> None:
         for action in self._result.actions:
             self._dispatch(action)
 
-    return replaced(Change(_Settlement, "_dispatch_detached", dispatch_all))
+    yield Change(_Settlement, "_dispatch_detached", dispatch_all)
 
 
-DEFECTS: Final = (
-    Defect(
-        name="closes_are_kept_back",
-        title="The acknowledgement of a turn does not tell the provider which sessions it has closed",
-        where="orchestration dispatcher",
-        caught_by="INV-10",
-        rows=("7.2", "23.15"),
-        scenario="session_lock_renewal_stops_on_close",
-        needs="nothing",
-        planted=lambda: _settled(_without_closes),
-    ),
-    Defect(
-        name="opens_are_kept_back",
-        title="The acknowledgement of a turn leaves it to the first fetch to make the row of a new session",
-        where="orchestration dispatcher",
-        caught_by="INV-11",
-        rows=("1.5",),
-        scenario="open_session_returns_unique_id",
-        needs="nothing",
-        planted=lambda: _settled(_without_opens),
-    ),
-    Defect(
-        name="carried_sessions_are_forgotten",
-        title="The message that starts the next execution does not name the sessions that stay open",
-        where="orchestration dispatcher",
-        caught_by="INV-33",
-        rows=("10.1", "10.2", "10.4", "15.5", "27.7"),
-        scenario="session_survives_continue_as_new",
-        needs="nothing",
-        planted=lambda: _settled(_without_carried_sessions),
-    ),
-    Defect(
-        name="failed_turns_work_on",
-        title="A turn that fails still enqueues the activities that it had asked for",
-        where="orchestration dispatcher",
-        caught_by="INV-40",
-        rows=("8.3", "27.7"),
-        scenario="refused_turn_does_nothing",
-        needs="nothing",
-        planted=_failed_turns_work_on,
-    ),
+@defect("orchestration dispatcher", "7.2 23.15", "session_lock_renewal_stops_on_close", caught_by="INV-10")
+def closes_are_kept_back() -> Changes:
+    """The acknowledgement of a turn does not tell the provider which sessions it has closed."""
+    yield _settled(_without_closes)
+
+
+@defect("orchestration dispatcher", "1.5", "open_session_returns_unique_id", caught_by="INV-11")
+def opens_are_kept_back() -> Changes:
+    """The acknowledgement of a turn leaves it to the first fetch to make the row of a new session."""
+    yield _settled(_without_opens)
+
+
+@defect(
+    "orchestration dispatcher",
+    "10.1 10.2 10.4 15.5 27.7",
+    "session_survives_continue_as_new",
+    caught_by="INV-33",
 )
+def carried_sessions_are_forgotten() -> Changes:
+    """The message that starts the next execution does not name the sessions that stay open."""
+    yield _settled(_without_carried_sessions)

@@ -3,116 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from holdfast.core.contract.events import Event, OrchestrationStarted
-from holdfast.core.engine import turn
 from holdfast.core.engine.actions import CallActivity
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.intake import Intake
 from holdfast.core.engine.open_sessions import SessionScan
-from holdfast.properties.defects.defect import Change, Defect, Planting, replaced
+from holdfast.properties.defects.defect import Changes, defect
+from holdfast.properties.defects.replacements import activities_emitted
 
 
-class _TakesEverything(Intake):
-    """A completion is recorded whether its session is still open or not."""
+@defect(
+    "engine",
+    "7.4",
+    "session_closed_under_its_handler",
+    caught_by="INV-15",
+    needs="a completion that crosses the close",
+)
+class LateCompletionsCount(Intake):
+    """A completion that arrives after the close of its session is recorded like any other."""
 
     def __init__(self, *, ended: Iterable[int], **rest: Any) -> None:
         super().__init__(ended=(), **rest)
 
 
-class _ForgetsWhatIsStored(Intake):
-    """A completion is a duplicate of one in the same batch only."""
+@defect(
+    "engine",
+    "30.7",
+    "completions_arrive_twice",
+    caught_by="INV-16",
+    needs="a fault: a completion that is delivered twice",
+)
+class DuplicatesCount(Intake):
+    """A completion is compared with those of its own batch, not with those in history."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self._answered = set()
 
 
-class _ForgetsActivities(SessionScan):
-    """A close ends the session and nothing else."""
+@defect(
+    "engine",
+    "7.3 23.16",
+    "session_closed_under_its_handler",
+    caught_by="INV-17",
+    needs="an activity unfinished at the close",
+)
+class ClosesCancelNothing(SessionScan):
+    """A close writes no cancel request for the activities of the session that are not finished."""
 
     def _close(self, session_id: str) -> None:
         self._activities.pop(session_id, None)
         super()._close(session_id)
 
 
-class _StartsEmpty(SessionScan):
-    """Every execution begins with no session open, also one that carries some over."""
+@defect("engine", "27.1", "session_no_reopen_needed", caught_by="INV-33")
+class ExecutionsStartEmpty(SessionScan):
+    """The set of open sessions is read from opens and closes alone, not from what was carried over."""
 
     def read(self, events: Iterable[Event]) -> None:
         super().read(event for event in events if not isinstance(event, OrchestrationStarted))
 
 
-def _scan(kind: type[SessionScan]) -> Planting:
-    return replaced(Change(turn, "SessionScan", kind))
+@defect("engine", "8.3", "refused_turn_does_nothing", caught_by="INV-12")
+def unchecked_sessions() -> Changes:
+    """An activity is scheduled on a session without a look at whether it is open."""
 
+    def emit_unchecked(context: OrchestrationContext, call: CallActivity) -> Any:
+        context._state.require_running()
+        return context._state.emit(call)
 
-def _unchecked_sessions() -> Planting:
-    """An activity is scheduled on whatever session is named."""
-
-    def emit_unchecked(
-        self: OrchestrationContext,
-        name: str,
-        input: str,
-        tag: str | None = None,
-        session_id: str | None = None,
-    ) -> Any:
-        self._state.require_running()
-        return self._state.emit(CallActivity(name=name, input=input, session_id=session_id, tag=tag))
-
-    return replaced(Change(OrchestrationContext, "_emit_activity", emit_unchecked))
-
-
-DEFECTS: Final = (
-    Defect(
-        name="late_completions_count",
-        title="A completion that arrives after the close of its session is recorded like any other",
-        where="engine",
-        caught_by="INV-15",
-        rows=("7.4",),
-        scenario="session_closed_under_its_handler",
-        needs="a completion that crosses the close",
-        planted=lambda: replaced(Change(turn, "Intake", _TakesEverything)),
-    ),
-    Defect(
-        name="duplicates_count",
-        title="A completion is compared with those of its own batch, not with those in history",
-        where="engine",
-        caught_by="INV-16",
-        rows=("30.7",),
-        scenario="completions_arrive_twice",
-        needs="a fault: a completion that is delivered twice",
-        planted=lambda: replaced(Change(turn, "Intake", _ForgetsWhatIsStored)),
-    ),
-    Defect(
-        name="closes_cancel_nothing",
-        title="A close writes no cancel request for the activities of the session that are not finished",
-        where="engine",
-        caught_by="INV-17",
-        rows=("7.3", "23.16"),
-        scenario="session_closed_under_its_handler",
-        needs="an activity unfinished at the close",
-        planted=lambda: _scan(_ForgetsActivities),
-    ),
-    Defect(
-        name="executions_start_empty",
-        title="The set of open sessions is read from opens and closes alone, not from what was carried over",
-        where="engine",
-        caught_by="INV-33",
-        rows=("27.1",),
-        scenario="session_no_reopen_needed",
-        needs="nothing",
-        planted=lambda: _scan(_StartsEmpty),
-    ),
-    Defect(
-        name="unchecked_sessions",
-        title="An activity is scheduled on a session without a look at whether it is open",
-        where="engine",
-        caught_by="INV-12",
-        rows=("8.3",),
-        scenario="refused_turn_does_nothing",
-        needs="nothing",
-        planted=_unchecked_sessions,
-    ),
-)
+    yield activities_emitted(emit_unchecked)

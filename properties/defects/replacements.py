@@ -1,59 +1,52 @@
-"""Replacements that several defects make: of the table of leases, and of an activity's session."""
+"""Replacements that several defects make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+from holdfast.core.contract import codec
+from holdfast.core.engine.actions import CallActivity
 from holdfast.core.engine.context import OrchestrationContext
-from holdfast.core.working import lease_keeper
-from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Defect, original, replaced
+from holdfast.properties.defects.defect import Change, original
+from holdfast.providers.sqlite import work as sqlite_work
+from holdfast.providers.sqlite.database import Transaction
 
 
-def lease_table(kind: type[LeaseTable]) -> AbstractContextManager[None]:
-    """Workers keep their leases in a table of this kind."""
-    return replaced(Change(lease_keeper, "LeaseTable", kind))
+def encoded(encode: Callable[..., bytes]) -> Change:
+    """Events and items are written by this function, which gets the right one before the value."""
+    before = original(codec, "_encoder").encode
+    return Change(codec, "_encoder", SimpleNamespace(encode=partial(encode, before)))
 
 
-def lease_table_defect(
-    name: str,
-    title: str,
-    kind: type[LeaseTable],
-    caught_by: str,
-    rows: tuple[str, ...],
-    scenario: str,
-    needs: str,
-    elsewhere: str | None = None,
-) -> Defect:
-    """A defect that is nothing but such a table."""
-    return Defect(
-        name=name,
-        title=title,
-        where="lease manager",
-        caught_by=caught_by,
-        rows=rows,
-        scenario=scenario,
-        needs=needs,
-        planted=lambda: lease_table(kind),
-        elsewhere=elsewhere,
-    )
+def activities_emitted(emit: Callable[[OrchestrationContext, CallActivity], Any]) -> Change:
+    """Calls of activities, with a session or without, end up in this function."""
 
-
-def scheduled_on(
-    session_of: Callable[[OrchestrationContext, str | None], str | None],
-) -> AbstractContextManager[None]:
-    """Activities are scheduled on the session that the function makes of the one the code named."""
-    emit = original(OrchestrationContext, "_emit_activity")
-
-    def emit_elsewhere(
+    def emit_activity(
         self: OrchestrationContext,
         name: str,
         input: str,
         tag: str | None = None,
         session_id: str | None = None,
     ) -> Any:
-        return emit(self, name, input, tag, session_of(self, session_id))
+        return emit(self, CallActivity(name=name, input=input, session_id=session_id, tag=tag))
 
-    return replaced(Change(OrchestrationContext, "_emit_activity", emit_elsewhere))
+    return Change(OrchestrationContext, "_emit_activity", emit_activity)
+
+
+def scheduled_on(session_of: Callable[[OrchestrationContext, str | None], str | None]) -> Change:
+    """Activities are scheduled on the session that the function makes of the one the code named."""
+    emit = original(OrchestrationContext, "_emit_activity")
+
+    def emit_elsewhere(context: OrchestrationContext, call: CallActivity) -> Any:
+        return emit(context, call.name, call.input, call.tag, session_of(context, call.session_id))
+
+    return activities_emitted(emit_elsewhere)
+
+
+def session_owner(transaction: Transaction, instance: str, session_id: str) -> Any:
+    """Worker and expiry of a stored session; None without a row."""
+    values = {"instance": instance, "session": session_id}
+    return transaction.one(sqlite_work.SQL["session_owner"], values)

@@ -4,57 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any
 
 from holdfast.core.contract.ids import Millis
-from holdfast.core.contract.observe import LocalEvent, Logged, Observer, RenewalAnswered
+from holdfast.core.contract.observe import LocalEvent, Logged, RenewalAnswered
 from holdfast.core.dispatching import settlement
 from holdfast.core.dispatching.settlement import _Settlement
-from holdfast.core.engine.turn_values import TurnResult
 from holdfast.core.hosting.log import Log
 from holdfast.core.hosting.metrics import SESSION_RENEWALS, Metrics
-from holdfast.core.working import lease_keeper
-from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
+from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.replacements import session_owner
 from holdfast.providers.memory import affinity as memory_affinity
-from holdfast.providers.memory.affinity import Claimant
 from holdfast.providers.memory.tables import Tables
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
 
 
-def _replays_log_sessions() -> Planting:
-    """The opens and closes of the whole history are logged at each turn."""
-    records = original(_Settlement, "_session_records")
+@defect("orchestration dispatcher", "17.1 17.2 33.4", "session_open_logged")
+def replays_log_sessions() -> Changes:
+    """Every turn logs the opens and closes of the whole history, not its own."""
 
-    def all_records(self: _Settlement) -> list[Logged]:
-        result = self._result
-        self._result = replace(result, delta=tuple(self._known))
+    def all_records(records: Any, settlement: _Settlement) -> Any:
+        result = settlement._result
+        settlement._result = replace(result, delta=tuple(settlement._known))
         try:
-            found: list[Logged] = records(self)
+            return records(settlement)
         finally:
-            self._result = result
-        return found
+            settlement._result = result
 
-    return replaced(Change(_Settlement, "_session_records", all_records))
-
-
-def _late_completions_told_at_once() -> Planting:
-    """A late completion is logged when a turn meets it, stored or not."""
-
-    def all_at_once(result: TurnResult) -> tuple[Logged, ...]:
-        return result.log
-
-    def nothing_later(result: TurnResult) -> tuple[Logged, ...]:
-        return ()
-
-    return replaced(
-        Change(settlement, "_at_once", all_at_once), Change(settlement, "_of_dropped", nothing_later)
-    )
+    yield around(_Settlement, "_session_records", all_records)
 
 
-def _claims_told_otherwise(tell: Callable[[list[Logged], bool, str | None], list[Logged]]) -> Planting:
+@defect("orchestration dispatcher", "33.3", "late_completion_logged", needs="a turn that is run twice")
+def late_completions_told_at_once() -> Changes:
+    """A late completion is logged when a turn meets it, whether that turn is stored or not."""
+    yield Change(settlement, "_at_once", lambda result: result.log)
+    yield Change(settlement, "_of_dropped", lambda result: ())
+
+
+def _claims_told_otherwise(tell: Callable[[list[Logged], bool, str | None], list[Logged]]) -> Changes:
     """Records of a delivery, whether it was a claim, and the row's worker before it, to other records."""
-    in_memory, in_sqlite = original(memory_affinity, "attach"), original(sqlite_work, "_attach")
 
     class _Kept:
         def __init__(self) -> None:
@@ -64,36 +53,27 @@ def _claims_told_otherwise(tell: Callable[[list[Logged], bool, str | None], list
             assert isinstance(event, Logged)
             self.records.append(event)
 
-    def attach_in_memory(
-        tables: Tables,
-        now: Millis,
-        instance: str,
-        session_id: str,
-        claimant: Claimant,
-        observer: Observer | None,
-    ) -> None:
+    def attach_in_memory(attach: Any, tables: Tables, now: Millis, *given: Any) -> None:
+        instance, session_id, claimant, observer = given
         row = tables.session(instance, session_id)
         owner, kept = None if row is None else row.worker_id, _Kept()
-        in_memory(tables, now, instance, session_id, claimant, kept)
+        attach(tables, now, instance, session_id, claimant, kept)
         records = kept.records or [_claim(instance, session_id, claimant.worker_id)]
         if observer is not None:
             for record in tell(records, bool(kept.records), owner):
                 observer.notify(record)
 
-    def attach_in_sqlite(
-        transaction: Transaction, instance: str, session_id: str, worker_id: str, duration: Millis
-    ) -> None:
-        values = {"instance": instance, "session": session_id}
-        owner = (transaction.one(sqlite_work.SQL["session_owner"], values) or (None, None))[0]
+    def attach_in_sqlite(attach: Any, transaction: Transaction, *given: Any) -> None:
+        instance, session_id, worker_id, _duration = given
+        owner = (session_owner(transaction, instance, session_id) or (None, None))[0]
         before = len(transaction.log)
-        in_sqlite(transaction, instance, session_id, worker_id, duration)
+        attach(transaction, *given)
         told = transaction.log[before:]
         records = told or [_claim(instance, session_id, worker_id)]
         transaction.log[before:] = tell(records, bool(told), owner)
 
-    return replaced(
-        Change(memory_affinity, "attach", attach_in_memory), Change(sqlite_work, "_attach", attach_in_sqlite)
-    )
+    yield around(memory_affinity, "attach", attach_in_memory)
+    yield around(sqlite_work, "_attach", attach_in_sqlite)
 
 
 def _claim(instance: str, session_id: str, worker_id: str) -> Logged:
@@ -120,8 +100,27 @@ def _always_a_takeover(records: list[Logged], claim: bool, owner: str | None) ->
     return [*records, Logged("session.migrated", "info", fields)]
 
 
-class _QuietLog(Log):
-    """A failed renewal is for those who look for a fault."""
+@defect("provider", "17.3", "session_claim_logged", needs="two deliveries to one owner")
+def deliveries_logged_as_claims() -> Changes:
+    """Every delivery of an item of a session is logged as a claim of it."""
+    yield from _claims_told_otherwise(_every_delivery)
+
+
+@defect("provider", "17.4 33.2", "session_migration_logged", needs="two workers and a crash of the owner")
+def takeovers_unlogged() -> Changes:
+    """A takeover is logged as a claim like any other."""
+    yield from _claims_told_otherwise(_no_takeover)
+
+
+@defect("provider", "17.3 17.4 33.5", "first_claim_is_not_migration", caught_by="33.5")
+def claims_logged_as_takeovers() -> Changes:
+    """Every claim is logged as a takeover, also that of a session nobody had."""
+    yield from _claims_told_otherwise(_always_a_takeover)
+
+
+@defect("lease manager", "17.5", "session_renewal_failure_logged", needs="a renewal that fails")
+class RenewalFailuresWhispered(Log):
+    """A failed renewal is logged at debug level."""
 
     def warning(self, event: str, **fields: object) -> None:
         if event == "session.renewal_failed":
@@ -130,8 +129,9 @@ class _QuietLog(Log):
             super().warning(event, **fields)
 
 
-class _EmptyHandedLog(Log):
-    """The attempts of a lost lease are counted after they were taken from it."""
+@defect("lease manager", "33.1", "released_and_lost_logged", needs="a session lost under a handler")
+class LossesLoggedEmptyHanded(Log):
+    """The record of a loss counts the attempts in flight after they were taken from the lease."""
 
     def warning(self, event: str, **fields: object) -> None:
         if event == "session.lost":
@@ -139,7 +139,8 @@ class _EmptyHandedLog(Log):
         super().warning(event, **fields)
 
 
-class _IdleLog(Log):
+@defect("lease manager", "33.1", "released_and_lost_logged", needs="a worker that is shut down")
+class ReleasesLoggedAsIdle(Log):
     """Every release is logged as one for idleness."""
 
     def info(self, event: str, **fields: object) -> None:
@@ -148,111 +149,13 @@ class _IdleLog(Log):
         super().info(event, **fields)
 
 
-def _log(kind: type[Log]) -> Planting:
-    return replaced(Change(lease_keeper, "Log", kind))
+@defect("worker", "33.2", "metrics_agree_with_log", needs="a renewal that fails")
+def every_renewal_counts() -> Changes:
+    """Renewals are counted when they are answered, whatever the answer."""
 
-
-def _every_answer_counts() -> Planting:
-    """Renewals are counted when they are answered, whatever the answer is."""
-    notify = original(Metrics, "notify")
-
-    def notify_all(self: Metrics, event: LocalEvent) -> None:
+    def notify_all(notify: Any, metrics: Metrics, event: LocalEvent) -> None:
         if isinstance(event, RenewalAnswered) and event.error is not None:
-            self._add(SESSION_RENEWALS)
-        notify(self, event)
+            metrics._add(SESSION_RENEWALS)
+        notify(metrics, event)
 
-    return replaced(Change(Metrics, "notify", notify_all))
-
-
-DEFECTS: Final = (
-    Defect(
-        name="replays_log_sessions",
-        title="Every turn logs the opens and closes of the whole history, not its own",
-        where="orchestration dispatcher",
-        caught_by="17.1",
-        rows=("17.1", "17.2", "33.4"),
-        scenario="session_open_logged",
-        needs="nothing",
-        planted=_replays_log_sessions,
-    ),
-    Defect(
-        name="late_completions_told_at_once",
-        title="A late completion is logged when a turn meets it, whether that turn is stored or not",
-        where="orchestration dispatcher",
-        caught_by="33.3",
-        rows=("33.3",),
-        scenario="late_completion_logged",
-        needs="a turn that is run twice",
-        planted=_late_completions_told_at_once,
-    ),
-    Defect(
-        name="deliveries_logged_as_claims",
-        title="Every delivery of an item of a session is logged as a claim of it",
-        where="provider",
-        caught_by="17.3",
-        rows=("17.3",),
-        scenario="session_claim_logged",
-        needs="two deliveries to one owner",
-        planted=lambda: _claims_told_otherwise(_every_delivery),
-    ),
-    Defect(
-        name="takeovers_unlogged",
-        title="A takeover is logged as a claim like any other",
-        where="provider",
-        caught_by="17.4",
-        rows=("17.4", "33.2"),
-        scenario="session_migration_logged",
-        needs="two workers and a crash of the owner",
-        planted=lambda: _claims_told_otherwise(_no_takeover),
-    ),
-    Defect(
-        name="claims_logged_as_takeovers",
-        title="Every claim is logged as a takeover, also that of a session nobody had",
-        where="provider",
-        caught_by="33.5",
-        rows=("17.3", "17.4", "33.5"),
-        scenario="first_claim_is_not_migration",
-        needs="nothing",
-        planted=lambda: _claims_told_otherwise(_always_a_takeover),
-    ),
-    Defect(
-        name="renewal_failures_whispered",
-        title="A failed renewal is logged at debug level",
-        where="lease manager",
-        caught_by="17.5",
-        rows=("17.5",),
-        scenario="session_renewal_failure_logged",
-        needs="a renewal that fails",
-        planted=lambda: _log(_QuietLog),
-    ),
-    Defect(
-        name="losses_logged_empty_handed",
-        title="The record of a loss counts the attempts in flight after they were taken from the lease",
-        where="lease manager",
-        caught_by="33.1",
-        rows=("33.1",),
-        scenario="released_and_lost_logged",
-        needs="a session lost under a handler",
-        planted=lambda: _log(_EmptyHandedLog),
-    ),
-    Defect(
-        name="releases_logged_as_idle",
-        title="Every release is logged as one for idleness",
-        where="lease manager",
-        caught_by="33.1",
-        rows=("33.1",),
-        scenario="released_and_lost_logged",
-        needs="a worker that is shut down",
-        planted=lambda: _log(_IdleLog),
-    ),
-    Defect(
-        name="every_renewal_counts",
-        title="Renewals are counted when they are answered, whatever the answer",
-        where="worker",
-        caught_by="33.2",
-        rows=("33.2",),
-        scenario="metrics_agree_with_log",
-        needs="a renewal that fails",
-        planted=_every_answer_counts,
-    ),
-)
+    yield around(Metrics, "notify", notify_all)

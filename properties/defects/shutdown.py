@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Final
+from typing import Any
 
 from holdfast.core import runtime
 from holdfast.core.contract.errors import ProviderError
@@ -18,49 +18,58 @@ from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_keeper import LeaseKeeper
 from holdfast.core.working.lease_records import Decisions, Kept
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
-from holdfast.properties.defects.replacements import lease_table
+from holdfast.properties.defects.defect import Change, Changes, around, defect
 
 
-def _fetches_are_cut_off() -> Planting:
-    """Shutdown cancels fetches at once: whoever waits for work has none."""
-    return replaced(Change(runtime, "_DRAIN", Micros(0)))
+@defect("worker", "29.1 29.8", "shutdown_stops_fetching_first", needs="a fault: a late answer to a fetch")
+def fetches_are_cut_off() -> Changes:
+    """Shutdown cancels fetches that may have claimed something, without a moment for their answers."""
+    yield Change(runtime, "_DRAIN", Micros(0))
 
 
-def _late_items_are_run() -> Planting:
-    """What a fetch brings during shutdown is run like anything else; there is time left."""
-    refuse = original(ActivityRunner, "refuse")
+@defect("worker", "29.1", "shutdown_stops_fetching_first", needs="a fault: a late answer to a fetch")
+def late_items_are_run() -> Changes:
+    """An item that a fetch brings during shutdown is run, since there is time left."""
 
-    async def run_or_refuse(self: ActivityRunner, attempt: Attempt) -> None:
-        if self._stop_session_by is None:
-            await refuse(self, attempt)
+    async def run_or_refuse(refuse: Any, runner: ActivityRunner, attempt: Attempt) -> None:
+        if runner._stop_session_by is None:
+            await refuse(runner, attempt)
         else:
-            await self.run(attempt)
+            await runner.run(attempt)
 
-    return replaced(Change(ActivityRunner, "refuse", run_or_refuse))
+    yield around(ActivityRunner, "refuse", run_or_refuse)
 
 
-def _refused_items_are_charged() -> Planting:
-    """An item given back without a handler is given back like any other."""
+@defect("worker", "29.1", "shutdown_stops_fetching_first", needs="a fault: a late answer to a fetch")
+def refused_items_are_charged() -> Changes:
+    """An item given back without a handler having run is charged the attempt."""
 
     async def refuse(self: ActivityRunner, attempt: Attempt) -> None:
         attempt.over = True
         attempt.stopped("not_started")
         await self._abandon(attempt)
 
-    return replaced(Change(ActivityRunner, "refuse", refuse))
+    yield Change(ActivityRunner, "refuse", refuse)
 
 
-class _HandlersAreForgotten(LeaseTable):
-    """A session whose items have been given back is released, whatever still runs for it."""
+@defect(
+    "lease manager", "29.3", "unstoppable_handler_leaves_session_to_expire", needs="a handler that blocks"
+)
+class HandlersAreForgotten(LeaseTable):
+    """Shutdown releases a session once its items are given back, also under a thread that goes on."""
 
     def close(self, unstopped: frozenset[ScheduledSessionIdentifier]) -> Decisions:
         return super().close(frozenset())
 
 
-def _released_first() -> Planting:
+@defect(
+    "lease manager",
+    "29.2 29.3 29.4 29.7",
+    "release_only_after_handlers_stopped",
+    needs="two workers, one of them shut down",
+)
+def released_first() -> Changes:
     """Shutdown begins with the releases, so that others can take over early."""
-    begin_closing = original(LeaseKeeper, "begin_closing")
 
     async def release(self: LeaseKeeper, key: ScheduledSessionIdentifier) -> None:
         try:
@@ -68,16 +77,17 @@ def _released_first() -> Planting:
         except ProviderError:
             return  # it is released again at the end
 
-    def release_and_close(self: LeaseKeeper) -> None:
-        for lease in self._table._all():
-            self._crew.start(release(self, lease.key), name="early release")
-        begin_closing(self)
+    def release_and_close(begin_closing: Any, keeper: LeaseKeeper) -> None:
+        for lease in keeper._table._all():
+            keeper._crew.start(release(keeper, lease.key), name="early release")
+        begin_closing(keeper)
 
-    return replaced(Change(LeaseKeeper, "begin_closing", release_and_close))
+    yield around(LeaseKeeper, "begin_closing", release_and_close)
 
 
-def _releases_end_with_an_error() -> Planting:
-    """The sessions are released in turn, and an error ends that."""
+@defect("lease manager", "29.4", "one_failing_release_does_not_stop_others", needs="a fault: a refused call")
+def releases_end_with_an_error() -> Changes:
+    """Shutdown releases the sessions in turn, and an error ends that."""
 
     async def in_turn(self: LeaseKeeper, releases: tuple[Kept, ...]) -> None:
         left = list(releases)
@@ -96,21 +106,22 @@ def _releases_end_with_an_error() -> Planting:
         self._apply(decisions._replace(releases=()))
         self._crew.start(in_turn(self, decisions.releases), name="releases")
 
-    return replaced(Change(LeaseKeeper, "release_all", release_all))
+    yield Change(LeaseKeeper, "release_all", release_all)
 
 
-def _shut_down_at_once_is_graceful() -> Planting:
-    """A timeout of zero is falsy, and so the usual one applies."""
-    shutdown = original(Runtime, "shutdown")
+@defect("worker", "29.5", "immediate_shutdown_is_a_crash", needs="a worker that is shut down at once")
+def shut_down_at_once_is_graceful() -> Changes:
+    """A shutdown timeout of zero is taken for none, and so for the usual one."""
 
-    async def shut_down(self: Runtime, timeout: timedelta | None = None) -> None:
-        await shutdown(self, timeout or None)
+    async def shut_down(shutdown: Any, this: Runtime, timeout: timedelta | None = None) -> None:
+        await shutdown(this, timeout or None)
 
-    return replaced(Change(Runtime, "shutdown", shut_down))
+    yield around(Runtime, "shutdown", shut_down)
 
 
-def _leases_live_on() -> Planting:
-    """The end of the runtime stops what it has started, and the lease manager looks after itself."""
+@defect("lease manager", "29.6", "no_calls_after_shutdown", needs="a process that outlives its runtime")
+def leases_live_on() -> Changes:
+    """The lease manager renews on after the runtime has ended."""
 
     async def cancel_most(self: Crew) -> None:
         ended = [task for task in self._tasks if not task.get_name().startswith(("leases", "renew "))]
@@ -119,38 +130,59 @@ def _leases_live_on() -> Planting:
         if ended:
             await asyncio.wait(ended)
 
-    return replaced(Change(LeaseKeeper, "stop", lambda self: None), Change(Crew, "cancel", cancel_most))
+    yield Change(LeaseKeeper, "stop", lambda self: None)
+    yield Change(Crew, "cancel", cancel_most)
 
 
-def _handlers_keep_their_client() -> Planting:
-    """The clients of handlers are not cut off: the handlers have been."""
-    return replaced(Change(FencedProvider, "fence", lambda self: None))
+@defect("worker", "29.6", "no_calls_after_shutdown", needs="a process that outlives its runtime")
+def handlers_keep_their_client() -> Changes:
+    """A handler that resists its end goes on using the client it was given."""
+    yield Change(FencedProvider, "fence", lambda self: None)
 
 
-def _items_are_left_locked() -> Planting:
-    """What shutdown has stopped is left to the lapse of its item lock."""
-    discard = original(ActivityRunner, "_discard")
+@defect(
+    "worker",
+    "29.3 29.7 29.8",
+    "timeline_graceful_shutdown",
+    caught_by="29.7",
+    needs="two workers, one of them shut down",
+)
+def items_are_left_locked() -> Changes:
+    """Items whose handlers a shutdown has stopped are left to the lapse of their locks."""
 
-    async def discard_others(self: ActivityRunner, attempt: Attempt) -> None:
+    async def discard_others(discard: Any, runner: ActivityRunner, attempt: Attempt) -> None:
         if attempt.cause != "shutdown":
-            await discard(self, attempt)
+            await discard(runner, attempt)
 
-    return replaced(Change(ActivityRunner, "_discard", discard_others))
-
-
-def _grace_beyond_the_timeout() -> Planting:
-    """Session activities have their grace period, also if shutdown is given less."""
-    stop = original(ActivityRunner, "stop")
-
-    def stop_after_grace(self: ActivityRunner, *, sessions_by: Micros, plain_by: Micros) -> None:
-        grace_by = Micros(self._clock.monotonic_us() + self._timing.grace)
-        stop(self, sessions_by=grace_by, plain_by=plain_by)
-
-    return replaced(Change(ActivityRunner, "stop", stop_after_grace))
+    yield around(ActivityRunner, "_discard", discard_others)
 
 
-def _shutdown_is_not_told() -> Planting:
-    """Shutdown waits for session activities, and tells them at the end of that."""
+@defect(
+    "worker",
+    "29.3",
+    "unstoppable_handler_leaves_session_to_expire",
+    caught_by="INV-30",
+    needs="a handler that blocks",
+)
+def grace_beyond_the_timeout() -> Changes:
+    """Session activities have their whole grace period, also if shutdown is given less."""
+
+    def stop_after_grace(stop: Any, runner: ActivityRunner, *, sessions_by: Micros, plain_by: Micros) -> None:
+        grace_by = Micros(runner._clock.monotonic_us() + runner._timing.grace)
+        stop(runner, sessions_by=grace_by, plain_by=plain_by)
+
+    yield around(ActivityRunner, "stop", stop_after_grace)
+
+
+@defect(
+    "worker",
+    "29.2 29.7",
+    "timeline_graceful_shutdown",
+    caught_by="29.7",
+    needs="two workers, one of them shut down",
+)
+def shutdown_is_not_told() -> Changes:
+    """Shutdown waits for session activities and tells them only when it waits no longer."""
 
     def stop(self: ActivityRunner, *, sessions_by: Micros, plain_by: Micros) -> None:
         self._stop_session_by = sessions_by
@@ -158,147 +190,20 @@ def _shutdown_is_not_told() -> Planting:
         for attempt in tuple(self._running):
             attempt.wake()
 
-    return replaced(Change(ActivityRunner, "stop", stop))
+    yield Change(ActivityRunner, "stop", stop)
 
 
-def _has_no_end() -> Planting:
-    """A graceful shutdown goes on until its handlers have ended, however long they take."""
+@defect(
+    "worker",
+    "29.3",
+    "unstoppable_handler_leaves_session_to_expire",
+    caught_by="INV-49",
+    needs="a handler that blocks",
+)
+def shutdown_has_no_end() -> Changes:
+    """A graceful shutdown waits for its handlers, whatever its timeout is."""
 
     async def wind_down(self: Runtime, allowance: Micros) -> None:
         await self._release_everything(self._clock.monotonic_us(), Micros(1000 * allowance))
 
-    return replaced(Change(Runtime, "_wind_down", wind_down))
-
-
-DEFECTS: Final = (
-    Defect(
-        name="shutdown_has_no_end",
-        title="A graceful shutdown waits for its handlers, whatever its timeout is",
-        where="worker",
-        caught_by="INV-49",
-        rows=("29.3",),
-        scenario="unstoppable_handler_leaves_session_to_expire",
-        needs="a handler that blocks",
-        planted=_has_no_end,
-    ),
-    Defect(
-        name="fetches_are_cut_off",
-        title="Shutdown cancels fetches that may have claimed something, without a moment for their answers",
-        where="worker",
-        caught_by="29.1",
-        rows=("29.1", "29.8"),
-        scenario="shutdown_stops_fetching_first",
-        needs="a fault: a late answer to a fetch",
-        planted=_fetches_are_cut_off,
-    ),
-    Defect(
-        name="late_items_are_run",
-        title="An item that a fetch brings during shutdown is run, since there is time left",
-        where="worker",
-        caught_by="29.1",
-        rows=("29.1",),
-        scenario="shutdown_stops_fetching_first",
-        needs="a fault: a late answer to a fetch",
-        planted=_late_items_are_run,
-    ),
-    Defect(
-        name="refused_items_are_charged",
-        title="An item given back without a handler having run is charged the attempt",
-        where="worker",
-        caught_by="29.1",
-        rows=("29.1",),
-        scenario="shutdown_stops_fetching_first",
-        needs="a fault: a late answer to a fetch",
-        planted=_refused_items_are_charged,
-    ),
-    Defect(
-        name="handlers_are_forgotten",
-        title="Shutdown releases a session once its items are given back, also under a thread that goes on",
-        where="lease manager",
-        caught_by="29.3",
-        rows=("29.3",),
-        scenario="unstoppable_handler_leaves_session_to_expire",
-        needs="a handler that blocks",
-        planted=lambda: lease_table(_HandlersAreForgotten),
-    ),
-    Defect(
-        name="released_first",
-        title="Shutdown begins with the releases, so that others can take over early",
-        where="lease manager",
-        caught_by="29.2",
-        rows=("29.2", "29.3", "29.4", "29.7"),
-        scenario="release_only_after_handlers_stopped",
-        needs="two workers, one of them shut down",
-        planted=_released_first,
-    ),
-    Defect(
-        name="releases_end_with_an_error",
-        title="Shutdown releases the sessions in turn, and an error ends that",
-        where="lease manager",
-        caught_by="29.4",
-        rows=("29.4",),
-        scenario="one_failing_release_does_not_stop_others",
-        needs="a fault: a refused call",
-        planted=_releases_end_with_an_error,
-    ),
-    Defect(
-        name="shut_down_at_once_is_graceful",
-        title="A shutdown timeout of zero is taken for none, and so for the usual one",
-        where="worker",
-        caught_by="29.5",
-        rows=("29.5",),
-        scenario="immediate_shutdown_is_a_crash",
-        needs="a worker that is shut down at once",
-        planted=_shut_down_at_once_is_graceful,
-    ),
-    Defect(
-        name="leases_live_on",
-        title="The lease manager renews on after the runtime has ended",
-        where="lease manager",
-        caught_by="29.6",
-        rows=("29.6",),
-        scenario="no_calls_after_shutdown",
-        needs="a process that outlives its runtime",
-        planted=_leases_live_on,
-    ),
-    Defect(
-        name="handlers_keep_their_client",
-        title="A handler that resists its end goes on using the client it was given",
-        where="worker",
-        caught_by="29.6",
-        rows=("29.6",),
-        scenario="no_calls_after_shutdown",
-        needs="a process that outlives its runtime",
-        planted=_handlers_keep_their_client,
-    ),
-    Defect(
-        name="items_are_left_locked",
-        title="Items whose handlers a shutdown has stopped are left to the lapse of their locks",
-        where="worker",
-        caught_by="29.7",
-        rows=("29.3", "29.7", "29.8"),
-        scenario="timeline_graceful_shutdown",
-        needs="two workers, one of them shut down",
-        planted=_items_are_left_locked,
-    ),
-    Defect(
-        name="grace_beyond_the_timeout",
-        title="Session activities have their whole grace period, also if shutdown is given less",
-        where="worker",
-        caught_by="INV-30",
-        rows=("29.3",),
-        scenario="unstoppable_handler_leaves_session_to_expire",
-        needs="a handler that blocks",
-        planted=_grace_beyond_the_timeout,
-    ),
-    Defect(
-        name="shutdown_is_not_told",
-        title="Shutdown waits for session activities and tells them only when it waits no longer",
-        where="worker",
-        caught_by="29.7",
-        rows=("29.2", "29.7"),
-        scenario="timeline_graceful_shutdown",
-        needs="two workers, one of them shut down",
-        planted=_shutdown_is_not_told,
-    ),
-)
+    yield Change(Runtime, "_wind_down", wind_down)

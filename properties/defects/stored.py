@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import apsw
 
 from holdfast.core.contract import events
 from holdfast.core.contract.ids import LockToken, Millis
-from holdfast.core.contract.provider import FetchedWork, ScheduledSessionIdentifier
+from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.hosting.forwarding import ForwardingProvider
-from holdfast.properties.defects.defect import Change, Defect, Planting, original, replaced
-from holdfast.providers.arguments import Conclusions
+from holdfast.properties.defects.defect import Change, Changes, around, defect
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import store as memory_inspection
@@ -23,10 +22,9 @@ from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
 
 
-def _listed_by_events() -> Planting:
-    """The provider opens and closes what the events of a turn name, whatever the two lists say."""
-    in_memory = original(memory_acknowledgement, "acknowledge")
-    in_sqlite = original(sqlite_acknowledgement, "acknowledge")
+@defect("provider", "14.11 14.12 19.4 19.9 19.11 31.13", "cancelled_list_alone_suffices", caught_by="19.9")
+def listed_by_events() -> Changes:
+    """The provider reads from the events of a turn which sessions it opens and closes."""
 
     def listed(conclusions: Any, instance: str) -> Any:
         def named(kind: type[events.Event]) -> list[ScheduledSessionIdentifier]:
@@ -40,24 +38,29 @@ def _listed_by_events() -> Planting:
         metadata = replace(conclusions.metadata, opened_sessions=opened, cancelled_sessions=closed)
         return replace(conclusions, metadata=metadata)
 
-    def acknowledge_in_memory(tables: Tables, now: Millis, token: LockToken, turn: Conclusions) -> None:
+    def in_memory(acknowledge: Any, tables: Tables, now: Millis, token: LockToken, turn: Any) -> None:
         lock = tables.lock_of_token.get(token)
-        in_memory(tables, now, token, turn if lock is None else listed(turn, lock.instance))
+        acknowledge(tables, now, token, turn if lock is None else listed(turn, lock.instance))
 
-    def acknowledge_in_sqlite(transaction: Transaction, token: LockToken, conclusions: Conclusions) -> None:
+    def in_sqlite(acknowledge: Any, transaction: Transaction, token: LockToken, turn: Any) -> None:
         row = transaction.one(
             "SELECT instance_id FROM instance_locks WHERE lock_token = :token", {"token": token}
         )
-        in_sqlite(transaction, token, conclusions if row is None else listed(conclusions, row[0]))
+        acknowledge(transaction, token, turn if row is None else listed(turn, row[0]))
 
-    return replaced(
-        Change(memory_acknowledgement, "acknowledge", acknowledge_in_memory),
-        Change(sqlite_acknowledgement, "acknowledge", acknowledge_in_sqlite),
-    )
+    yield around(memory_acknowledgement, "acknowledge", in_memory)
+    yield around(sqlite_acknowledgement, "acknowledge", in_sqlite)
 
 
-def _releases_keep_the_expiry() -> Planting:
-    """A release unsets the worker and leaves the expiry to run out."""
+@defect(
+    "provider",
+    "4.4 14.9 25.7 31.2",
+    "null_pairing",
+    caught_by="31.2",
+    elsewhere="unstoppable_handler_leaves_session_to_expire",
+)
+def releases_keep_the_expiry() -> Changes:
+    """A release unsets the worker of a session and not its expiry."""
 
     def release_in_memory(
         tables: Tables, now: Millis, instance: str, session_id: str, worker_id: str
@@ -77,113 +80,45 @@ def _releases_keep_the_expiry() -> Planting:
         finally:
             transaction.execute("PRAGMA ignore_check_constraints = 0")
 
-    return replaced(
-        Change(memory_affinity, "release", release_in_memory),
-        Change(sqlite_work, "release_session", release_in_sqlite),
-    )
+    yield Change(memory_affinity, "release", release_in_memory)
+    yield Change(sqlite_work, "release_session", release_in_sqlite)
 
 
-def _wrappers_know_fewer_arguments() -> Planting:
-    """A wrapper was written when a fetch had no `claim_new` yet, and drops it."""
-    fetch = original(ForwardingProvider, "fetch_session_work_item")
+@defect("provider", "31.6", "wrappers_forward")
+def wrappers_know_fewer_arguments() -> Changes:
+    """A provider wrapper does not pass on whether a fetch may claim sessions."""
 
-    async def fetch_session_work_item(
-        wrapper: ForwardingProvider, lock_timeout: Millis, poll_timeout: Millis, **others: Any
-    ) -> FetchedWork | None:
-        others.pop("claim_new", None)
-        found: FetchedWork | None = await fetch(wrapper, lock_timeout, poll_timeout, **others)
-        return found
+    async def fetch_without(fetch: Any, *given: Any, claim_new: bool = True, **others: Any) -> Any:
+        return await fetch(*given, **others)
 
-    return replaced(Change(ForwardingProvider, "fetch_session_work_item", fetch_session_work_item))
+    yield around(ForwardingProvider, "fetch_session_work_item", fetch_without)
 
 
-def _types_lose_their_prefix() -> Planting:
-    """The type column of a session event says what happened, but not that it is about a session."""
-    kind_of = original(events, "kind_of")
+@defect("provider", "31.10", "event_type_names")
+def types_lose_their_prefix() -> Changes:
+    """Session events are stored as Opened and Closed."""
 
     def short_kind_of(event: events.StoredEvent) -> str:
-        return str(kind_of(event)).removeprefix("Session")
+        return events.kind_of(event).removeprefix("Session")
 
-    return replaced(
-        Change(memory_inspection, "kind_of", short_kind_of),
-        Change(sqlite_acknowledgement, "kind_of", short_kind_of),
-    )
+    yield Change(memory_inspection, "kind_of", short_kind_of)
+    yield Change(sqlite_acknowledgement, "kind_of", short_kind_of)
 
 
 class _TimedSessionRow(SessionRow):
     duration_ms: int | None = None
 
 
-def _durations_are_stored() -> Planting:
-    """The session row has a column for the duration of its lock."""
-    take = original(memory_image, "take_connection")
+@defect("provider", "31.1 31.7", "no_state_stored", caught_by="31.7")
+def durations_are_stored() -> Changes:
+    """The session row keeps a duration besides identity, owner and expiry."""
 
-    def take_altered() -> apsw.Connection:
+    def take_altered(take: Any) -> apsw.Connection:
         connection: apsw.Connection = take()
         connection.execute("ALTER TABLE sessions ADD COLUMN duration_ms INTEGER")
         return connection
 
-    def close(connection: apsw.Connection) -> None:
-        connection.close(True)
-
-    return replaced(
-        Change(memory_affinity, "SessionRow", _TimedSessionRow),
-        Change(memory_inspection, "SessionRow", _TimedSessionRow),
-        Change(memory_image, "take_connection", take_altered),
-        Change(memory_image, "give_back", close),
-    )
-
-
-DEFECTS: Final = (
-    Defect(
-        name="listed_by_events",
-        title="The provider reads from the events of a turn which sessions it opens and closes",
-        where="provider",
-        caught_by="19.9",
-        rows=("14.11", "14.12", "19.4", "19.9", "19.11", "31.13"),
-        scenario="cancelled_list_alone_suffices",
-        needs="nothing",
-        planted=_listed_by_events,
-    ),
-    Defect(
-        name="releases_keep_the_expiry",
-        title="A release unsets the worker of a session and not its expiry",
-        where="provider",
-        caught_by="31.2",
-        rows=("4.4", "14.9", "25.7", "31.2"),
-        scenario="null_pairing",
-        needs="nothing",
-        planted=_releases_keep_the_expiry,
-        elsewhere="unstoppable_handler_leaves_session_to_expire",
-    ),
-    Defect(
-        name="wrappers_know_fewer_arguments",
-        title="A provider wrapper does not pass on whether a fetch may claim sessions",
-        where="provider",
-        caught_by="31.6",
-        rows=("31.6",),
-        scenario="wrappers_forward",
-        needs="nothing",
-        planted=_wrappers_know_fewer_arguments,
-    ),
-    Defect(
-        name="types_lose_their_prefix",
-        title="Session events are stored as Opened and Closed",
-        where="provider",
-        caught_by="31.10",
-        rows=("31.10",),
-        scenario="event_type_names",
-        needs="nothing",
-        planted=_types_lose_their_prefix,
-    ),
-    Defect(
-        name="durations_are_stored",
-        title="The session row keeps a duration besides identity, owner and expiry",
-        where="provider",
-        caught_by="31.7",
-        rows=("31.1", "31.7"),
-        scenario="no_state_stored",
-        needs="nothing",
-        planted=_durations_are_stored,
-    ),
-)
+    yield Change(memory_affinity, "SessionRow", _TimedSessionRow)
+    yield Change(memory_inspection, "SessionRow", _TimedSessionRow)
+    yield around(memory_image, "take_connection", take_altered)
+    yield Change(memory_image, "give_back", lambda connection: connection.close(True))

@@ -11,12 +11,14 @@ from tests.properties.matrix.trial import watchers
 import holdfast.properties.matrix  # noqa: F401 - registers them
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.engine import turn
+from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.properties.defects import Defect, defects, plant
-from holdfast.properties.defects.defect import Change, replaced
+from holdfast.properties.defects import defect as defect_module
+from holdfast.properties.defects.defect import Change, Changes, around, defect, replaced, statements
 from holdfast.properties.judging.registry import selected
 from holdfast.properties.spec import rows
 from holdfast.providers.memory import memory_store
-from holdfast.providers.sqlite import sqlite_store
+from holdfast.providers.sqlite import sqlite_store, turns
 from holdfast.sim.exploring.checks import run_check
 from holdfast.sim.exploring.explorer import Run, run_schedule
 from holdfast.sim.strategies import Fifo, RandomWalk
@@ -103,11 +105,11 @@ def test_there_are_enough_of_each_kind() -> None:
 def test_defects_name_rows_and_rules_that_exist() -> None:
     """A defect without its property would go unnoticed."""
     known = {row.id for row in rows()}
-    for defect in defects().values():
-        assert defect.rows and known.issuperset(defect.rows), defect
-        assert defect.scenario in scenarios(), defect
-        assert defect.elsewhere is None or scenarios()[defect.elsewhere].explored, defect
-        assert defect.caught_by in known or [kind.id for kind in selected([defect.caught_by])], defect
+    for one in defects().values():
+        assert one.title and one.rows and known.issuperset(one.rows), one
+        assert one.scenario in scenarios(), one
+        assert one.elsewhere is None or scenarios()[one.elsewhere].explored, one
+        assert one.caught_by in known or [kind.id for kind in selected([one.caught_by])], one
 
 
 def test_a_defect_nobody_knows_is_refused_with_the_one_that_was_meant() -> None:
@@ -120,3 +122,47 @@ def test_a_defect_nobody_knows_is_refused_with_the_one_that_was_meant() -> None:
 def test_a_defect_that_the_product_has_outgrown_says_so() -> None:
     with pytest.raises(LookupError, match="no 'gone' any more"), replaced(Change(turn, "gone", None)):
         pass
+    with pytest.raises(LookupError, match="no 'gone' any more"):
+        around(turn, "gone", lambda gone: gone())
+    with pytest.raises(LookupError, match="'lock_instance' has no 'gone' any more"):
+        statements(turns, ("lock_instance", "gone", ""))
+
+
+def test_a_defect_has_its_name_and_title_from_what_it_stands_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class is named as a function would be; what more its docstring says is no title."""
+    monkeypatch.setattr(defect_module, "REGISTERED", {})
+
+    @defect("engine", "7.3 7.4", "session_closed_under_its_handler", needs="a close")
+    class ClosesDoNothing(SessionScan):
+        """A close
+        does nothing.
+
+        None at all.
+        """
+
+    made = defect_module.REGISTERED["closes_do_nothing"]
+    assert (made.name, made.title) == ("closes_do_nothing", "A close does nothing")
+    assert (made.caught_by, made.rows, made.needs) == ("7.3", ("7.3", "7.4"), "a close")
+    with made.planted():
+        assert turn.SessionScan is ClosesDoNothing
+
+
+def test_a_name_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defect_module, "REGISTERED", defects())
+
+    def items_without_session() -> Changes:
+        yield Change(turn, "SessionScan", None)
+
+    with pytest.raises(ValueError, match="two planted defects are called 'items_without_session'"):
+        defect("engine", "7.3", "session_closed_under_its_handler")(items_without_session)
+
+
+def test_a_class_that_stands_in_for_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defect_module, "REGISTERED", {})
+
+    @defect("engine", "7.3", "session_closed_under_its_handler")
+    class Stray:
+        """It changes nothing."""
+
+    with pytest.raises(LookupError, match="Stray'> stands in for nothing"):
+        defect_module.REGISTERED["stray"].planted()
