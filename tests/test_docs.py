@@ -7,53 +7,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from holdfast.properties.judging import registry
 from holdfast.properties.spec.clauses_page import clauses_page
-from holdfast.sim.strategies import STRATEGIES
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 
 
-def blocks(page: str) -> list[str]:
-    found = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
-    assert found, page
-    return found
-
-
-def execute(code: str, names: dict[str, Any]) -> None:
-    exec(compile(code, "<docs>", "exec", dont_inherit=True), names)
-
-
-def test_the_strategy_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(STRATEGIES, "lifo", raising=False)
-    names: dict[str, Any] = {"__name__": "docs"}
-    try:
-        for code in blocks("writing-a-strategy.md"):
-            execute(code, names)
-    finally:
-        STRATEGIES.pop("lifo", None)
-    assert names["run"].steps > 0
-
-
-def test_the_invariant_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registration is an edit of the registry; here it is patched in between the two blocks."""
-    names: dict[str, Any] = {"__name__": "docs"}
-    monitor, watching = blocks("writing-an-invariant.md")
-    execute(monitor, names)
-    made = names["Patience"]
-    monkeypatch.setattr(registry, "_IN_ORDER", (*registry._IN_ORDER, made))
-    monkeypatch.setattr(registry, "MONITORS", {**registry.MONITORS, made.id: made})
-    execute(watching, names)
-    assert names["suite"].verdicts
-
-
 def test_the_scenario_page_runs(tmp_path: Path) -> None:
-    (module,) = blocks("writing-a-scenario.md")
+    (module,) = re.findall(
+        r"^```python\n(.*?)^```", (DOCS / "writing-a-scenario.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     (tmp_path / "my_scenarios.py").write_text(module)
     command = "check greeting_survives --scenario my_scenarios --schedules 20 --jobs 1 --provider memory"
     ended = subprocess.run(

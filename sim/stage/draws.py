@@ -9,25 +9,19 @@ from holdfast.traces.choice import STREAMS, Draw, Stream, Tape
 class Draws:
     """Asks the strategy, checks its answer, writes the tape; with `labelled`, also what was asked."""
 
-    __slots__ = ("_answers", "_choose", "_labelled", "_offer", "draws", "tape", "wants_actors")
+    __slots__ = ("_answers", "_choose", "_labelled", "draws", "offer", "tape")
 
     def __init__(self, strategy: Strategy, *, labelled: bool = False) -> None:
         self.tape = Tape()
         self._answers = {name: self.tape.stream(name) for name in STREAMS}
         self.draws: list[Draw] = []
         self._choose = strategy.choose
-        self._offer = getattr(strategy, "offer", None)
         self._labelled = labelled
-        self.wants_actors = self._offer is not None
-        """Whether the strategy wants to know who moves with each answer (`Strategy`)."""
-
-    def offer(self, actors: list[str]) -> None:
-        """Tell the strategy who moves with each answer of the next draw."""
-        assert self._offer is not None
-        self._offer(actors)
+        self.offer = strategy.offer
 
     def draw(self, stream: Stream, site: str, arity: int) -> int:
         """One decision among `arity`, which must be at least 2; 0 is the boring one."""
+        assert arity > 1, f"{stream} draw {site!r} among {arity}: there is nothing to decide"
         answer = self._choose(stream, site, arity)
         if not 0 <= answer < arity:
             raise ValueError(

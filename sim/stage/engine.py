@@ -7,6 +7,7 @@ outcomes (design idea 6): done and answered, done and the answer lost, refused, 
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from holdfast.core.contract.errors import ProviderError
@@ -28,6 +29,7 @@ class Engine:
         self.stage = stage
         self.misfortunes = misfortunes
         self._draw = stage.draws.draw
+        self._offer = stage.draws.offer
         self._faults = misfortunes.faults
 
     def step(self) -> None:
@@ -37,8 +39,7 @@ class Engine:
         if count == 1:
             step = ready.pop()
         else:
-            if self.stage.draws.wants_actors:
-                self.stage.draws.offer([enabled.actor for enabled in ready])
+            self._offer(map(_actor, ready))
             step = ready.pop(self._draw("schedule", "step", count))
         if isinstance(step, Request):
             self._commit(step)
@@ -194,6 +195,9 @@ class Engine:
     def _late(self, request: Request, result: object, error: BaseException | None) -> None:
         if request.process.alive and not request.future.done():
             self.stage.post(request.process, settle_future, request.future, result, error)
+
+
+_actor = attrgetter("actor")
 
 
 def _transient(request: Request, message: str) -> ProviderError:

@@ -1,30 +1,34 @@
-"""The interface of strategies: what answers the choice points of a run, and knows nothing of the world.
-
-To write one, copy `fifo.py`. A strategy may also have a method `offer(actors: list[str]) -> None`: it is then
-told before each choice of the next step who moves with each answer, as texts `process/operation`.
-"""
+"""The interface of strategies: what answers the choice points of a run, and knows nothing of the world."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 
 from holdfast.traces.choice import Stream, Tape
 
 
-class Strategy(Protocol):
-    """Answers draws. One object serves many runs, one after the other."""
+class Strategy(ABC):
+    """Answers draws. One object serves many runs, one after the other. To write one, copy `fifo.py`.
+
+    The explorer calls, for each run: `begin`; `choose` at each draw, and `offer` before those of a step;
+    `learn`. Only `choose` must be written.
+    """
 
     name: str
 
-    def begin(self, schedule: int) -> None:
+    def begin(self, schedule: int) -> None:  # noqa: B027 - most need not prepare
         """Run `schedule` begins, from 0; answers depend on it, the seed and what it learned in the block."""
-        ...
 
+    def offer(self, actors: Iterable[str]) -> None:  # noqa: B027 - most do not care who moves
+        """Who moves with each answer of the next draw, which chooses a step; as texts `process/operation`.
+
+        They are made as they are read, which must be at once.
+        """
+
+    @abstractmethod
     def choose(self, stream: Stream, site: str, arity: int) -> int:
         """An answer from 0 to arity - 1, with arity at least 2; 0 is boring: oldest first, no fault."""
-        ...
 
-    def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
+    def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:  # noqa: B027 - most do not learn
         """A run is over: its tape, and the number of draws of each stream."""
-        ...

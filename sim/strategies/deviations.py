@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from holdfast.traces.choice import STREAMS, Stream, Tape
+from holdfast.sim.stage.strategy import Strategy
+from holdfast.traces.choice import STREAMS, Stream
 
 
-class Deviations:
+class Deviations(Strategy):
     """Answers `deviations[stream, position]` there, modulo the arity, and 0 everywhere else."""
 
     name = "deviations"
@@ -25,6 +26,3 @@ class Deviations:
         position = self._positions[stream]
         self._positions[stream] = position + 1
         return self.deviations.get((stream, position), 0) % arity
-
-    def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
-        """Nothing to learn."""

@@ -5,38 +5,58 @@ points the one about to move falls to the bottom. A bug that needs d ordering co
 steps is found with probability at least 1 / (n * k ** (d - 1)).
 
 Where we depart from it: an actor is a process and what it does (`worker-a/renew_session_lock`), because the
-order that matters is often between two calls of one process; and k is learned from earlier runs.
+order that matters is often between two calls of one process; and k is learned from earlier runs. A step is
+a choice among several enabled ones: that is what change points count, and what k is, so that they lie within
+the run. The other draws of the schedule, which settle the details of a step, are several to a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Final
 
+from holdfast.core.contract.errors import ConfigurationError
+from holdfast.sim.stage.strategy import Strategy
 from holdfast.sim.strategies.sparse import BLOCK, SparseFaults, seeded
 from holdfast.traces.choice import Stream, Tape
 
 _FIRST_GUESS: Final = 32
 
 
-class Pct:
-    """Random priorities with `depth` - 1 changes a run."""
+class Pct(Strategy):
+    """Random priorities, which DEPTH - 1 times a run are changed; DEPTH is 3 if left out.
+
+    Attributes:
+        change_points: the steps of the run, from 0, at which the actor about to move falls to the bottom.
+    """
 
     name = "pct"
 
     def __init__(self, seed: int, depth: int) -> None:
+        assert depth > 0, f"a bug of depth {depth} needs no search"
         self.seed = seed
         self.depth = depth
+        self.change_points: frozenset[int] = frozenset()
         self._random = Random(0)
         self._faults = SparseFaults()
-        self._length = _FIRST_GUESS
+        self._four_lengths = 4 * _FIRST_GUESS
+        """Four times the smoothed number of steps: so kept, it comes to rest exactly at that number."""
         self._block = -1
-        self._position = 0
+        self._steps = 0
         self._lowest = 0.0
-        self._changes: frozenset[int] = frozenset()
         self._priorities: dict[str, float] = {}
         self._actors: list[str] = []
+
+    @classmethod
+    def of_text(cls, seed: int, argument: str | None) -> Pct:
+        """Made from what follows the colon in `pct:3`. Raises ConfigurationError if that is no depth."""
+        depth = "3" if argument is None else argument
+        if not depth.isdecimal() or not int(depth):
+            raise ConfigurationError(
+                f"strategy 'pct' takes a depth of at least 1, as in 'pct:3'; {argument!r} was given"
+            )
+        return cls(seed, int(depth))
 
     def begin(self, schedule: int) -> None:
         """Reseed, choose the change points, forget the priorities."""
@@ -44,15 +64,18 @@ class Pct:
         self._faults.begin(seeded(self.seed, schedule, 1), schedule)
         if schedule // BLOCK != self._block:
             self._block = schedule // BLOCK
-            self._length = _FIRST_GUESS
-        self._changes = frozenset(self._random.randrange(self._length) for _ in range(self.depth - 1))
+            self._four_lengths = 4 * _FIRST_GUESS
+        length = max(1, self._four_lengths // 4)
+        self.change_points = frozenset(self._random.randrange(length) for _ in range(self.depth - 1))
         self._priorities = {}
-        self._position = 0
+        self._actors = []
+        self._steps = 0
         self._lowest = 0.0
 
-    def offer(self, actors: list[str]) -> None:
-        """Who moves with each answer of the next step."""
-        self._actors = actors
+    def offer(self, actors: Iterable[str]) -> None:
+        """One more step, and who moves with each answer."""
+        self._actors = list(actors)
+        self._steps += 1
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
         """The actor of the highest priority; its oldest step."""
@@ -61,15 +84,15 @@ class Pct:
         if stream == "data":
             return 0 if self._random.random() < 0.5 else self._random.randrange(arity)
         actors = self._actors
-        if len(actors) != arity:  # a detail of a step: nobody to choose among
+        if not actors:  # a detail of a step: nobody to choose among
             return self._random.randrange(arity)
+        assert len(actors) == arity, f"{len(actors)} actors for the {arity} answers of {site!r}"
         self._actors = []
         best = self._best(actors)
-        if self._position in self._changes:
+        if self._steps - 1 in self.change_points:
             self._lowest -= 1.0
             self._priorities[actors[best]] = self._lowest
             best = self._best(actors)
-        self._position += 1
         return best
 
     def _best(self, actors: list[str]) -> int:
@@ -84,6 +107,7 @@ class Pct:
         return best
 
     def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
-        """How many choices and fault draws a run has."""
+        """How many steps and fault draws a run has."""
+        assert self._steps <= draws["schedule"], f"{self._steps} steps, {draws['schedule']} draws"
         self._faults.learn(draws)
-        self._length = max(4, (3 * self._length + draws["schedule"] + 3) // 4)
+        self._four_lengths += self._steps - self._four_lengths // 4

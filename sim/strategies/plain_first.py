@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from holdfast.sim.stage.strategy import Strategy
 from holdfast.traces.choice import Stream, Tape
 
 
-class PlainFirst:
+class PlainFirst(Strategy):
     """Wraps a strategy so that a campaign begins with the run every reader can predict.
 
     Most mistakes show in it, and a violation there needs no shrinking.
@@ -19,14 +18,15 @@ class PlainFirst:
         self.name = then.name
         self._then = then
         self._plain = False
-        offer: Any = getattr(then, "offer", None)
-        if offer is not None:
-            self.offer = offer
 
     def begin(self, schedule: int) -> None:
         """Schedule 0 is the plain one."""
         self._plain = schedule == 0
         self._then.begin(schedule)
+
+    def offer(self, actors: Iterable[str]) -> None:
+        """In the plain run, too: a strategy may count the steps of a run."""
+        self._then.offer(actors)
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
         """The boring answer in the plain run, the other strategy's in the rest."""

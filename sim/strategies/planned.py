@@ -12,7 +12,8 @@ from typing import Final
 
 from holdfast.core.hosting.options import RuntimeOptions, Timing
 from holdfast.sim.stage.faults import FAULT_TABLE, FaultBudget, delays_of
-from holdfast.traces.choice import Stream, Tape
+from holdfast.sim.stage.strategy import Strategy
+from holdfast.traces.choice import Stream
 from holdfast.traces.record import FaultKind
 
 _ORDER: Final = {entry.kind: place for place, entry in enumerate(FAULT_TABLE)}
@@ -61,7 +62,7 @@ def budget_for(plan: Sequence[Planned], spare: int = 1) -> FaultBudget:
     return FaultBudget(**counts)
 
 
-class PlannedFaults:
+class PlannedFaults(Strategy):
     """Answers the draws of a run under `budget_for` its plan.
 
     Attributes:
@@ -96,9 +97,9 @@ class PlannedFaults:
         if blow is None:
             return 0
         kinds = sorted(dict.fromkeys(self._left), key=_ORDER.__getitem__)
+        assert arity == 1 + len(kinds), (
+            f"the run offers {arity - 1} kinds of fault, the plan has {kinds} left"
+        )
         self._left.remove(blow.kind)
         self._details = dict(blow.details)
         return 1 + kinds.index(blow.kind)
-
-    def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
-        """Nothing to learn."""

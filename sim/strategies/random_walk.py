@@ -1,16 +1,20 @@
-"""RandomWalk: every enabled step is equally likely; faults are sparse."""
+"""RandomWalk: uniform over the schedule, sparse faults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
 
+from holdfast.sim.stage.strategy import Strategy
 from holdfast.sim.strategies.sparse import SparseFaults, seeded
 from holdfast.traces.choice import Stream, Tape
 
 
-class RandomWalk:
-    """Uniform over the schedule; generated values are boring half of the time, else uniform."""
+class RandomWalk(Strategy):
+    """Every enabled step is equally likely; faults are few.
+
+    Generated values are boring half of the time, else uniform.
+    """
 
     name = "random"
 

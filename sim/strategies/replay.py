@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from holdfast.sim.errors import TapeMismatch
+from holdfast.sim.stage.strategy import Strategy
 from holdfast.traces.choice import STREAMS, Stream, Tape
 
 
-class ReplayTape:
+class ReplayTape(Strategy):
     """Gives a tape's answers back.
 
     With `strict` an answer that is out of range raises TapeMismatch: the code has changed since. Without, the
@@ -42,6 +41,3 @@ class ReplayTape:
                 f" {arity - 1}; the code has changed since the tape was made"
             )
         return arity - 1
-
-    def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
-        """Nothing to learn."""

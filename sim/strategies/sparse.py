@@ -27,6 +27,8 @@ _STRIKES_MAX: Final = 3
 
 def seeded(seed: int, schedule: int, purpose: int) -> Random:
     """A generator for one purpose of one schedule; the same on every Python."""
+    assert 0 <= purpose < 1 << 8, f"purpose {purpose} would have the generator of another schedule"
+    assert 0 <= schedule < 1 << 32, f"schedule {schedule} would have the generator of another seed"
     return Random((seed << 40) + (schedule << 8) + purpose)
 
 
@@ -60,5 +62,7 @@ class SparseFaults:
 
     def learn(self, draws: Mapping[Stream, int]) -> None:
         """The length of the fault stream, smoothed: one long run must not spread the next ones thin."""
+        asked, drawn = self._position, draws["fault"]
+        assert asked <= drawn, f"the run has had {drawn} fault draws, {asked} of them were asked for here"
         if draws["fault"]:
             self._length = max(4, (3 * self._length + draws["fault"] + 3) // 4)

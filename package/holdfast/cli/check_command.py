@@ -20,7 +20,7 @@ from holdfast.cli.output import TRACES, prepared, write_results
 from holdfast.cli.terminal import console, progress
 from holdfast.reports.coverage import Coverage, encode_coverage
 from holdfast.reports.terminal import print_summary
-from holdfast.sim import make_strategy
+from holdfast.sim.strategies import make_strategy, usages
 
 _SHOWN_MAX: Final = 10
 
@@ -33,7 +33,9 @@ _SHOWN_MAX: Final = 10
 @click.option(
     "--schedules", type=click.IntRange(1, 1_000_000), help="Runs of each scenario on each provider."
 )
-@click.option("--strategy", default="random", show_default=True, help="random, pct:DEPTH, or fifo.")
+@click.option(
+    "--strategy", default="random", show_default=True, help=f"What chooses the schedules: {usages()}."
+)
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
 @click.option(
     "--max-time", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Start nothing new after."

@@ -20,7 +20,7 @@ from holdfast.cli.output import prepared, stored_kills, write_kills
 from holdfast.cli.terminal import console, progress
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.reports.kills import Kill, KillMatrix, encode_kills, survivors_first, told_seconds
-from holdfast.sim import make_strategy
+from holdfast.sim.strategies import make_strategy, usages
 
 _HUNTED_ON: Final = ("memory", "sqlite")
 
@@ -31,7 +31,7 @@ _HUNTED_ON: Final = ("memory", "sqlite")
 @click.option("--profile", type=click.Choice(list(HUNT_PROFILES)), default="full", show_default=True)
 @click.option("--schedules", type=click.IntRange(1, 100_000), help="At most, in one hunt.")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Hunts with each strategy.")
-@click.option("--strategy", "strategies", multiple=True, help="random, pct:DEPTH, or fifo; may be repeated.")
+@click.option("--strategy", "strategies", multiple=True, help=f"May be given more than once: {usages()}.")
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; default one per core.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("holdfast-report"), show_default=True)

@@ -526,21 +526,14 @@ def test_answers_of_one_process_may_arrive_in_one_turn(run: Runs) -> None:
     async def body(world: World) -> None:
         await world.process("w", two_calls).stopped()
 
-    walk = RandomWalk(3)
-    for schedule in range(60):
-        walk.begin(schedule)
-        run(body, _Continued(walk))
+    walk = _Continued(3)
+    for _ in range(60):
+        run(body, walk)
     assert together == {1, 2}
 
 
-class _Continued:
-    """A strategy that is not told to begin again."""
-
-    name = "continued"
-
-    def __init__(self, walk: RandomWalk) -> None:
-        self.choose = walk.choose
-        self.learn = walk.learn
+class _Continued(RandomWalk):
+    """Goes on where the last run ended, whatever it is told."""
 
     def begin(self, schedule: int) -> None:
         pass
