@@ -223,7 +223,6 @@ class _Batch:
 
     def _resolve(self) -> RunTurn | AbandonFor:
         """Find the code and make the turn's input (RT-5.13 to RT-5.18, RT-14.8 to RT-14.10)."""
-        assert self._is_running or self._start is not None, f"{self._item.instance!r} has nothing to run"
         name, wanted = self._wanted()
         resolved = self._policy.registry.resolve_orchestration(name, wanted)
         if resolved is None:

@@ -276,7 +276,6 @@ class _Settlement:
         ]
 
     def _end(self, kind: type[Event], **members: object) -> None:
-        assert not self._work, f"{kind.__name__}, and {self._work} are to be done"
         self._cancelled.extend(write_end(self._writer, self._known, kind, **members))
 
     def _carried_messages(self) -> tuple[tuple[str, str], ...]:

@@ -142,7 +142,3 @@ class TurnResult:
         assert recorded_at == sorted(set(recorded_at)), f"actions were recorded in the order {recorded_at}"
         for event in self.delta:
             assert type(event) not in EXECUTION_ENDS, f"{event!r} is in a turn; only its settlement writes it"
-        given_up = set(self.cancelled_activities)
-        assert len(given_up) == len(self.cancelled_activities), (
-            f"cancelled twice: {self.cancelled_activities}"
-        )

@@ -306,6 +306,12 @@ class _Running:
             Failure("process", message, len(run.commits), run.virtual_us)
             for message in (*engine.stage.broken, *_failed_assertions(engine.stage.complaints))
         ]
+        # A worker that meets a failed assertion of ours goes on with other work; a run has failed.
+        run.failures += [
+            Failure("process", message, len(run.commits), run.virtual_us)
+            for message in run.complaints
+            if FAILED_ASSERTION in message
+        ]
         self._judge_body(run)
         if run.error is None:
             run.error = next(iter((*refused, *chronicle.watcher_errors)), None)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from holdfast.core.client import Completed
+from holdfast.core.dispatching import dispatcher
+from holdfast.core.engine.turn_values import TurnInput, TurnResult
 from holdfast.core.program.registry import Registry
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
@@ -259,3 +261,23 @@ def test_the_simulator_does_not_run_without_assertions() -> None:
     )
     assert done.returncode != 0
     assert "does not run under python -O" in done.stderr
+
+
+def test_a_failed_assertion_of_the_runtime_fails_the_run_although_the_worker_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_turn, met = dispatcher.run_turn, []
+
+    def wrong_once(turn: TurnInput) -> TurnResult:
+        if not met:
+            met.append(turn)
+            raise AssertionError("two is three")
+        return run_turn(turn)
+
+    monkeypatch.setattr(dispatcher, "run_turn", wrong_once)
+    run = run_schedule(reference, memory_store, Fifo())
+    assert run.error is None and run.cut_off is None
+    (failure,) = run.failures
+    assert failure.message.endswith(
+        "a failed assertion of the durable runtime: AssertionError('two is three')"
+    )
