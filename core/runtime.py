@@ -237,6 +237,7 @@ class Runtime:
             await self._cut_off()
 
     async def _wind_down(self, allowance: Micros) -> None:
+        assert allowance > 0, f"{allowance} us are no time to wind down in; it is cut off instead"
         began = self._clock.monotonic_us()
         steps = self._crew.start(self._release_everything(began, allowance), name="shutdown")
         cut = self._crew.start(
@@ -246,6 +247,7 @@ class Runtime:
 
     async def _release_everything(self, began: Micros, allowance: Micros) -> None:
         """The order of SS-9c: signal, wait, give items back, release sessions, then the rest."""
+        assert self._state == "stopping", f"a runtime that is {self._state} releases everything"
         self._keeper.begin_closing()
         self._runner.stop(
             sessions_by=Micros(began + min(self._timing.grace, allowance)),

@@ -38,6 +38,7 @@ class _Envelope(msgspec.Struct):
 _BACKSLASH = 0x5C
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _KNOWN_NAMES = frozenset(str(kind.__struct_config__.tag) for kind in KNOWN_KINDS)
+assert len(_KNOWN_NAMES) == len(KNOWN_KINDS), "two kinds of events are stored under one name"
 
 
 def encode_event(event: StoredEvent) -> bytes:
@@ -49,8 +50,10 @@ def encode_event(event: StoredEvent) -> bytes:
     except (UnicodeEncodeError, msgspec.EncodeError) as error:
         raise CodecError(f"event {event.event_id} ({kind_of(event)}) cannot be encoded: {error}") from None
     member = _TYPE_MEMBER[type(event)]
+    assert text.startswith(member, 1), f"the type is not the first member any more: {text!r}"
     version_at = text.index(_LAST_COMMON_MEMBER) + len(_LAST_COMMON_MEMBER)
     common_end = _end_of_string(text, version_at)
+    assert text[common_end] in b",}", f"the version ends at {common_end}, in the middle of {text!r}"
     common = text[len(member) + 1 : common_end]
     rest = text[common_end:]
     return b"{" + common + b"," + member[:-1] + rest
@@ -103,6 +106,7 @@ _ITEM_PREFIX: dict[type[WorkItem], bytes] = {
 _item_decoders: dict[str, msgspec.json.Decoder[WorkItem]] = {
     stored_name(kind): msgspec.json.Decoder(kind) for kind in _WORK_ITEM_KINDS
 }
+assert len(_item_decoders) == len(_WORK_ITEM_KINDS), "two kinds of items are stored under one name"
 _wrapper_decoder: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 

@@ -272,4 +272,6 @@ def kind_of(event: StoredEvent) -> str:
     return _KIND_NAMES[type(event)]
 
 
+assert set(KNOWN_KINDS) == set(Event.__subclasses__()), "a kind of event that no history can be read with"
+
 _KIND_NAMES: dict[type[Event], str] = {kind: str(kind.__struct_config__.tag) for kind in KNOWN_KINDS}

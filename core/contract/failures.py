@@ -126,7 +126,7 @@ class FailureDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
             if self.application.kind == "Panicked":
                 return f"orchestration panicked: {self.application.message}"
             return self.application.message
-        assert self.poison is not None
+        assert self.poison is not None, f"a failure of no category: {self!r}"
         return _display_poison(self.poison)
 
 
@@ -137,7 +137,7 @@ def _display_poison(poison: Poison) -> str:
         return f"poison: orchestration {what.orchestration.instance} exceeded {tried}"
     if what.activity is not None:
         return f"poison: activity {what.activity.activity_name}#{what.activity.activity_id} exceeded {tried}"
-    assert what.failed_deserialization is not None
+    assert what.failed_deserialization is not None, f"poison of no kind: {poison!r}"
     broken = what.failed_deserialization
     failed = f"history deserialization failed after {tried}"
     return f"poison: orchestration {broken.instance} {failed}: {broken.error}"

@@ -70,6 +70,9 @@ class LeaseEnded:
     cause: LeaseEndCause
     in_flight: int
 
+    def __post_init__(self) -> None:
+        assert self.in_flight >= 0, f"session {self.session_id!r} ends with {self.in_flight} attempts"
+
 
 @dataclass(frozen=True, slots=True)
 class RenewalSent:
@@ -99,6 +102,11 @@ class CapacityChanged:
     reserved: int
     kept: int
     limit: int
+
+    def __post_init__(self) -> None:
+        assert self.leases >= 0, f"{self.worker_id} holds {self.leases} leases"
+        assert self.reserved >= 0, f"{self.worker_id} has given {-self.reserved} reservations back twice"
+        assert self.kept >= 0, f"{self.worker_id} has given {-self.kept} kept units back twice"
 
 
 @dataclass(frozen=True, slots=True)

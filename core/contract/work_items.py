@@ -5,7 +5,7 @@ names of the specification are an event's or an action's, too: here the class sa
 `stored_name` gives the specification's name.
 """
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -175,6 +175,9 @@ _OTHER_STORED_NAMES: Final[dict[type, str]] = {
 def stored_name(kind: type) -> str:
     """The name under which a kind of item is stored and told (PV-2.11); any other class goes by its own."""
     return _OTHER_STORED_NAMES.get(kind, kind.__name__)
+
+
+assert set(MESSAGE_KINDS) == set(get_args(Message)), "a kind of message that no queue can be read with"
 
 
 def addressee(message: Message) -> str:

@@ -57,6 +57,11 @@ class ForcedFailure:
     parent_execution_id: int | None = None
     notices: Sequence[Message] = ()
 
+    def __post_init__(self) -> None:
+        stored_id = max((event.event_id for event in self.persisted), default=0)
+        for event in self.recorded:
+            assert stored_id < event.event_id, f"{event!r} is new, the stored ones go up to {stored_id}"
+
 
 def fail_execution(failure: ForcedFailure) -> TurnCommit:
     """The acknowledgement of such an end (RT-5.35 to RT-5.37, RT-9.15, RT-11.12, SS-18.2, SS-18.5)."""

@@ -40,6 +40,7 @@ def poisoned_batch(
     pinned then (RT-13.7).
     """
     assert attempt_count > max_attempts, f"attempt {attempt_count} of {max_attempts} is no poison yet"
+    assert not (persisted and recorded), f"{recorded!r} begins an execution that has events: {persisted!r}"
     batch = b"[" + b",".join(encode_work_item(message) for message in item.messages) + b"]"
     details = FailureDetails(
         poison=Poison(

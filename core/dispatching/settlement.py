@@ -114,6 +114,7 @@ class _Settlement:
         self._started = started_of(self._known)
         self._parent = parent_of(self._started)
         self._new_ids = {event.event_id for event in result.delta}
+        assert len(self._new_ids) == len(result.delta), f"an id is given twice: {result.delta}"
         self._writer = EventWriter(
             instance=turn.instance,
             execution_id=turn.execution_id,
@@ -205,7 +206,6 @@ class _Settlement:
 
     def _dispatch(self, action: actions.Action) -> None:
         turn = self._turn
-        assert action.scheduling_event_id > 0, f"{action!r} is to be done, and was not recorded"
         match action:
             case actions.CallActivity():
                 self._dispatch_activity(action)

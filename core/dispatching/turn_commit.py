@@ -12,11 +12,19 @@ from holdfast.core.contract.events import (
     OrchestrationCompleted,
     OrchestrationContinuedAsNew,
     OrchestrationFailed,
+    SubOrchestrationScheduled,
+    TimerCreated,
 )
 from holdfast.core.contract.failures import FailureDetails
 from holdfast.core.contract.observe import Logged
 from holdfast.core.contract.provider import ExecutionMetadata, ScheduledActivityIdentifier
-from holdfast.core.contract.work_items import ActivityExecute, ContinueAsNewMessage, Message
+from holdfast.core.contract.work_items import (
+    ActivityExecute,
+    ContinueAsNewMessage,
+    Message,
+    StartOrchestration,
+    TimerFiredMessage,
+)
 from holdfast.core.engine.matching import EXECUTION_ENDS
 
 CommitOutcome = Literal["Continue", "Completed", "Failed", "ContinuedAsNew", "Cancelled"]
@@ -90,8 +98,26 @@ class TurnCommit:
         for item in self.worker_items:
             assert item.execution_id == self.execution_id, f"{item!r} in execution {self.execution_id}"
             assert item.id in scheduled, f"{item!r} is to be done, and no event of this turn records it"
+        self._check_messages()
         cancelled = self.cancelled_activities
         assert len(set(cancelled)) == len(cancelled), f"cancelled twice: {cancelled}"
+        for activity in cancelled:
+            assert activity.execution_id == self.execution_id, f"{activity} in execution {self.execution_id}"
+
+    def _check_messages(self) -> None:
+        """What a message begins has its event, or its answer would find none; and an end begins nothing."""
+        recorded = {event.event_id: type(event) for event in self.history_delta}
+        for item in self.orchestrator_items:
+            if isinstance(item, TimerFiredMessage):
+                assert self.outcome == "Continue", f"outcome {self.outcome}, and {item!r} is set"
+                assert recorded.get(item.id) is TimerCreated, (
+                    f"{item!r}, and no event of this turn records it"
+                )
+            elif isinstance(item, StartOrchestration) and item.parent_id is not None:
+                assert self.outcome == "Continue", f"outcome {self.outcome}, and {item!r} is started"
+                assert recorded.get(item.parent_id) is SubOrchestrationScheduled, (
+                    f"{item!r}, and no event of this turn records it"
+                )
 
 
 _END_OF: Final[dict[CommitOutcome, tuple[type[Event], ...]]] = {

@@ -14,7 +14,7 @@ in `join` and `select` the error object is the value.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from holdfast.core.contract.errors import ActivityError, CodecError
 from holdfast.core.contract.ids import INT63_MAX
@@ -129,6 +129,7 @@ class OrchestrationContext(KeyValueCalls):
         policy = policy or RetryPolicy()
         attempt = 1
         while True:
+            assert attempt <= policy.max_attempts, f"attempt {attempt} of {policy.max_attempts} at {name!r}"
             future = self._activity(name, input, tag=tag, session_id=session_id)
             try:
                 return await self._attempt(future, policy.timeout)
@@ -166,7 +167,8 @@ class OrchestrationContext(KeyValueCalls):
             raise _TimedOut("timeout: activity timed out")
         if isinstance(value, ActivityError):
             raise value
-        return str(value)
+        assert isinstance(value, str), f"an activity answered with {value!r}"
+        return value
 
     # --- timers and events ------------------------------------------------------------------------------
 
@@ -287,14 +289,14 @@ class OrchestrationContext(KeyValueCalls):
         operation = self._emit_activity(f"{SYSCALL_PREFIX}utc_now_ms", "")
         return DurableFuture(self._state, operation, answers.time)
 
-    def select(self, *futures: Durable[Any]) -> Select:
+    def select(self, *futures: Durable[object]) -> Select:
         """Await the first to be ready: its index and value; the others are dropped (RT-4.67)."""
         if not futures:
             self._state.misuse("select needs at least one future")
         self._require_durable("select", futures)
         return Select(futures)
 
-    def join(self, *futures: Durable[Any]) -> Join:
+    def join(self, *futures: Durable[object]) -> Join:
         """Await all of them: their values in argument order, failures as ActivityError objects (RT-4.68)."""
         self._require_durable("join", futures)
         return Join(futures)
@@ -386,7 +388,7 @@ class OrchestrationContext(KeyValueCalls):
         except CodecError as error:
             self._state.misuse(f"event {name!r}: {error}")
 
-    def _require_durable(self, call: str, futures: tuple[Durable[Any], ...]) -> None:
+    def _require_durable(self, call: str, futures: tuple[Durable[object], ...]) -> None:
         for future in futures:
             if not isinstance(future, Durable):
                 self._state.misuse(

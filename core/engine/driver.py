@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from holdfast.core.contract.failures import error_text
 from holdfast.core.engine.context import OrchestrationContext
@@ -44,8 +44,8 @@ class Driver:
 
     def __init__(self, state: TurnState) -> None:
         self._state = state
-        self._coroutine: Coroutine[Any, Any, object] | None = None
-        self._awaited: Durable[Any] | None = None
+        self._coroutine: Coroutine[object, None, object] | None = None
+        self._awaited: Durable[object] | None = None
         self.finish: CodeFinish | None = None
 
     def poll(self) -> None:
@@ -97,7 +97,7 @@ class Driver:
             self._awaited = awaited
         return None
 
-    def _start(self) -> Coroutine[Any, Any, object]:
+    def _start(self) -> Coroutine[object, None, object]:
         assert self._coroutine is None, "one driver starts the code twice"
         started = self._state.started
         made: object = self._state.turn.handler(OrchestrationContext(self._state), started.input)

@@ -39,6 +39,7 @@ def collect_drops(
     dropped = [
         operation for operation in operations if operation.dropped and operation.schedule_id is not None
     ]
+    assert len(persisted) <= len(history), f"{len(persisted)} events are stored, {len(history)} known"
     for operation in dropped:
         assert not operation.observed, f"{operation.action!r} was dropped after its value had been observed"
     for kind, breadcrumb in DROPPABLE:

@@ -37,7 +37,7 @@ class Durable(Generic[T_co]):
     def cancel(self) -> None:
         """Give it up, if its value has not been observed yet."""
 
-    def __await__(self) -> Generator[Durable[Any], None, T_co]:
+    def __await__(self) -> Generator[Durable[object], None, T_co]:
         while not self.is_ready():
             yield self
         return self.take()
@@ -80,6 +80,8 @@ class DurableFuture(Durable[_T]):
             self._state.misuse(f"only an activity can have a tag, this is {action!r}")
         if self._state.is_drained(self._operation):
             self._state.misuse(f"the tag of activity {action.name!r} was set after its future was awaited")
+        recorded_as = self._operation.schedule_id
+        assert recorded_as is None, f"event {recorded_as} records {action!r}, and its tag changes"
         tagged = replace(action, tag=tag)
         check_texts(tagged)
         self._operation.action = tagged
@@ -93,7 +95,7 @@ class DurableFuture(Durable[_T]):
 class Select(Durable[tuple[int, Any]]):
     """The first of several to be ready; the others are dropped when it is observed (RT-4.67)."""
 
-    def __init__(self, children: tuple[Durable[Any], ...]) -> None:
+    def __init__(self, children: tuple[Durable[object], ...]) -> None:
         assert children, "a select of nothing would never be ready"
         self._children = children
 
@@ -120,7 +122,7 @@ class Select(Durable[tuple[int, Any]]):
 class Join(Durable[list[Any]]):
     """All of several; a failure is a value among the others (RT-4.68)."""
 
-    def __init__(self, children: tuple[Durable[Any], ...]) -> None:
+    def __init__(self, children: tuple[Durable[object], ...]) -> None:
         self._children = children
         self._complete_count = 0  # children before this place are known to be ready, and stay so
 
@@ -142,7 +144,7 @@ class Join(Durable[list[Any]]):
             child.cancel()
 
 
-def _value_or_error(child: Durable[Any]) -> Any:
+def _value_or_error(child: Durable[object]) -> object:
     try:
         return child.take()
     except ActivityError as error:

@@ -61,6 +61,8 @@ class Intake:
                 self._answered.add(event.source_event_id)
             elif isinstance(event, (*INSTANCE_ENDS, events.OrchestrationCancelRequested)):
                 self._may_cancel = False
+        unknown = wanted - self._ended.keys()
+        assert not unknown, f"activities {sorted(unknown)} ended with their session, and were never scheduled"
 
     def accept(self, message: Message) -> None:
         """Record one message, or drop it."""

@@ -330,6 +330,7 @@ def match_next(unmatched: deque[Operation], event: Event) -> Operation | None:
 
     Raises Nondeterminism if there is none and must be, or if it does not fit.
     """
+    assert type(event) in ACTION_EVENTS, f"{event!r} records no action"
     if not unmatched:
         if type(event) in _TOLERANT:
             return None

@@ -108,6 +108,8 @@ class Replay:
             if isinstance(self.finish, Panicked) or not self._state.unmatched:
                 break
             self._convert()
+        left = len(self._state.unmatched)
+        assert self.finish is not None or left == 0, f"the code waits, and {left} actions have no event"
         return None
 
     # --- applying stored events -------------------------------------------------------------------------
@@ -144,7 +146,7 @@ class Replay:
         if operation is None:
             return
         if isinstance(event, events.SubOrchestrationScheduled):
-            assert isinstance(operation.action, actions.StartSubOrchestration)
+            assert isinstance(operation.action, actions.StartSubOrchestration), f"{event!r} fits no child"
             operation.action = replace(operation.action, instance=event.instance)
         updated_at_ms = event.last_updated_at_ms if isinstance(event, events.KeyValueSet) else 0
         self._bind(operation, event.event_id, updated_at_ms)
@@ -182,6 +184,8 @@ class Replay:
         while unmatched:
             operation = unmatched.popleft()
             action = self._with_suffix(operation.action)
+            if isinstance(action, actions.StartSubOrchestration):
+                assert not action.instance.startswith(PENDING_CHILD), f"{action!r} is recorded without suffix"
             recording = recording_event(action)
             if recording is None:
                 event_id = self._writer.pass_over()
@@ -208,6 +212,7 @@ class Replay:
         operation.bind(event_id)
         kind = KIND_OF[type(operation.action)]
         if kind.completions:
+            assert event_id not in self._open, f"event {event_id} records {operation.action!r} and another"
             self._open[event_id] = operation
         elif kind.arrival is not None:
             operation.cancelled = operation.dropped

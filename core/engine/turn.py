@@ -85,6 +85,8 @@ class _Turn:
         )
         for message in self._turn.messages:
             intake.accept(message)
+        for event in self._writer.delta:
+            assert type(event) not in ACTION_EVENTS, f"{event!r} arrived, and records an action"
         return intake.abort
 
     def _not_run(self, history: Sequence[Event], abort: FailureDetails | None) -> TurnOutcome | None:

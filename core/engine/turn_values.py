@@ -12,7 +12,7 @@ from holdfast.core.contract.observe import Logged
 from holdfast.core.contract.provider import KvEntry
 from holdfast.core.contract.work_items import Message
 from holdfast.core.engine.actions import Action
-from holdfast.core.engine.matching import EXECUTION_ENDS
+from holdfast.core.engine.matching import EXECUTION_ENDS, KIND_OF
 from holdfast.core.program.limits import DEFAULT_LIMITS, TurnLimits
 from holdfast.core.program.registry import OrchestrationHandler
 
@@ -140,5 +140,9 @@ class TurnResult:
         recorded_at = [action.scheduling_event_id for action in self.actions]
         assert 0 not in recorded_at, f"not all of {self.actions} got an event id"
         assert recorded_at == sorted(set(recorded_at)), f"actions were recorded in the order {recorded_at}"
+        recorded = {event.event_id: type(event) for event in self.delta}
+        for action in self.actions:
+            kind = recorded.get(action.scheduling_event_id)
+            assert kind is KIND_OF[type(action)].event, f"{action!r} was recorded as {kind}"
         for event in self.delta:
             assert type(event) not in EXECUTION_ENDS, f"{event!r} is in a turn; only its settlement writes it"

@@ -154,6 +154,11 @@ class Registry:
         """Raise ConfigurationError if any registration was a mistake, naming all of them (RT-14.6)."""
         if self._problems:
             raise ConfigurationError("; ".join(self._problems))
+        for name, versions in self._versions.items():
+            handlers = self._orchestrations[name]
+            assert versions == sorted(handlers), (
+                f"{name!r} has handlers of {sorted(handlers)}, not {versions}"
+            )
 
     def set_version_policy(self, name: str, policy: VersionPolicy) -> None:
         """Which version a start without one takes; may be changed at run time (RT-14.7)."""
@@ -192,6 +197,7 @@ class Registry:
         return sorted(self._activities)
 
     def _insert(self, name: str, version: Version, handler: OrchestrationHandler) -> None:
+        assert version not in self._versions.get(name, ()), f"{name}@{version} would have two handlers"
         insort(self._versions.setdefault(name, []), version)
         self._orchestrations.setdefault(name, {})[version] = handler
 

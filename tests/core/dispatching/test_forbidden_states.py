@@ -14,11 +14,11 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.failures import application
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import ScheduledActivityIdentifier, ScheduledSessionIdentifier
-from holdfast.core.contract.work_items import ActivityExecute, StartOrchestration
+from holdfast.core.contract.work_items import ActivityExecute, StartOrchestration, TimerFiredMessage
 from holdfast.core.dispatching.batch_decision import AbandonFor, Poisoned, RunTurn, begin_execution
 from holdfast.core.dispatching.dispatcher import Dispatcher
-from holdfast.core.dispatching.execution_end import metadata, write_end
-from holdfast.core.dispatching.poison import unreadable_history
+from holdfast.core.dispatching.execution_end import ForcedFailure, metadata, write_end
+from holdfast.core.dispatching.poison import poisoned_batch, unreadable_history
 from holdfast.core.dispatching.settlement import acknowledgement_failed, settle
 from holdfast.core.dispatching.turn_commit import TurnCommit
 from holdfast.core.engine.context import OrchestrationContext
@@ -190,14 +190,6 @@ def test_a_status_without_output() -> None:
         metadata(None, status="Failed")
 
 
-def test_work_of_a_turn_that_was_not_recorded() -> None:
-    turn = beginning().turn
-    result = run_turn(turn)
-    lost = tuple(replace(action, scheduling_event_id=-1) for action in result.actions)
-    with pytest.raises(AssertionError, match="was not recorded"):
-        settle(turn, replace(result, actions=lost), supports_sessions=True)
-
-
 def test_poison_before_its_time() -> None:
     item = Bench(waits).item()
     with pytest.raises(AssertionError, match="attempt 3 of 3 is no poison yet"):
@@ -226,3 +218,50 @@ def test_a_turn_stored_as_one_of_another_execution() -> None:
     call = other._acknowledge(wrong, LockToken("t"), turn=turn)
     with pytest.raises(AssertionError, match="a turn of execution 1 is stored as one of 2"):
         call.send(None)
+
+
+def test_a_timer_or_a_child_that_no_event_records_or_that_an_ending_turn_begins() -> None:
+    """RT-5.20, RT-5.27."""
+    timer = TimerFiredMessage(instance="i", execution_id=1, id=2, fire_at_ms=5)
+    child = StartOrchestration(
+        instance="c", orchestration="C", input="", parent_instance="i", parent_id=2, execution_id=1
+    )
+    for message in (timer, child):
+        refused(commit("Continue"), "no event of this turn records it", orchestrator_items=(message,))
+        refused(commit("Completed"), "outcome Completed, and .* is", orchestrator_items=(message,))
+
+
+def test_an_activity_of_another_execution_that_is_cancelled() -> None:
+    other = (ScheduledActivityIdentifier("i", 2, 2),)
+    refused(commit("Completed"), "in execution 1", cancelled_activities=other)
+
+
+def test_new_events_that_the_store_has_already() -> None:
+    history = commit("Continue").history_delta
+    with pytest.raises(AssertionError, match="the stored ones go up to 2"):
+        ForcedFailure(
+            instance="i",
+            execution_id=1,
+            persisted=history,
+            recorded=history[1:],
+            details=application("no luck"),
+            now_ms=1,
+            duroxide_version=STAMP,
+            pin_version=False,
+        )
+
+
+def test_poison_that_begins_an_execution_which_has_begun() -> None:
+    history = commit("Continue").history_delta
+    with pytest.raises(AssertionError, match="begins an execution that has events"):
+        poisoned_batch(
+            Bench(waits).item(),
+            execution_id=1,
+            persisted=history,
+            recorded=history[:1],
+            attempt_count=4,
+            max_attempts=3,
+            now_ms=1,
+            duroxide_version=STAMP,
+            notices=(),
+        )

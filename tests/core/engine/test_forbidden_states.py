@@ -178,6 +178,8 @@ def test_one_replay_run_twice() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"actions": (CreateTimer(scheduling_event_id=2, fire_at_ms=5),)}, "CreateTimer.* was recorded as"),
+        ({"actions": (CreateTimer(scheduling_event_id=7, fire_at_ms=5),)}, "was recorded as None"),
         ({"arrived_count": 2}, "2 of 1 new events are arrivals"),
         ({"actions": (CallActivity(name="A", input=""),)}, "not all of"),
         ({"actions": 2 * (CallActivity(scheduling_event_id=2, name="A", input=""),)}, "in the order .2, 2."),
@@ -192,7 +194,7 @@ def test_a_terminal_event_within_a_turn() -> None:
     ended = writer()
     ended.append(events.OrchestrationCompleted, output="")
     with pytest.raises(AssertionError, match="only its settlement writes it"):
-        replace(result(), delta=tuple(ended.delta), arrived_count=0)
+        replace(result(), delta=tuple(ended.delta), actions=())
 
 
 # --- who failed: the engine, or the code ----------------------------------------------------------------
