@@ -132,6 +132,10 @@ class _Batch:
         self._log: list[Logged] = self._ignored_starts()
 
     def decide(self) -> Beginning:
+        # Poison is asked last of what needs no code. A batch can only be failed with its execution, so it is
+        # none where there is no execution to fail: an ended or unknown instance has its messages consumed,
+        # however often they were delivered, and a successor that is not there yet is waited for. The count
+        # includes this delivery: the limit itself is still tried.
         if self._has_ended:
             return self._consume()
         if self._has_continued and self._start is None:

@@ -106,6 +106,8 @@ def write_end(writer: EventWriter, before: Sequence[Event], kind: type[E], **mem
 
     `before` is everything recorded before. Returns the activities, ascending (RT-5.26, RT-11.8, RT-11.9).
     """
+    # The cancel requests come after the end because they follow from it: whoever reads the history up to the
+    # terminal event sees what was in flight then. They are the only events that may.
     assert kind in EXECUTION_ENDS, f"{kind.__name__} ends no execution"
     for event in before:
         assert type(event) not in EXECUTION_ENDS, f"{kind.__name__} is to follow {event!r}"

@@ -22,7 +22,10 @@ class ParentLink(NamedTuple):
     execution_id: int | None
 
     def completed(self, result: str, *, current_execution_id: int | None) -> SubOrchCompleted:
-        """The good news. `current_execution_id` of the parent serves where the link lacks one (RT-9.7)."""
+        """The answer of a child that returned.
+
+        `current_execution_id`, the parent's, serves where the link lacks one (RT-9.7).
+        """
         return SubOrchCompleted(
             parent_instance=self.instance,
             parent_execution_id=self.execution_id or current_execution_id or 1,
@@ -31,7 +34,7 @@ class ParentLink(NamedTuple):
         )
 
     def failed(self, details: FailureDetails, *, current_execution_id: int | None) -> SubOrchFailed:
-        """The bad news."""
+        """The answer of a child that failed."""
         return SubOrchFailed(
             parent_instance=self.instance,
             parent_execution_id=self.execution_id or current_execution_id or 1,

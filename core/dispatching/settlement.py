@@ -141,6 +141,11 @@ class _Settlement:
                 return self._continued_as_new(self._result.outcome)
 
     # --- one method per outcome -------------------------------------------------------------------------
+    #
+    # The messages of one commit are delivered in this order, and it matters: a child's cancellation must come
+    # after its start, or it meets an instance nobody knows, is discarded, and the child runs on. So starts go
+    # first, cancellations after them, and the answer to the parent last. Children that an ending turn has
+    # just scheduled are never started, and so are not cancelled either (RT-5.27).
 
     def _continue(self) -> TurnCommit:
         """Everything the turn asked for (RT-5.20), then the cancellations of dropped children (RT-5.21)."""

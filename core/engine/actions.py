@@ -86,8 +86,6 @@ class UpdateCustomStatus(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetKeyValue(_Action):
-    """Set a key."""
-
     key: str
     value: str
     last_updated_at_ms: int
@@ -95,8 +93,6 @@ class SetKeyValue(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearKeyValue(_Action):
-    """Clear a key."""
-
     key: str
 
 

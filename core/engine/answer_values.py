@@ -14,7 +14,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def as_it_is(text: str) -> str:
-    """The text."""
     return text
 
 

@@ -100,7 +100,6 @@ class Select(Durable[tuple[int, Any]]):
         self._children = children
 
     def is_ready(self) -> bool:
-        """Whether any child is."""
         return any(child.is_ready() for child in self._children)
 
     def take(self) -> tuple[int, Any]:
@@ -114,7 +113,6 @@ class Select(Durable[tuple[int, Any]]):
         raise RuntimeError("a select was taken before any child was ready")  # see TurnState.take
 
     def cancel(self) -> None:
-        """Drop all children."""
         for child in self._children:
             child.cancel()
 
@@ -127,7 +125,6 @@ class Join(Durable[list[Any]]):
         self._complete_count = 0  # children before this place are known to be ready, and stay so
 
     def is_ready(self) -> bool:
-        """Whether all children are."""
         while self._complete_count < len(self._children):
             if not self._children[self._complete_count].is_ready():
                 return False
@@ -139,7 +136,6 @@ class Join(Durable[list[Any]]):
         return [_value_or_error(child) for child in self._children]
 
     def cancel(self) -> None:
-        """Drop all children that have not been observed."""
         for child in self._children:
             child.cancel()
 

@@ -44,11 +44,9 @@ class KeyValues:
         self._entries.pop(key, None)
 
     def clear_all(self) -> None:
-        """Remove all keys."""
         self._entries.clear()
 
     def get(self, key: str) -> str | None:
-        """The value of a key."""
         entry = self._entries.get(key)
         return None if entry is None else entry.value
 

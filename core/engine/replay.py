@@ -76,16 +76,21 @@ class Replay:
             self._poll_if_due()
             assert self._state.recorded_ahead == 0, f"{self._state.recorded_ahead} actions were not applied"
         if isinstance(self.finish, Panicked):
-            return None
+            return None  # what it asked for before it panicked is not recorded (RT-4.70)
         self._state.is_first_run = True
         self._convert()
         return self._settle_down()
 
     def close(self) -> None:
-        """Tear the code down."""
         self._driver.close()
 
     # --- polling ----------------------------------------------------------------------------------------
+    #
+    # An event is applied first, and the poll it asks for comes before the next one is. So a poll has one
+    # cause, the event applied last, and is this turn's own exactly if that event is (`_cause_is_new`): only
+    # then has no earlier turn run the code that runs now, and may it write its traces (RT-4.74). The event
+    # that is about to be applied says nothing about that: the first new one is still preceded by the poll
+    # for the last stored one.
 
     def _poll_if_due(self) -> None:
         if self._must_poll or (self._poll_when_all_bound and not self._state.unmatched):

@@ -15,7 +15,6 @@ class NoBackoff:
     """Try again at once; no timer is created (RT-12.9)."""
 
     def delay_after(self, attempt: int) -> timedelta:
-        """Always nothing."""
         return _NOTHING
 
 
@@ -26,7 +25,6 @@ class FixedBackoff:
     delay: timedelta
 
     def delay_after(self, attempt: int) -> timedelta:
-        """The delay."""
         return self.delay
 
 
