@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, seen, start
-from holdfast.properties.matrix.parts.deliveries import deliveries
+from holdfast.properties.matrix.parts.conversations import (
+    MINUTE,
+    encoded,
+    observations,
+    owners_by_session,
+    running,
+    seen,
+    start,
+    two_workers,
+)
+from holdfast.properties.matrix.parts.deliveries import acks_are, deliveries
+from holdfast.properties.matrix.parts.rows import queued
 from holdfast.sim import World, scenario
 
 ONE = {**MINUTE, "max_sessions_per_worker": 1}
@@ -29,12 +39,12 @@ async def two_workers_claim_different_sessions(world: World) -> None:
         then = [ctx.schedule_activity_on_session("look", "", name) for name in names for _ in range(2)]
         return encoded([*claimed, *await ctx.join(*then)])
 
-    workers = [world.worker(name, running(occupies)) for name in ("a", "b")]
+    workers = two_workers(world, occupies)
     await start(world, occupies, "i")
     results = observations(await world.finished("i"))
     with world.oracle("3.1"):
-        owners = {name: {one.owner for one in results if one.session == name} for name in ("A", "B")}
-        assert [len(each) for each in owners.values()] == [1, 1], owners
+        owners = owners_by_session(results)
+        assert [len(owners[name]) for name in ("A", "B")] == [1, 1], owners
         assert owners["A"] | owners["B"] == {worker.worker_id for worker in workers}, owners
 
 
@@ -53,13 +63,11 @@ async def session_exclusively_owned(world: World) -> None:
         tasks = [ctx.schedule_activity_on_session("look", str(n), session) for n in range(10)]
         return encoded(await ctx.join(*tasks))
 
-    for name in ("a", "b"):
-        world.worker(name, running(ten_at_once))
+    two_workers(world, ten_at_once)
     await start(world, ten_at_once, "i")
     results = observations(await world.finished("i"))
     with world.oracle("3.2"):
-        assert len(results) == 10
-        assert len({one.owner for one in results}) == 1, results
+        assert len(results) == 10 and len({one.owner for one in results}) == 1, results
 
 
 @scenario(
@@ -79,9 +87,9 @@ async def max_sessions_per_worker_enforced(world: World) -> None:
 
     first = world.worker("a", running(three))
     await start(world, three, "i")
-    await world.until(lambda: any(row.session_id == "Z" for row in world.worker_rows()))
+    await world.until(lambda: bool(queued(world, "Z")))
     await world.quiet()
-    waited = [row for row in world.worker_rows() if row.session_id == "Z"]
+    waited = queued(world, "Z")
     second = world.worker("b", running(three))
     x, y, z = observations(await world.finished("i"))
     with world.oracle("3.3"):
@@ -92,10 +100,8 @@ async def max_sessions_per_worker_enforced(world: World) -> None:
 
 @scenario(
     covers=["3.3", "SS-14.3", "SS-14.6"],
-    workers=1,
     options=TWO,
     situations=["worker.at_capacity", "worker.passed_free_session_at_capacity"],
-    level="runtime",
 )
 async def lone_worker_at_its_limit_waits_for_a_close(world: World) -> None:
     """With one worker only, the third session's item stays queued until a session closes."""
@@ -110,10 +116,9 @@ async def lone_worker_at_its_limit_waits_for_a_close(world: World) -> None:
 
     world.worker("a", running(three_then_close))
     await start(world, three_then_close, "i")
-    await world.until(lambda: any(row.session_id == "Z" for row in world.worker_rows()))
-    await world.sleep(
-        1 + 10 * world.draw("seconds of waiting / 10", 12)
-    )  # never none: it could have been claimed
+    await world.until(lambda: bool(queued(world, "Z")))
+    # never none: it could have been claimed
+    await world.sleep(1 + 10 * world.draw("seconds of waiting / 10", 12))
     await world.client.enqueue_event("i", "close X", "")
     await world.until(lambda: world.session("i", "X") is None)
     early = len(deliveries(world.commits, "Z", "i"))
@@ -123,12 +128,7 @@ async def lone_worker_at_its_limit_waits_for_a_close(world: World) -> None:
         assert [one.session for one in results] == ["X", "Y", "Z"]
 
 
-@scenario(
-    covers=["3.4", "SS-14.3", "SS-12.4"],
-    options=ONE,
-    situations=["worker.served_plain_at_capacity"],
-    level="runtime",
-)
+@scenario(covers=["3.4", "SS-14.3", "SS-12.4"], options=ONE, situations=["worker.served_plain_at_capacity"])
 async def at_capacity_worker_still_processes_nonsession(world: World) -> None:
     """Reaching the limit does not stop plain work."""
 
@@ -140,8 +140,8 @@ async def at_capacity_worker_still_processes_nonsession(world: World) -> None:
 
     world.worker("a", running(plain_beside_two))
     await start(world, plain_beside_two, "i")
-    await world.until(lambda: _acked(world) == 2)
-    waiting = [row.token for row in world.worker_rows() if row.session_id == "Y"]
+    await acks_are(world, 2)
+    waiting = [row.token for row in queued(world, "Y")]
     status = await world.finished("i")
     with world.oracle("3.4"):
         assert isinstance(status, Completed), status
@@ -150,17 +150,7 @@ async def at_capacity_worker_still_processes_nonsession(world: World) -> None:
         assert deliveries(world.commits, "Y", "i") == [], "the second session's item stayed queued"
 
 
-def _acked(world: World) -> int:
-    """How many activities have answered."""
-    return sum(commit.operation == "ack_work_item" and commit.took_effect for commit in world.commits)
-
-
-@scenario(
-    covers=["3.5", "SS-14.3", "SS-12.4"],
-    options=ONE,
-    situations=["worker.served_owned_at_capacity"],
-    level="runtime",
-)
+@scenario(covers=["3.5", "SS-14.3", "SS-12.4"], options=ONE, situations=["worker.served_owned_at_capacity"])
 async def at_capacity_worker_still_processes_owned_sessions(world: World) -> None:
     """Reaching the limit does not stop work of sessions already held."""
 
@@ -173,8 +163,8 @@ async def at_capacity_worker_still_processes_owned_sessions(world: World) -> Non
 
     world.worker("a", running(goes_on_with_one))
     await start(world, goes_on_with_one, "i")
-    await world.until(lambda: _acked(world) == 4)
-    waiting = [row.token for row in world.worker_rows() if row.session_id == "Y"]
+    await acks_are(world, 4)
+    waiting = [row.token for row in queued(world, "Y")]
     results = observations(await world.finished("i"))
     with world.oracle("3.5"):
         assert [(one.session, one.input) for one in results] == [("X", str(n)) for n in range(4)], results

@@ -8,19 +8,31 @@ from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.core.contract.errors import ProviderError
-from holdfast.core.contract.observe import HandlerStarted
 from holdfast.core.contract.provider import TagFilter
-from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, observations, running, start
+from holdfast.core.contract.store import SessionRecord
+from holdfast.properties.matrix.parts.conversations import (
+    D_MS,
+    MINUTE,
+    encoded,
+    observations,
+    running,
+    sole,
+    start,
+    two_workers,
+)
 from holdfast.properties.matrix.parts.deliveries import (
     acked,
+    calls,
     delivered,
     deliveries,
-    item_of,
-    of_session,
+    first_delivery,
+    owner_and_other,
     owner_of,
+    refusal,
     renewals,
 )
+from holdfast.properties.matrix.parts.rows import assert_held, leases_of, look, looks_every
+from holdfast.properties.matrix.parts.told import at, starts
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
@@ -37,28 +49,21 @@ async def _one_long_activity(ctx: OrchestrationContext, input: str) -> str:
     return str(seen)
 
 
-@scenario(
-    covers=["4.1", "SS-7.2", "SS-7.6"],
-    workers=1,
-    situations=["session.renewed_by_item"],
-    options=MINUTE,
-)
+@scenario(covers=["4.1", "SS-7.2", "SS-7.6"], situations=["session.renewed_by_item"], options=MINUTE)
 async def session_lock_renewed_during_activity(world: World) -> None:
     """The lock moves forward while an activity runs."""
     owner = world.worker("a", running(_one_long_activity))
     await start(world, _one_long_activity, "i", input="200")
-    await world.commit(lambda commit: of_session(commit, "s"))
-    samples = []
-    for number in range(4):
-        if number:
-            await world.sleep(R_S + 1 + 4 * world.draw("seconds beyond R / 4", 4))
-        samples.append(world.session("i", "s"))
+    await first_delivery(world)
+    looks = [look(world)]
+    for _ in range(3):
+        await world.sleep(R_S + 1 + 4 * world.draw("seconds beyond R / 4", 4))
+        looks.append(look(world))
     status = await world.finished("i")
     with world.oracle("4.1"):
-        expiries = [row.locked_until for row in samples if row is not None and row.locked_until is not None]
-        assert len(expiries) == 4, samples
+        assert_held(looks, owner)
+        expiries = [one.row.locked_until or 0 for one in looks if one.row is not None]
         assert all(earlier < later for earlier, later in pairwise(expiries)), expiries
-        assert {row.worker_id for row in samples if row is not None} == {owner.worker_id}, samples
         assert isinstance(status, Completed), status
 
 
@@ -82,26 +87,20 @@ async def _twice_with_a_wait(ctx: OrchestrationContext, input: str) -> str:
 )
 async def session_lock_renewed_between_turns(world: World) -> None:
     """The lock is kept alive between turns."""
-    workers = [world.worker(name, running(_twice_with_a_wait)) for name in ("a", "b")]
+    workers = two_workers(world, _twice_with_a_wait)
     wait_s = 200 + 10 * world.draw("seconds of waiting / 10", 8)
     await start(world, _twice_with_a_wait, "i", input=str(wait_s))
-    first = await world.commit(lambda commit: of_session(commit, "s"))
-    owner = owner_of(world, workers, "i", "s")
-    other = next(worker for worker in workers if worker is not owner)
+    first = await first_delivery(world)
+    owner, other = owner_and_other(world, workers)
     await world.until(lambda: acked(world.commits, first))
     began = len(world.commits)
-    samples = []
-    for _ in range(wait_s // 20):
-        await world.sleep(20)
-        samples.append((world.provider_now_ms, world.session("i", "s")))
+    looks = await looks_every(world, 20, times=wait_s // 20)
     ended = len(world.commits)
     status = await world.finished("i")
     with world.oracle("4.2"):
-        for now_ms, row in samples[:-1]:
-            assert row is not None and row.worker_id == owner.worker_id, (now_ms, row)
-            assert row.locked_until is not None and row.locked_until > now_ms, (now_ms, row)
+        assert_held(looks[:-1], owner)
         fetched = [one for one in world.commits[began:ended] if one.process == other.name and delivered(one)]
-        assert not [one for one in fetched if item_of(one).session_id is not None], fetched
+        assert fetched == deliveries(fetched, None), fetched
         assert not [one for one in fetched if one.time_us > first.time_us], "the plain items were done then"
         assert {entry.owner for entry in observations(status)} == {owner.worker_id}, status
 
@@ -119,28 +118,23 @@ async def _closes_and_goes_on(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["4.3", "SS-7.10", "SS-7.16", "SS-12.7"],
-    workers=1,
     situations=["session.closed", "session.renewal_refused"],
     options=MINUTE,
 )
 async def session_lock_renewal_stops_on_close(world: World) -> None:
     """After a close the renewal meets an error and ends."""
     owner = world.worker("a", running(_closes_and_goes_on))
-    await start(
-        world, _closes_and_goes_on, "i", input=str(7 * world.draw("seconds before the close / 7", 12))
-    )
-    await world.commit(lambda commit: of_session(commit, "s"))
+    close_s = 7 * world.draw("seconds before the close / 7", 12)
+    await start(world, _closes_and_goes_on, "i", input=str(close_s))
+    await first_delivery(world)
     await world.until(lambda: world.session("i", "s") is None)
     closed = len(world.commits)
     await world.sleep(4 * R_S + 1)
     with world.oracle("4.3"):
-        after = renewals(world.commits[closed:], "s")
-        assert len(after) == 1, after
-        assert after[0].time_us <= world.commits[closed - 1].time_us + R_S * 1_000_000, after
-        error = after[0].error
-        assert isinstance(error, ProviderError) and not error.retryable, after
-        assert error.message == f"session i/s not owned by {owner.worker_id}", error
-        assert owner.runtime is not None and owner.runtime.leases() == ()
+        after = sole(renewals(world.commits[closed:], "s"))
+        assert at(after) <= at(world.commits[closed - 1]) + R_S, after
+        assert refusal(after) == f"session i/s not owned by {owner.worker_id}", after
+        assert leases_of(owner) == ()
     await world.finished("i")
 
 
@@ -165,23 +159,19 @@ async def session_lock_renewal_stops_on_shutdown(world: World) -> None:
     """Graceful shutdown hands the session back at once."""
     leaving = world.worker("a", running(_two_at_once), worker_concurrency=1)
     await start(world, _two_at_once, "i")
-    await world.until(lambda: any(_starts_on_session(local.event) for local in world.locals))
+    await world.until(lambda: bool(starts(world, session="s")))
     await world.sleep(5 * world.draw("seconds before the shutdown / 5", 8))
     await leaving.shutdown(20)
     left, returned = world.session("i", "s"), len(world.commits)
     returned_ms = world.provider_now_ms
     staying = world.worker("b", running(_two_at_once))
-    taken = await world.commit(lambda commit: of_session(commit, "s"))
+    taken = await first_delivery(world)
     status = await world.finished("i")
     with world.oracle("4.4"):
-        assert left is not None and (left.worker_id, left.locked_until) == (None, None), left
+        assert left == SessionRecord("i", "s", None, None), left
         assert taken.process == staying.name and taken.provider_ms == returned_ms, (returned_ms, taken)
         assert not [one for one in world.commits[returned:] if one.process == leaving.name]
         assert [entry.owner for entry in observations(status)] == [staying.worker_id] * 2, status
-
-
-def _starts_on_session(event: object) -> bool:
-    return isinstance(event, HandlerStarted) and event.session_id == "s"
 
 
 @scenario(
@@ -198,10 +188,10 @@ def _starts_on_session(event: object) -> bool:
 )
 async def idle_timeout_none_keeps_session_forever(world: World) -> None:
     """Without idle timeout an unused session stays where it is."""
-    workers = [world.worker(name, running(_twice_with_a_wait)) for name in ("a", "b")]
+    workers = two_workers(world, _twice_with_a_wait)
     await start(world, _twice_with_a_wait, "i", input=str(100 * D_MS // 1000))
-    first = await world.commit(lambda commit: of_session(commit, "s"))
-    owner = owner_of(world, workers, "i", "s")
+    first = await first_delivery(world)
+    owner = owner_of(world, workers)
     await world.until(lambda: acked(world.commits, first))
     status = await world.finished("i")
     with world.oracle("4.5"):
@@ -210,8 +200,7 @@ async def idle_timeout_none_keeps_session_forever(world: World) -> None:
         assert one.process == other.process == owner.name, (one, other)
         assert [entry.owner for entry in observations(status)] == [owner.worker_id] * 2, status
         assert [entry.warm for entry in observations(status)] == [False, True], status
-        released = [commit for commit in world.commits if commit.operation == "release_session_lock"]
-        assert not released, released
+        assert not calls(world.commits, "release_session_lock")
 
 
 async def _then_elsewhere(ctx: OrchestrationContext, input: str) -> str:
@@ -238,18 +227,17 @@ async def idle_timeout_releases_after_duration(world: World) -> None:
     seconds = 5 * world.draw("seconds of work / 5", 4)
     await start(world, _then_elsewhere, "i", input=str(seconds))
     for _ in range(2):
-        last = await world.commit(lambda commit: of_session(commit, "s"))
+        last = await first_delivery(world)
     await world.until(lambda: acked(world.commits, last))
     finished_us = world.now_us
     await world.sleep(1.9)
-    at_1_9, now_ms = world.session("i", "s"), world.provider_now_ms
+    at_1_9 = look(world)
     await world.commit(lambda commit: commit.operation == "release_session_lock" and commit.took_effect)
     released_us, unclaimed = world.now_us, world.session("i", "s")
     status = await world.finished("i")
     with world.oracle("4.6"):
-        assert at_1_9 is not None and at_1_9.worker_id == owner.worker_id, at_1_9
-        assert at_1_9.locked_until is not None and at_1_9.locked_until > now_ms, at_1_9
-        assert unclaimed is not None and (unclaimed.worker_id, unclaimed.locked_until) == (None, None)
+        assert_held([at_1_9], owner)
+        assert unclaimed == SessionRecord("i", "s", None, None), unclaimed
         assert released_us <= finished_us + 2_100_000, (finished_us, released_us)
         taken = deliveries(world.commits, "s")[-1]
         assert taken.process == second.name, taken

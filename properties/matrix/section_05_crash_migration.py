@@ -4,45 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
+from holdfast.core import ActivityContext, OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.core.contract.events import ActivityCompleted
 from holdfast.core.program.registry import Registry
+from holdfast.properties.matrix.parts.conversations import (
+    MINUTE,
+    POLL_MS,
+    completed,
+    output,
+    owner_part,
+    running,
+    sole,
+    start,
+)
 from holdfast.properties.matrix.parts.deliveries import (
     acked,
-    delivered,
+    commits_more,
     deliveries,
+    first_delivery,
     item_of,
-    of_session,
-    owner_of,
+    owner_and_other,
+    work_of,
 )
+from holdfast.properties.matrix.parts.rows import queued
 from holdfast.sim.stage.process import Process
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
-D = timedelta(seconds=60)
-ONE_POLL_MS = 100
-"""`dispatcher_min_poll_interval`: who finds nothing asks again within it, or is woken by a long poll."""
+
+async def _say(ctx: ActivityContext, input: str) -> str:
+    return f"said {input}"
 
 
-def _talking() -> Registry:
-    """Five activities on one session, one after the other, beside two that any worker may run."""
-    registry = Registry()
-
-    @registry.orchestration("talk")
-    async def talk(ctx: Any, input: str) -> str:
-        beside = [ctx.schedule_activity("say", f"plain {n}") for n in range(2)]
-        session = ctx.open_session_with_id("s")
-        said = [await ctx.schedule_activity_on_session("say", str(n), session) for n in range(5)]
-        await ctx.join(*beside)
-        return ",".join(said)
-
-    @registry.activity("say")
-    async def say(ctx: Any, input: str) -> str:
-        return f"said {input}"
-
-    return registry
+async def _note(ctx: ActivityContext, input: str) -> None:
+    return None
 
 
 @scenario(
@@ -50,32 +46,37 @@ def _talking() -> Registry:
     workers=2,
     situations=["session.taken_over_after_crash"],
     level="fault",
-    options={"session_lock_duration": D},
+    options=MINUTE,
 )
 async def crash_then_reclaim(world: World) -> None:
     """After the crash and the lock's expiry another worker takes over."""
-    workers = [world.worker(name, _talking) for name in ("a", "b")]
-    await world.client.start_orchestration("i", "talk")
-    await world.commit(lambda commit: of_session(commit, "s"))
-    owner = owner_of(world, workers, "i", "s")
-    other = next(worker for worker in workers if worker is not owner)
-    end = len(world.commits) + world.draw("commits before the crash", 7)
-    await world.until(lambda: len(world.commits) >= end)
+
+    async def talk(ctx: OrchestrationContext, input: str) -> str:
+        beside = [ctx.schedule_activity("say", f"plain {n}") for n in range(2)]
+        session = ctx.open_session_with_id("s")
+        said = [await ctx.schedule_activity_on_session("say", str(n), session) for n in range(5)]
+        await ctx.join(*beside)
+        return ",".join(said)
+
+    workers = [world.worker(name, running(talk, say=_say)) for name in ("a", "b")]
+    await start(world, talk, "i")
+    await first_delivery(world)
+    owner, other = owner_and_other(world, workers)
+    await commits_more(world, world.draw("commits before the crash", 7))
     owner.crash()
     crashed_at = len(world.commits)
     left = world.session("i", "s")
     with world.oracle("5.1"):
         assert left is not None and left.worker_id == owner.worker_id and left.locked_until is not None, left
-        await world.sleep((left.locked_until - world.provider_now_ms + 2 * ONE_POLL_MS) / 1000)
+        await world.sleep((left.locked_until - world.provider_now_ms + 2 * POLL_MS) / 1000)
         taken = deliveries(world.commits[crashed_at:], "s")
-        assert taken, f"nobody took the session over within {2 * ONE_POLL_MS} ms of its expiry: {left}"
+        assert taken, f"nobody took the session over within {2 * POLL_MS} ms of its expiry: {left}"
         first = taken[0]
         assert first.process == other.name, first
-        assert left.locked_until <= first.provider_ms <= left.locked_until + ONE_POLL_MS, (left, first)
+        assert left.locked_until <= first.provider_ms <= left.locked_until + POLL_MS, (left, first)
         status = await world.finished("i")
         assert acked(world.commits, first), "the new owner's first item was not finished by it"
-        assert isinstance(status, Completed), status
-        assert status.output == "said 0,said 1,said 2,said 3,said 4", status
+        assert output(status) == "said 0,said 1,said 2,said 3,said 4", status
 
 
 @scenario(
@@ -83,54 +84,42 @@ async def crash_then_reclaim(world: World) -> None:
     workers=2,
     situations=["session.taken_over_after_crash"],
     level="fault",
-    options={"session_lock_duration": D},
+    options=MINUTE,
 )
 async def crash_app_detects_cold_state(world: World) -> None:
     """The activity on the new worker can tell that its memory is empty."""
     seen: list[tuple[str, str | None, str, str]] = []
 
+    async def talk(ctx: OrchestrationContext, input: str) -> None:
+        beside = [ctx.schedule_activity("note", "") for _ in range(2)]
+        session = ctx.open_session_with_id("s")
+        for _ in range(5):
+            await ctx.schedule_activity_on_session("remember", "", session)
+        await ctx.join(*beside)
+
     def remembering(process: Process) -> Registry:
-        memory: dict[str, int] = {}
-        registry = Registry()
+        memory: set[str | None] = set()
 
-        @registry.orchestration("talk")
-        async def talk(ctx: Any, input: str) -> None:
-            beside = [ctx.schedule_activity("note", "") for _ in range(2)]
-            session = ctx.open_session_with_id("s")
-            for _ in range(5):
-                await ctx.schedule_activity_on_session("remember", "", session)
-            await ctx.join(*beside)
-
-        @registry.activity("note")
-        async def note(ctx: Any, input: str) -> None:
-            return None
-
-        @registry.activity("remember")
-        async def remember(ctx: Any, input: str) -> None:
+        async def remember(ctx: ActivityContext, input: str) -> None:
             found = "hit" if ctx.session_id in memory else "miss"
-            memory[ctx.session_id] = memory.get(ctx.session_id, 0) + 1
-            owner_part = ctx.worker_id.split("-", 2)[2]
-            seen.append((process.name, ctx.session_id, owner_part, found))
+            memory.add(ctx.session_id)
+            seen.append((process.name, ctx.session_id, owner_part(ctx.worker_id), found))
 
-        return registry
+        return running(talk, note=_note, remember=remember)()
 
     workers = [world.worker(name, remembering) for name in ("a", "b")]
-    await world.client.start_orchestration("i", "talk")
+    await start(world, talk, "i")
     await world.until(lambda: bool(seen))
-    owner = owner_of(world, workers, "i", "s")
-    other = next(worker for worker in workers if worker is not owner)
-    end = len(world.commits) + world.draw("commits before the crash", 7)
-    await world.until(lambda: len(world.commits) >= end)
+    owner, other = owner_and_other(world, workers)
+    await commits_more(world, world.draw("commits before the crash", 7))
     owner.crash()
     before = len(seen)
     status = await world.finished("i")
     with world.oracle("5.2"):
         assert isinstance(status, Completed), status
-        warm, cold = seen[:before], seen[before:]
-        assert {entry[:3] for entry in warm} == {(owner.name, "s", owner.worker_id)}, warm
-        assert [found for *_, found in warm] == ["miss"] + ["hit"] * (len(warm) - 1), warm
-        assert {entry[:3] for entry in cold} == {(other.name, "s", other.worker_id)}, cold
-        assert [found for *_, found in cold] == ["miss"] + ["hit"] * (len(cold) - 1), cold
+        for worker, part in ((owner, seen[:before]), (other, seen[before:])):
+            assert {entry[:3] for entry in part} == {(worker.name, "s", worker.worker_id)}, part
+            assert [found for *_, found in part] == ["miss"] + ["hit"] * (len(part) - 1), part
         assert owner.worker_id != other.worker_id
 
 
@@ -139,86 +128,48 @@ async def crash_app_detects_cold_state(world: World) -> None:
     workers=2,
     situations=["owner.crashed_with_item", "item.redelivered_after_crash"],
     level="fault",
-    options={"session_lock_duration": D},
+    options=MINUTE,
 )
 async def crash_inflight_activity_retried(world: World) -> None:
     """An activity interrupted by the crash is executed again by the new owner."""
     starts: list[tuple[str, int, int]] = []
 
+    async def talk(ctx: OrchestrationContext, input: str) -> str:
+        beside = [ctx.schedule_activity("note", "") for _ in range(4)]
+        session = ctx.open_session_with_id("s")
+        said = await ctx.schedule_activity_on_session("think", "", session)
+        await ctx.join(*beside)
+        return said
+
     def interrupted(process: Process) -> Registry:
-        registry = Registry()
-
-        @registry.orchestration("talk")
-        async def talk(ctx: Any, input: str) -> str:
-            beside = [ctx.schedule_activity("note", "") for _ in range(4)]
-            session = ctx.open_session_with_id("s")
-            said = await ctx.schedule_activity_on_session("think", "", session)
-            await ctx.join(*beside)
-            return str(said)
-
-        @registry.activity("note")
-        async def note(ctx: Any, input: str) -> None:
-            return None
-
-        @registry.activity("think")
-        async def think(ctx: Any, input: str) -> str:
+        async def think(ctx: ActivityContext, input: str) -> str:
             starts.append((process.name, ctx.activity_id, ctx.attempt_count))
             if ctx.attempt_count == 1:
                 await asyncio.sleep(1000)
             return f"thought by {process.name}"
 
-        return registry
+        return running(talk, note=_note, think=think)()
 
     workers = [world.worker(name, interrupted) for name in ("a", "b")]
-    await world.client.start_orchestration("i", "talk")
+    await start(world, talk, "i")
     await world.until(lambda: bool(starts))
-    owner = owner_of(world, workers, "i", "s")
-    other = next(worker for worker in workers if worker is not owner)
+    owner, other = owner_and_other(world, workers)
     if seconds := 11 * world.draw("seconds of thought / 11", 7):
         await world.sleep(seconds)
     owner.crash()
     crashed_at = len(world.commits)
     session = world.session("i", "s")
-    row = next(row for row in world.worker_rows() if row.session_id == "s")
+    row = queued(world, "s")[0]
     status = await world.finished("i")
     with world.oracle("5.3"):
         activity_id = starts[0][1]
         assert starts == [(owner.name, activity_id, 1), (other.name, activity_id, 2)], starts
         assert session is not None and session.locked_until is not None and row.locked_until is not None
-        again = deliveries(world.commits[crashed_at:], "s")
-        assert len(again) == 1 and item_of(again[0]).id == activity_id, again
-        work = delivered(again[0])
-        assert work is not None and work.attempt_count == 2, again
-        assert again[0].provider_ms >= max(row.locked_until, session.locked_until), (again[0], row, session)
-        completions = [
-            event
-            for event in await world.history("i")
-            if isinstance(event, ActivityCompleted) and event.source_event_id == activity_id
-        ]
-        assert len(completions) == 1, completions
-        assert isinstance(status, Completed) and status.output == f"thought by {other.name}", status
-
-
-def _three_talks() -> Registry:
-    """Three sessions, taken 7 s apart; at the word, an activity on each."""
-    registry = Registry()
-    names = ("r", "s", "t")
-
-    @registry.orchestration("talk")
-    async def talk(ctx: Any, input: str) -> str:
-        for session in names:
-            ctx.open_session_with_id(session)
-            await ctx.schedule_activity_on_session("say", "before", session)
-            await ctx.schedule_timer(timedelta(seconds=7))
-        await ctx.dequeue_event("go")
-        said = await ctx.join(*(ctx.schedule_activity_on_session("say", name, name) for name in names))
-        return ",".join(said)
-
-    @registry.activity("say")
-    async def say(ctx: Any, input: str) -> str:
-        return f"said {input}"
-
-    return registry
+        again = sole(deliveries(world.commits[crashed_at:], "s"))
+        assert (item_of(again).id, work_of(again).attempt_count) == (activity_id, 2), again
+        assert again.provider_ms >= max(row.locked_until, session.locked_until), (again, row, session)
+        assert completed(await world.history("i")).count(activity_id) == 1
+        assert output(status) == f"thought by {other.name}", status
 
 
 @scenario(
@@ -226,14 +177,26 @@ def _three_talks() -> Registry:
     workers=3,
     situations=["owner.crashed_idle", "session.several_taken_over"],
     level="fault",
-    options={"session_lock_duration": D},
+    options=MINUTE,
 )
 async def crash_multiple_sessions_all_reclaimed(world: World) -> None:
     """All sessions of the crashed worker become available."""
-    owner = world.worker("a", _three_talks)
-    await world.client.start_orchestration("i", "talk")
+
+    async def talk(ctx: OrchestrationContext, input: str) -> str:
+        """Three sessions, taken 7 s apart; at the word, an activity on each."""
+        names = ("r", "s", "t")
+        for session in names:
+            ctx.open_session_with_id(session)
+            await ctx.schedule_activity_on_session("say", "before", session)
+            await ctx.schedule_timer(timedelta(seconds=7))
+        await ctx.dequeue_event("go")
+        return ",".join(await ctx.join(*(ctx.schedule_activity_on_session("say", n, n) for n in names)))
+
+    make = running(talk, say=_say)
+    owner = world.worker("a", make)
+    await start(world, talk, "i")
     await world.until(lambda: sum(row.worker_id == owner.worker_id for row in world.sessions()) == 3)
-    others = [world.worker(name, _three_talks) for name in ("b", "c")]
+    others = [world.worker(name, make) for name in ("b", "c")]
     await world.sleep(9 + 4 * world.draw("seconds before the crash / 4", 8))
     owner.crash()
     crashed_at = len(world.commits)
@@ -244,9 +207,7 @@ async def crash_multiple_sessions_all_reclaimed(world: World) -> None:
         assert {row.worker_id for row in left.values()} == {owner.worker_id}, left
         assert len({row.locked_until for row in left.values()}) == 3, left
         for session, row in left.items():
-            taken = deliveries(world.commits[crashed_at:], session)
-            assert len(taken) == 1, (session, taken)
-            assert taken[0].process in [worker.name for worker in others], (session, taken)
-            assert row.locked_until is not None and taken[0].provider_ms >= row.locked_until, (row, taken)
-        assert isinstance(status, Completed), status
-        assert status.output == "said r,said s,said t", status
+            taken = sole(deliveries(world.commits[crashed_at:], session))
+            assert taken.process in [worker.name for worker in others], (session, taken)
+            assert row.locked_until is not None and taken.provider_ms >= row.locked_until, (row, taken)
+        assert output(status) == "said r,said s,said t", status

@@ -8,45 +8,34 @@ from typing import Any, Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.core.contract.events import (
-    ActivityCancelRequested,
-    ActivityCompleted,
-    ActivityFailed,
-    ActivityScheduled,
-    TimerFired,
-)
-from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted, Logged
-from holdfast.core.contract.provider import FetchedTurn
+from holdfast.core.contract.events import ActivityScheduled, TimerFired
+from holdfast.core.contract.observe import HandlerStarted
 from holdfast.core.contract.store import SessionRecord
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
+from holdfast.properties.matrix.parts.closings import gets_turn, lists_closed, requests
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
+    answers_to,
+    completed,
     encoded,
     observations,
     of_kind,
     running,
     session_events,
+    sole,
     start,
+    two_workers,
 )
-from holdfast.properties.matrix.parts.deliveries import deliveries
-from holdfast.properties.matrix.parts.told import told
+from holdfast.properties.matrix.parts.deliveries import calls, deliveries
+from holdfast.properties.matrix.parts.rows import rows_of
+from holdfast.properties.matrix.parts.session_log import fields_of
+from holdfast.properties.matrix.parts.told import at, signals, starts, told
 from holdfast.sim import FaultBudget, World, scenario
 from holdfast.traces.record import Commit
 
 R_S: Final = 30
 """Half of D, in seconds."""
-
-
-def closing_ack(commit: Commit, instance: str = "i") -> bool:
-    """Whether a commit is the ack of a turn that closed a session of the instance and went on."""
-    metadata: Any = commit.arguments.get("metadata")
-    return (
-        metadata is not None
-        and commit.took_effect
-        and metadata.status is None
-        and any(closed.instance == instance for closed in metadata.cancelled_sessions)
-    )
 
 
 async def _moves(ctx: OrchestrationContext, input: str) -> str:
@@ -86,7 +75,7 @@ async def close_reopen_different_worker(world: World) -> None:
     )
     second = world.worker("b", running(_moves, _occupies))
     await world.client.enqueue_event("i", "close", "")
-    closed = (await world.commit(closing_ack)).position
+    closed = (await world.commit(lists_closed)).position
     if blocked:
         await world.client.enqueue_event("other", "occupy", "")
         await world.until(lambda: len(told(world, HandlerStarted, instance="other")) == 3)
@@ -127,8 +116,8 @@ class _Gaps:
         """Whether every instance has closed and opened again."""
         metadata: Any = commit.arguments.get("metadata")
         if metadata is not None and commit.took_effect:
-            for kind, named in (("open", metadata.opened_sessions), ("close", metadata.cancelled_sessions)):
-                for one in named:
+            for kind, listed in (("open", metadata.opened_sessions), ("close", metadata.cancelled_sessions)):
+                for one in listed:
                     self.acks.setdefault(one.instance, []).append(kind)
         self.rows_in_gap += [
             row for row in self._world.sessions() if self.acks.get(row.instance_id, [])[-1:] == ["close"]
@@ -147,8 +136,7 @@ class _Gaps:
 )
 async def dehydrate_close_timer_open_hydrate(world: World) -> None:
     """The full pause pattern runs through."""
-    for name in ("a", "b"):
-        world.worker(name, running(_pauses))
+    two_workers(world, _pauses)
     gaps = _Gaps(world)
     pauses = [str(1 + 35 * world.draw("seconds of the pause / 35", 4)) for _ in range(2)]
     await asyncio.gather(
@@ -194,37 +182,23 @@ async def close_cancels_inflight_session_activities(world: World) -> None:
     """Closing cancels what is still running."""
     item_lock_s = (30, 100)[world.draw("renewals of the item come late", 2)]
     bound_s = min(item_lock_s - 5, R_S)
-    worker = world.worker("a", running(_closes_in_flight), worker_lock_timeout=timedelta(seconds=item_lock_s))
+    world.worker("a", running(_closes_in_flight), worker_lock_timeout=timedelta(seconds=item_lock_s))
     beside = 2 + 9 * world.draw("seconds before the close / 9", 8)
     await start(world, _closes_in_flight, "i", "j", input=str(beside))
-    closing = await world.commit(closing_ack)
-    queued = [row.item.id for row in world.worker_rows() if row.item and row.item.instance == "i"]
-    rows = [record for record in world.sessions() if record.instance_id == "i"]
+    closing = await world.commit(lists_closed)
+    left = rows_of(world, "i"), [row for row in world.worker_rows() if row.item and row.item.instance == "i"]
     status = await world.finished("i")
     await world.finished("j")
     with world.oracle("7.3"):
         history = await world.history("i")
         scheduled = of_kind(history, ActivityScheduled)
         (long,) = (event.event_id for event in scheduled if event.input == "500")
-        requests = [
-            (event.source_event_id, event.reason) for event in of_kind(history, ActivityCancelRequested)
-        ]
-        assert requests == [(long, "session_closed")], requests
-        assert queued == [] and rows == [], (queued, rows)
-        token = next(
-            one.event.token
-            for one in told(world, HandlerStarted, instance="i")
-            if one.event.activity_id == long
-        )
-        signals = [
-            (one.process, one.time_us)
-            for one in world.locals
-            if isinstance(one.event, HandlerSignalled) and one.event.token == token
-        ]
-        assert [process for process, _ in signals] == [worker.name], signals
-        assert 0 <= signals[0][1] - closing.time_us <= bound_s * 1_000_000, (signals, closing.time_us)
-        done = [event.source_event_id for event in of_kind(history, ActivityCompleted)]
-        assert long not in done and answer(status) == [1], (done, status)
+        assert requests(history) == [(long, "session_closed")], requests(history)
+        assert left == ([], []), left
+        token = next(one.token for one in starts(world, instance="i") if one.activity_id == long)
+        signal = sole([one for one in signals(world) if one.event.token == token])
+        assert 0 <= at(signal) - at(closing) <= bound_s, (signal, closing)
+        assert long not in completed(history) and answer(status) == [1], status
 
 
 async def _closes_then_waits(ctx: OrchestrationContext, input: str) -> str:
@@ -239,15 +213,6 @@ async def _closes_then_waits(ctx: OrchestrationContext, input: str) -> str:
     return encoded([winner, value, again])
 
 
-def turns_of(world: World, instance: str) -> list[int]:
-    """The positions of the fetches that handed out a turn of the instance."""
-    return [
-        one.position
-        for one in world.commits
-        if isinstance(one.result, FetchedTurn) and one.result.item.instance == instance
-    ]
-
-
 @scenario(
     covers=["7.4", "SS-6.9", "SS-6.10"],
     faults=FaultBudget(slow_call=1, slow_answer=1),
@@ -258,7 +223,7 @@ async def close_ignores_late_completions(world: World) -> None:
     """A completion arriving after the close has no effect."""
     world.worker("a", running(_closes_then_waits))
     await start(world, _closes_then_waits, "i", input=("", "reopen")[world.draw("opened again", 2)])
-    await world.commit(closing_ack)
+    await world.commit(lists_closed)
     (scheduled,) = (
         one for one in of_kind(await world.history("i"), ActivityScheduled) if one.name == "insist"
     )
@@ -271,26 +236,14 @@ async def close_ignores_late_completions(world: World) -> None:
     await world.sleep(125)  # a turn is logged when the answer of its ack is there, and that may be slow
     with world.oracle("7.4"):
         history = await world.history("i")
-        recorded = [
-            event
-            for event in history
-            if isinstance(event, ActivityCompleted | ActivityFailed)
-            and event.source_event_id == scheduled.event_id
-        ]
-        assert recorded == [], recorded
+        assert answers_to(history, scheduled.event_id) == [], history
         winner, value, again = answer(status)
         assert (winner, value) == (1, None) and again, status
-        dropped = [
-            local.event.fields["activity_id"]
-            for local in world.locals
-            if isinstance(local.event, Logged) and local.event.event == "session.late_completion_dropped"
-        ]
+        dropped = [one["activity_id"] for one in fields_of(world, "session.late_completion_dropped")]
         late = next(
             one.position
-            for one in world.commits
-            if one.operation == "enqueue_for_orchestrator"
-            and isinstance(one.arguments["item"], CompletionMessage)
+            for one in calls(world.commits, "enqueue_for_orchestrator")
+            if isinstance(one.arguments["item"], CompletionMessage)
         )
-        fetches = turns_of(world, "i")
-        if late < fetches[-1]:  # else the instance had ended when it came
-            assert scheduled.event_id in dropped, dropped
+        ended = [one.position for one in world.commits if gets_turn(one)][-1] < late
+        assert ended or scheduled.event_id in dropped, dropped

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 from holdfast.core import OrchestrationContext, Registry
 from holdfast.core.contract.events import ActivityScheduled, OrchestrationFailed, SessionClosed, SessionOpened
-from holdfast.core.contract.provider import ExecutionMetadata
 from holdfast.core.engine.turn_values import ExecutionContinues
 from holdfast.core.hosting.forwarding import ForwardingProvider
+from holdfast.properties.matrix.parts.closings import concluded
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     failure_text,
@@ -21,7 +21,6 @@ from holdfast.properties.matrix.parts.deliveries import turn_acks
 from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, kinds_shown, refusal_message
 from holdfast.sim import World, scenario
 from holdfast.sim.stage.process import Process
-from holdfast.traces.record import Commit
 
 NOT_OPEN: Final = "schedule_activity_on_session called for session '{}' which is not open"
 TOO_MANY: Final = "max sessions per orchestration exceeded (limit: {}, open: {})"
@@ -44,12 +43,7 @@ async def _closes_what_is_not_open(ctx: OrchestrationContext, input: str) -> str
     return "done"
 
 
-@scenario(
-    covers=["8.1", "SS-6.1", "SS-6.2", "SS-16.8"],
-    options=MINUTE,
-    situations=["session.closed_again"],
-    level="runtime",
-)
+@scenario(covers=["8.1", "SS-6.1", "SS-6.2", "SS-16.8"], options=MINUTE, situations=["session.closed_again"])
 async def close_without_open_is_noop(world: World) -> None:
     """Closing an unopened session records an event and nothing else."""
     unopened = ("x", "z", "S", "s ")[world.draw("which id that is not open", 4)]
@@ -71,15 +65,10 @@ async def close_without_open_is_noop(world: World) -> None:
     with world.oracle("8.1"):
         new = history_after[len(history_before) :]
         assert session_events(new) == [("SessionClosed", unopened)], new
-        metadata = _metadata(ack)
-        named = [*metadata.opened_sessions, *metadata.cancelled_sessions]
-        assert named == [], named
+        said = concluded(ack)
+        assert (said.opened, said.closed) == ([], []), said
         assert rows_after == rows_before, (rows_before, rows_after)
         assert getattr(status, "output", None) == "done", status
-
-
-def _metadata(ack: Commit) -> ExecutionMetadata:
-    return cast(ExecutionMetadata, ack.arguments["metadata"])
 
 
 @scenario(covers=["8.2", "SS-16.3", "SS-16.5"], level="unit")
@@ -195,7 +184,7 @@ async def _opens_sooner_or_later(ctx: OrchestrationContext, input: str) -> None:
     await ctx.schedule_activity_on_session("look", "", session)
 
 
-@scenario(covers=["8.6", "SS-15.3"], options=MINUTE, situations=["session.refused"], level="runtime")
+@scenario(covers=["8.6", "SS-15.3"], options=MINUTE, situations=["session.refused"])
 async def provider_no_session_support_fails(world: World) -> None:
     """On a provider without session support the orchestration fails instead of waiting forever."""
 
@@ -224,4 +213,4 @@ async def provider_no_session_support_fails(world: World) -> None:
         for instance, before in turns.items():
             last = turn_acks(world.commits, instance)[-1]
             assert len(turn_acks(world.commits, instance)) <= 2 * before + 1, "the opening turn is the last"
-            assert _metadata(last).status == "Failed", last
+            assert concluded(last).status == "Failed", last

@@ -8,27 +8,24 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.codec import encode_event, encode_work_item
 from holdfast.core.contract.events import OrchestrationContinuedAsNew, OrchestrationStarted, SessionOpened
-from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, LeaseTaken
+from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
 from holdfast.core.contract.work_items import ContinueAsNewMessage
+from holdfast.properties.matrix.parts.closings import continues
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     encoded,
+    observation,
     observations,
     of_kind,
     running,
-    seen,
     start,
+    two_workers,
 )
-from holdfast.properties.matrix.parts.deliveries import deliveries, effective, renewals
+from holdfast.properties.matrix.parts.deliveries import deliveries, effective, owner_of, renewals
+from holdfast.properties.matrix.parts.rows import assert_held, leases_of, look
 from holdfast.properties.matrix.parts.takeovers import end_of
+from holdfast.properties.matrix.parts.told import signals, told
 from holdfast.sim import World, scenario
-from holdfast.traces.record import Commit
-
-
-def continuing_ack(commit: Commit) -> bool:
-    """Whether a commit is the ack of a turn that continued as new."""
-    status = getattr(commit.arguments.get("metadata"), "status", None)
-    return commit.operation == "ack_orchestration_item" and commit.took_effect and status == "ContinuedAsNew"
 
 
 @scenario(
@@ -50,8 +47,7 @@ async def session_survives_continue_as_new(world: World) -> None:
             return ""
         return encoded([input, here])
 
-    for name in ("a", "b"):
-        world.worker(name, running(goes_on))
+    two_workers(world, goes_on)
     await start(world, goes_on, "i")
     owners: list[str | None] = []
 
@@ -70,9 +66,7 @@ async def session_survives_continue_as_new(world: World) -> None:
         assert [owner for owner in owners if owner is not None] == [first.owner], owners
 
 
-@scenario(
-    covers=["10.2", "SS-17.2"], options=MINUTE, situations=["session.used_after_carry"], level="runtime"
-)
+@scenario(covers=["10.2", "SS-17.2"], options=MINUTE, situations=["session.used_after_carry"])
 async def session_no_reopen_needed(world: World) -> None:
     """The new execution uses the session without opening it."""
 
@@ -91,15 +85,14 @@ async def session_no_reopen_needed(world: World) -> None:
         with world.oracle("10.2"):
             history = await world.history(instance, 2)
             assert of_kind(history, SessionOpened) == [], "the new execution opens nothing"
-            assert isinstance(status, Completed), status
-            assert (seen(status.output).session, seen(status.output).input) == ("S", "second")
+            saw = observation(status)
+            assert (saw.session, saw.input) == ("S", "second"), saw
 
 
 @scenario(
     covers=["10.3", "SS-17.1", "SS-17.2"],
     options=MINUTE,
     situations=["session.several_carried_over", "session.used_after_carry"],
-    level="runtime",
 )
 async def multiple_sessions_survive_can(world: World) -> None:
     """All open sessions are carried."""
@@ -125,9 +118,7 @@ async def multiple_sessions_survive_can(world: World) -> None:
         assert ended.open_sessions == ("Z", "X", "Y"), ended.open_sessions
 
 
-@scenario(
-    covers=["10.4", "SS-17.7"], options=MINUTE, situations=["session.closed_after_carry"], level="runtime"
-)
+@scenario(covers=["10.4", "SS-17.7"], options=MINUTE, situations=["session.closed_after_carry"])
 async def close_session_after_can(world: World) -> None:
     """A carried session can be closed later."""
 
@@ -144,7 +135,7 @@ async def close_session_after_can(world: World) -> None:
 
     world.worker("a", running(closes_carried))
     await start(world, closes_carried, "i")
-    await world.commit(continuing_ack)
+    await world.commit(continues)
     carried = world.session("i", "S")
     await world.until(lambda: world.session("i", "S") is None)
     closing = world.commits[-1]
@@ -157,9 +148,7 @@ async def close_session_after_can(world: World) -> None:
         assert isinstance(status, Completed), status
 
 
-@scenario(
-    covers=["10.5", "SS-17.1", "SS-11.6"], options=MINUTE, situations=["instance.continued"], level="runtime"
-)
+@scenario(covers=["10.5", "SS-17.1", "SS-11.6"], options=MINUTE, situations=["instance.continued"])
 async def can_with_no_open_sessions(world: World) -> None:
     """Nothing to carry is fine."""
 
@@ -176,21 +165,17 @@ async def can_with_no_open_sessions(world: World) -> None:
     for instance in ("i", "j"):
         status = await world.finished(instance)
         with world.oracle("10.5"):
-            assert isinstance(status, Completed), status
-            result = seen(status.output)
+            result = observation(status)
             assert result.session == result.input, result
-            first, second = await world.history(instance, 1), await world.history(instance, 2)
-            (ended,), (started,) = (
-                of_kind(first, OrchestrationContinuedAsNew),
-                of_kind(second, OrchestrationStarted),
-            )
+            (ended,) = of_kind(await world.history(instance, 1), OrchestrationContinuedAsNew)
+            (started,) = of_kind(await world.history(instance, 2), OrchestrationStarted)
             assert started.open_sessions == ()
             assert b"open_sessions" not in encode_event(ended) + encode_event(started)
     with world.oracle("10.5"):
         messages = [
             item
             for commit in world.commits
-            if continuing_ack(commit)
+            if continues(commit)
             for item in commit.arguments["orchestrator_items"]  # type: ignore[attr-defined]
             if isinstance(item, ContinueAsNewMessage)
         ]
@@ -218,26 +203,20 @@ async def session_lock_maintained_across_can(world: World) -> None:
         await ctx.dequeue_event("end")
         return "done"
 
-    workers = [world.worker(name, running(continues_then_waits)) for name in ("a", "b")]
+    workers = two_workers(world, continues_then_waits)
     after = 5 + 7 * world.draw("phase of the renewal", 6)
     await start(world, continues_then_waits, "i", input=str(after))
-    continued = await world.commit(continuing_ack)
-    row = world.session("i", "S")
-    for _ in range(12):
-        await world.sleep(15)
-        with world.oracle("10.6"):
-            now = world.session("i", "S")
-            assert row is not None and now is not None and now.locked_until is not None
-            assert now.worker_id == row.worker_id
-            assert now.locked_until > world.provider_now_ms, "the row stays live"
+    continued = await world.commit(continues)
     with world.oracle("10.6"):
-        owner = next(worker for worker in workers if row is not None and worker.worker_id == row.worker_id)
-        leases = [local.event for local in world.locals if isinstance(local.event, LeaseTaken | LeaseEnded)]
-        assert [type(event) for event in leases] == [LeaseTaken], f"not one lease throughout: {leases}"
+        owner = owner_of(world, workers, "i", "S")
+        for _ in range(12):
+            await world.sleep(15)
+            assert_held([look(world, "S")], owner)
+        assert len(told(world, LeaseTaken)) == 1 and not told(world, LeaseEnded), "one lease throughout"
         renewed = effective(renewals(world.commits[continued.position + 1 :], "S"))
         assert len(renewed) >= 5, "every 30 s for 180 s, the first and the last of them on the edge"
         assert {commit.arguments["worker_id"] for commit in renewed} == {owner.worker_id}
-        assert owner.runtime is not None and len(owner.runtime.leases()) == 1
-        assert not any(isinstance(local.event, HandlerSignalled) for local in world.locals)
+        assert len(leases_of(owner)) == 1
+        assert not signals(world)
     await world.client.enqueue_event("i", "end", "")
     await world.finished("i")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.errors import ActivityError
@@ -17,25 +17,18 @@ from holdfast.properties.matrix.parts.conversations import (
     failure_text,
     observations,
     of_kind,
+    owners_by_session,
     running,
     seen,
     session_events,
+    sole,
     start,
+    two_workers,
 )
-from holdfast.properties.matrix.parts.deliveries import delivered, deliveries
+from holdfast.properties.matrix.parts.deliveries import calls, delivered, deliveries, item_of, until_delivered
+from holdfast.properties.matrix.parts.rows import Look, assert_held, look
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
-
-
-def _plain_delivery(commit: Commit) -> bool:
-    work = delivered(commit)
-    return work is not None and work.item.session_id is None
-
-
-def _where_it_ran(world: World, commit: Commit, workers: dict[str, str | None]) -> str | None:
-    """The owner identity of the worker that fetched it."""
-    assert commit.process in workers, commit
-    return workers[commit.process]
 
 
 async def _both_kinds(ctx: OrchestrationContext, input: str) -> str:
@@ -54,37 +47,31 @@ async def _both_kinds(ctx: OrchestrationContext, input: str) -> str:
 )
 async def session_and_nonsession_in_same_orchestration(world: World) -> None:
     """Both kinds complete side by side."""
-    handles = [world.worker(name, running(_both_kinds)) for name in ("a", "b")]
+    handles = two_workers(world, _both_kinds)
     handles.append(world.worker("plain", running(_both_kinds), max_sessions_per_worker=0))
     owners: dict[str, SessionRecord | None] = {}
     for instance in ("i", "j"):
         await start(world, _both_kinds, instance, input=str(1 + world.draw("seconds of the session", 4)))
     for instance in ("i", "j"):
-        await world.until(lambda instance=instance: bool(deliveries(world.commits, "s", instance)))  # type: ignore[misc]
+        await until_delivered(world, "s", instance)
         owners[instance] = world.session(instance, "s")
     statuses = {instance: await world.finished(instance) for instance in owners}
     workers = {handle.name: handle.worker_id for handle in handles}
     with world.oracle("12.1"):
         for instance, row in owners.items():
             bound, *plain = observations(statuses[instance])
-            (delivery,) = deliveries(world.commits, "s", instance)
+            delivery = sole(deliveries(world.commits, "s", instance))
             assert row is not None and row.worker_id == bound.owner, (row, bound)
-            assert _where_it_ran(world, delivery, workers) == bound.owner, (delivery, bound)
+            assert workers[delivery.process] == bound.owner, (delivery, bound)
             assert (bound.session, [one.session for one in plain]) == ("s", [None, None]), (bound, plain)
             assert [one.input for one in plain] == ["1", "3"], plain
             fetched = [
-                (_where_it_ran(world, commit, workers), work.item.input)
-                for commit in world.commits
-                if _plain_delivery(commit) and (work := delivered(commit)) is not None
-                if work.item.instance == instance
+                (workers[one.process], item_of(one).input)
+                for one in deliveries(world.commits, None, instance)
             ]
             assert sorted((one.owner, one.input) for one in plain) == sorted(fetched), (plain, fetched)
-        by_plain_fetch = [
-            work
-            for commit in world.commits
-            if commit.operation == "fetch_work_item" and (work := delivered(commit)) is not None
-        ]
-        assert all(work.item.session_id is None for work in by_plain_fetch), by_plain_fetch
+        by_plain_fetch = [one for one in calls(world.commits, "fetch_work_item") if delivered(one)]
+        assert by_plain_fetch == deliveries(by_plain_fetch, None), by_plain_fetch
 
 
 async def _plain_in_between(ctx: OrchestrationContext, input: str) -> str:
@@ -104,16 +91,13 @@ async def _plain_in_between(ctx: OrchestrationContext, input: str) -> str:
 )
 async def nonsession_activity_between_session_activities(world: World) -> None:
     """A plain activity in between does not disturb affinity."""
-    for name in ("a", "b"):
-        world.worker(name, running(_plain_in_between))
-    instances = ("i", "j")
-    for instance in instances:
-        await start(
-            world, _plain_in_between, instance, input=str(20 * world.draw("seconds in between / 20", 5))
-        )
-    statuses = [await world.finished(instance) for instance in instances]
+    two_workers(world, _plain_in_between)
+    for instance in ("i", "j"):
+        between_s = 20 * world.draw("seconds in between / 20", 5)
+        await start(world, _plain_in_between, instance, input=str(between_s))
+    statuses = {instance: await world.finished(instance) for instance in ("i", "j")}
     with world.oracle("12.2"):
-        for instance, status in zip(instances, statuses, strict=True):
+        for instance, status in statuses.items():
             first, second, third = observations(status)
             session = f"s of {instance}"
             assert (first.session, second.session, third.session) == (session, None, session), status
@@ -142,8 +126,7 @@ async def _four_of_two_kinds(ctx: OrchestrationContext, input: str) -> str:
 )
 async def fan_out_mixed(world: World) -> None:
     """A join over two session and two plain activities completes."""
-    for name in ("a", "b"):
-        world.worker(name, running(_four_of_two_kinds))
+    two_workers(world, _four_of_two_kinds)
     kinds = ("s s p p", "s p s p", "p s p s")[world.draw("order of the four", 3)]
     await start(world, _four_of_two_kinds, "i", "j", input=kinds)
     statuses = [await world.finished(instance) for instance in ("i", "j")]
@@ -153,27 +136,28 @@ async def fan_out_mixed(world: World) -> None:
             assert [one.input for one in four] == ["1", "2", "3", "4"], four
             expected = ["s" if kind == "s" else None for kind in kinds.split()]
             assert [one.session for one in four] == expected, four
-            assert len({one.owner for one in four if one.session == "s"}) == 1, four
+            assert len(owners_by_session(four)["s"]) == 1, four
 
 
-class _Loss:
-    """What was there right after the ack that gave an activity up."""
+class _Loss(NamedTuple):
+    """What was there right after the ack that gave an activity up: the items queued, and the session."""
 
-    def __init__(self, world: World, instance: str) -> None:
-        self.queued = [
-            row.item.id for row in world.worker_rows() if row.item and row.item.instance == instance
-        ]
-        self.session = world.session(instance, "s")
+    queued: list[int]
+    session: Look
 
 
 async def _losses(world: World, *instances: str) -> dict[str, _Loss]:
     """Wait until one activity of each has been given up; what was there at that moment."""
     found: dict[str, _Loss] = {}
 
+    def now(instance: str) -> _Loss:
+        items = [row.item for row in world.worker_rows() if row.item is not None]
+        return _Loss([one.id for one in items if one.instance == instance], look(world, "s", instance))
+
     def given_up(commit: Commit) -> bool:
         named: Any = commit.arguments.get("cancelled_activities", ())
         for activity in named if commit.took_effect else ():
-            found.setdefault(activity.instance, _Loss(world, activity.instance))
+            found.setdefault(activity.instance, now(activity.instance))
         return len(found) == len(instances)
 
     await world.commit(given_up)
@@ -217,9 +201,7 @@ async def select_session_vs_timer(world: World) -> None:
         for instance, loss in losses.items():
             loser = _lost_select(await world.history(instance), "work", "200")
             assert loser not in loss.queued, (loser, loss.queued)
-            row = loss.session
-            assert row is not None and row.locked_until is not None, row
-            assert row.worker_id == worker.worker_id and row.locked_until > world.provider_now_ms, row
+            assert_held([loss.session._replace(now_ms=world.provider_now_ms)], worker)
     statuses = {instance: await world.finished(instance) for instance in ("i", "j")}
     with world.oracle("12.4"):
         for instance, status in statuses.items():
@@ -260,7 +242,7 @@ async def select_session_vs_nonsession(world: World) -> None:
             history = await world.history(instance)
             loser = _lost_select(history, "work", "200")
             assert loser not in losses[instance].queued, (loser, losses[instance].queued)
-            assert losses[instance].session is not None, "the session stays open"
+            assert losses[instance].session.row is not None, "the session stays open"
             winner, value, after = answer(status)
             expected = "s" if instance == "session wins" else None
             assert (seen(value).session, seen(value).input) == (expected, fast_s), value

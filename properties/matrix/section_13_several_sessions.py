@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.events import ActivityCompleted, ActivityScheduled
-from holdfast.core.contract.observe import HandlerStarted, HandlerStopped, LeaseEnded, LeaseTaken
+from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
@@ -16,12 +16,16 @@ from holdfast.properties.matrix.parts.conversations import (
     failure_text,
     observations,
     of_kind,
+    owners_by_session,
     running,
     seen,
     session_events,
     start,
+    two_workers,
 )
 from holdfast.properties.matrix.parts.deliveries import deliveries, of_session
+from holdfast.properties.matrix.parts.rows import leases_of
+from holdfast.properties.matrix.parts.told import events, spans, told
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -50,12 +54,11 @@ async def two_sessions_same_worker(world: World) -> None:
     await start(world, _alternating, "i", input=f".{world.draw('tenths of a second', 10)}")
     await world.sleep(20 + 9 * world.draw("seconds before the second conversation / 9", 4))
     with world.oracle("13.1"):
-        assert worker.runtime is not None
-        held = [(lease.instance_id, lease.session_id) for lease in worker.runtime.leases()]
+        held = [(lease.instance_id, lease.session_id) for lease in leases_of(worker)]
         assert sorted(held) == [("i", "A"), ("i", "B")], held
-        taken = [local.event for local in world.locals if isinstance(local.event, LeaseTaken)]
+        taken = events(world, LeaseTaken)
         assert sorted((one.instance_id, one.session_id) for one in taken) == sorted(held), taken
-        assert not [local for local in world.locals if isinstance(local.event, LeaseEnded)]
+        assert not told(world, LeaseEnded)
         assert {record.worker_id for record in world.sessions()} == {worker.worker_id}, world.sessions()
     await world.client.enqueue_event("i", "looked at", "")
     status = await world.finished("i")
@@ -75,27 +78,6 @@ async def _two_strands(ctx: OrchestrationContext, input: str) -> str:
     return encoded(answers)
 
 
-class _Stretch(NamedTuple):
-    begin_us: int
-    end_us: int
-
-    def overlaps(self, other: _Stretch) -> bool:
-        return self.begin_us < other.end_us and other.begin_us < self.end_us
-
-
-def _handled(world: World, session_id: str) -> list[_Stretch]:
-    """When handlers of the session ran, in order of their starts."""
-    begun = {
-        local.event.token: local.time_us
-        for local in world.locals
-        if isinstance(local.event, HandlerStarted) and local.event.session_id == session_id
-    }
-    ended = {
-        local.event.token: local.time_us for local in world.locals if isinstance(local.event, HandlerStopped)
-    }
-    return [_Stretch(begin, ended[token]) for token, begin in begun.items()]
-
-
 @scenario(
     covers=["13.2", "SS-4.5", "SS-1.5"],
     workers=2,
@@ -105,19 +87,17 @@ def _handled(world: World, session_id: str) -> list[_Stretch]:
 )
 async def two_sessions_different_workers(world: World) -> None:
     """Two sessions on two workers run concurrently and separately."""
-    workers = [world.worker(name, running(_two_strands)) for name in ("a", "b")]
+    workers = two_workers(world, _two_strands)
     rounds = [str(5 + 10 * world.draw(f"seconds of round {number} / 10", 4)) for number in range(3)]
     await start(world, _two_strands, "i", input=" ".join(rounds))
     status = await world.finished("i")
     with world.oracle("13.2"):
         results = observations(status)
         assert [one.session for one in results] == ["A", "B"] * 3, results
-        owners = {name: {one.owner for one in results if one.session == name} for name in ("A", "B")}
+        owners = owners_by_session(results)
         assert len(owners["A"]) == len(owners["B"]) == 1, owners
-        assert sorted(next(iter(one)) for one in owners.values()) == sorted(
-            str(worker.worker_id) for worker in workers
-        ), owners
-        pairs = list(zip(_handled(world, "A"), _handled(world, "B"), strict=True))
+        assert owners["A"] | owners["B"] == {worker.worker_id for worker in workers}, owners
+        pairs = list(zip(spans(world, "A"), spans(world, "B"), strict=True))
         assert len(pairs) == 3 and all(one.overlaps(other) for one, other in pairs), pairs
 
 
@@ -188,13 +168,9 @@ async def close_one_keep_other(world: World) -> None:
             assert "too late" not in [event.input for event in scheduled.values()], history
             not_open = f"schedule_activity_on_session called for session '{closed}' which is not open"
             assert not_open in failure_text(statuses[instance]), statuses[instance]
-        ended = [local.event for local in world.locals if isinstance(local.event, LeaseEnded)]
-        kept_ends = [
-            one
-            for one in ended
-            if (one.instance_id, one.session_id) in (("i", "B"), ("j", "A")) and one.in_flight
-        ]
-        assert kept_ends == [], "no lease of a session that stays open ends under its work"
+        for instance, kept in (("i", "B"), ("j", "A")):
+            ended = events(world, LeaseEnded, instance=instance, session=kept)
+            assert not [one for one in ended if one.in_flight], "no lease of an open session ends under work"
 
 
 async def _joins_two(ctx: OrchestrationContext, input: str) -> str:
@@ -228,8 +204,7 @@ class _OwnersAtDelivery:
 )
 async def concurrent_activities_different_sessions(world: World) -> None:
     """A join over two sessions completes on both owners."""
-    for name in ("a", "b"):
-        world.worker(name, running(_joins_two))
+    two_workers(world, _joins_two)
     owners = _OwnersAtDelivery(world, "A", "B")
     await start(world, _joins_two, "i", input=str(1 + 30 * world.draw("seconds / 30", 4)))
     await world.commit(owners)

@@ -9,8 +9,14 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityScheduled
 from holdfast.core.contract.work_items import ActivityCompletedMessage
 from holdfast.core.hosting.backoff import ACK_RETRIES_MAX
-from holdfast.properties.matrix.parts.conversations import MINUTE, of_kind, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, of_session, owner_of, renewals
+from holdfast.properties.matrix.parts.conversations import MINUTE, of_kind, running, start, two_workers
+from holdfast.properties.matrix.parts.deliveries import (
+    deliveries,
+    first_delivery,
+    owner_and_other,
+    refused,
+    renewals,
+)
 from holdfast.properties.matrix.parts.session_log import fields_of, logged, only
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -44,26 +50,26 @@ async def _run_with_reloads(world: World) -> None:
     await world.finished("i")
 
 
-def _named(session_id: str) -> dict[str, object]:
-    return {"instance_id": "i", "execution_id": 1, "session_id": session_id}
+def _logged_once_each(world: World, name: str, *sessions: str) -> None:
+    assert [(one.level, one.fields) for one in logged(world, name)] == [
+        ("info", {"instance_id": "i", "execution_id": 1, "session_id": each}) for each in sessions
+    ], logged(world, name)
 
 
-@scenario(covers=["17.1", "SS-22.1"], workers=1, situations=["session.opened"], options=MINUTE)
+@scenario(covers=["17.1", "SS-22.1"], situations=["session.opened"], options=MINUTE)
 async def session_open_logged(world: World) -> None:
     """An open is logged with its id, once, also if the instance is replayed."""
     await _run_with_reloads(world)
     with world.oracle("17.1"):
-        assert fields_of(world, "session.opened") == [_named("s"), _named("t")]
-        assert [record.level for record in logged(world, "session.opened")] == ["info"] * 2
+        _logged_once_each(world, "session.opened", "s", "t")
 
 
-@scenario(covers=["17.2", "SS-22.2"], workers=1, situations=["session.closed"], options=MINUTE)
+@scenario(covers=["17.2", "SS-22.2"], situations=["session.closed"], options=MINUTE)
 async def session_close_logged(world: World) -> None:
     """A close is logged with its id, once, also if the instance is replayed."""
     await _run_with_reloads(world)
     with world.oracle("17.2"):
-        assert fields_of(world, "session.closed") == [_named("t"), _named("s")]
-        assert [record.level for record in logged(world, "session.closed")] == ["info"] * 2
+        _logged_once_each(world, "session.closed", "t", "s")
 
 
 async def _long_life(ctx: OrchestrationContext, input: str) -> str:
@@ -80,7 +86,6 @@ async def _long_life(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["33.4", "SS-22.1", "SS-22.2"],
-    workers=1,
     situations=["session.opened", "session.closed", "owner.crashed_idle"],
     options=MINUTE,
 )
@@ -117,12 +122,12 @@ async def _uses_twice(ctx: OrchestrationContext, input: str) -> str:
     return "done"
 
 
-@scenario(covers=["17.3", "SS-22.3"], workers=1, situations=["session.claimed"], options=MINUTE)
+@scenario(covers=["17.3", "SS-22.3"], situations=["session.claimed"], options=MINUTE)
 async def session_claim_logged(world: World) -> None:
     """A claim is logged with session and worker; what the owner fetches after it is no claim."""
     owner = world.worker("a", running(_uses_twice))
     await start(world, _uses_twice, "i", input=str(10 * world.draw("seconds between / 10", 9)))
-    claim = await world.commit(lambda commit: of_session(commit, "s"))
+    claim = await first_delivery(world)
     row = world.session("i", "s")
     await world.finished("i")
     with world.oracle("17.3"):
@@ -134,19 +139,14 @@ async def session_claim_logged(world: World) -> None:
 
 
 @scenario(
-    covers=["17.4", "SS-22.4"],
-    workers=2,
-    level="fault",
-    situations=["session.migrated"],
-    options=MINUTE,
+    covers=["17.4", "SS-22.4"], workers=2, level="fault", situations=["session.migrated"], options=MINUTE
 )
 async def session_migration_logged(world: World) -> None:
     """A takeover is logged, with both workers; a first claim is none."""
-    workers = [world.worker(name, running(_uses_twice)) for name in ("a", "b")]
+    workers = two_workers(world, _uses_twice)
     await start(world, _uses_twice, "i", input=str(100 + 10 * world.draw("seconds between / 10", 5)))
-    await world.commit(lambda commit: of_session(commit, "s"))
-    first = owner_of(world, workers, "i", "s")
-    second = next(worker for worker in workers if worker is not first)
+    await first_delivery(world)
+    first, second = owner_and_other(world, workers)
     at_first = len(logged(world, "session.migrated"))
     await world.sleep(1 + world.draw("seconds before the crash", 30))
     first.crash()
@@ -175,17 +175,15 @@ async def _closes_after_use(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["17.5", "SS-22.5"],
-    workers=1,
     situations=["session.closed", "session.renewal_refused", "session.renewal_failed"],
     options=MINUTE,
 )
 async def session_renewal_failure_logged(world: World) -> None:
     """A failed renewal is logged as a warning, for whichever reason it failed."""
     owner = world.worker("a", running(_closes_after_use))
-    await start(
-        world, _closes_after_use, "i", input=str(35 + 5 * world.draw("seconds until the close / 5", 5))
-    )
-    await world.commit(lambda commit: of_session(commit, "s"))
+    close_s = 35 + 5 * world.draw("seconds until the close / 5", 5)
+    await start(world, _closes_after_use, "i", input=str(close_s))
+    await first_delivery(world)
     await world.sleep(20)
     for _ in range(busy := world.draw("renewals that find the store busy", 3)):
         world.break_calls("renew_session_lock")
@@ -193,8 +191,7 @@ async def session_renewal_failure_logged(world: World) -> None:
     with world.oracle("17.5"):
         failed = [one for one in renewals(world.commits, "s") if one.error is not None]
         records = logged(world, "session.renewal_failed")
-        assert len(failed) >= 1 + (busy > 0) and failed[-1].error is not None, failed
-        assert not failed[-1].error.retryable, "the row was gone"
+        assert len(failed) >= 1 + (busy > 0) and refused(failed[-1]), "the row was gone"
         named = {"instance_id": "i", "session_id": "s", "worker_id": owner.worker_id}
         wanted = [("a", "warning", one.time_us, {**named, "error": str(one.error)}) for one in failed]
         assert [(one.process, one.level, one.time_us, one.fields) for one in records] == wanted, records
@@ -210,29 +207,23 @@ async def _left_late(ctx: OrchestrationContext, input: str) -> str:
     return "done"
 
 
-@scenario(
-    covers=["33.3", "SS-22.8"],
-    workers=1,
-    situations=["session.late_completion_dropped"],
-    options=MINUTE,
-)
+@scenario(covers=["33.3", "SS-22.8"], situations=["session.late_completion_dropped"], options=MINUTE)
 async def late_completion_logged(world: World) -> None:
     """Dropped completions are visible in the log: one record each, however often their turn is run."""
     world.worker("a", running(_left_late))
     await start(world, _left_late, "i")
     await world.until(lambda: len(logged(world, "session.closed")) == 1)
-    (scheduled,) = [
-        event for event in of_kind(await world.history("i"), ActivityScheduled) if event.name == "insist"
-    ]
+    scheduled = of_kind(await world.history("i"), ActivityScheduled)
+    late = next(event.event_id for event in scheduled if event.name == "insist")
     copies = 1 + world.draw("copies", 3)
     for _ in range(copies):
         await world.sleep(1 + 5 * world.draw("seconds until the next / 5", 3))
         # the store may be busy for so long that the turn is given back and run again
         world.break_calls("ack_orchestration_item", times=(ACK_RETRIES_MAX + 1, 1)[world.draw("busy", 2)])
         await world.provider.enqueue_for_orchestrator(
-            ActivityCompletedMessage(instance="i", execution_id=1, id=scheduled.event_id, result="late")
+            ActivityCompletedMessage(instance="i", execution_id=1, id=late, result="late")
         )
     await world.finished("i")
     with world.oracle("33.3"):
-        named = {"instance_id": "i", "execution_id": 1, "activity_id": scheduled.event_id, "session_id": "s"}
+        named = {"instance_id": "i", "execution_id": 1, "activity_id": late, "session_id": "s"}
         assert fields_of(world, "session.late_completion_dropped") == [named] * copies

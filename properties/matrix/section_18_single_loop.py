@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.observe import HandlerStarted, HandlerStopped
@@ -20,7 +20,14 @@ from holdfast.properties.matrix.parts.conversations import (
     session_events,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import delivered, deliveries
+from holdfast.properties.matrix.parts.deliveries import (
+    deliveries,
+    effective,
+    item_renewals,
+    renewals,
+    until_delivered,
+)
+from holdfast.properties.matrix.parts.told import at, told
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -61,46 +68,25 @@ async def sessions_work_in_current_thread(world: World) -> None:
             assert [one.input for one in bound] == [str(each) for each in durations[instance]], bound
             assert {one.session for one in bound} == {"s"} and plain.session is None, (bound, plain)
             assert {one.owner for one in (*bound, plain)} == {worker.worker_id}, (bound, plain)
-            events = session_events(await world.history(instance))
-            assert events == [("SessionOpened", "s"), ("SessionClosed", "s")], events
+            assert session_events(await world.history(instance)) == [
+                ("SessionOpened", "s"),
+                ("SessionClosed", "s"),
+            ]
         assert world.sessions() == [], world.sessions()
         work_us = sum(sum(seconds) for seconds in durations.values()) * 1_000_000
         assert work_us <= ended_us <= work_us + 1_000_000, "the slot is never idle while there is work"
-        changes = [
-            1 if isinstance(local.event, HandlerStarted) else -1
-            for local in world.locals
-            if isinstance(local.event, HandlerStarted | HandlerStopped)
-        ]
-        assert changes == [1, -1] * 9, "one after the other"
+        kinds = [type(one.event) for one in told(world, HandlerStarted | HandlerStopped)]
+        assert kinds == [HandlerStarted, HandlerStopped] * 9, "one after the other"
 
 
-class Extension(NamedTuple):
-    """A call that made a session last D from its time on."""
-
-    kind: str
-    provider_ms: int
-
-
-def extensions(world: World, instance: str, session_id: str) -> list[Extension]:
+def extensions(world: World, instance: str, session_id: str) -> list[Commit]:
     """Every successful claim, fetch and renewal that extended the session, in order."""
-    tokens = {
-        work.token
-        for one in deliveries(world.commits, session_id, instance)
-        if (work := delivered(one)) is not None
-    }
-    found = []
-    for commit in world.commits:
-        named = commit.arguments
-        own = (
-            named["token"] in tokens
-            if commit.operation == "renew_work_item_lock"
-            else (named.get("instance_id"), named.get("session_id")) == (instance, session_id)
-            if commit.operation == "renew_session_lock"
-            else getattr(delivered(commit), "token", None) in tokens
-        )
-        if own and commit.took_effect:
-            found.append(Extension(commit.operation, commit.provider_ms))
-    return found
+    extending = [
+        *deliveries(world.commits, session_id, instance),
+        *item_renewals(world.commits, session_id, instance),
+        *renewals(world.commits, session_id, instance),
+    ]
+    return sorted(effective(extending), key=lambda one: one.position)
 
 
 class LiveWatch:
@@ -143,38 +129,29 @@ async def busy_for_three_d(world: World, worker: Any, name: str) -> LiveWatch:
     begun_ms = world.provider_now_ms
     watch = LiveWatch(world, [("i", "s"), ("j", "s")], begun_ms + 3 * D_MS)
     await start(world, waits_on_the_slot, "i", input="none 0")
-    await world.until(lambda: bool(deliveries(world.commits, "s", "i")))
+    await until_delivered(world)
     await asyncio.gather(
         world.commit(watch), start(world, waits_on_the_slot, "j", input=f"{name} {3 * D_MS // 1000}")
     )
-    await world.until(lambda: bool(_stops(world, worker.name)[1:]))
+    await world.until(lambda: len(told(world, HandlerStopped, worker.name)) > 1)
     for instance in ("i", "j"):
         await world.client.enqueue_event(instance, "end", "")
     return watch
 
 
-def _stops(world: World, process: str) -> list[int]:
-    return [
-        local.time_us
-        for local in world.locals
-        if local.process == process and isinstance(local.event, HandlerStopped)
-    ]
-
-
 async def check_renewed_on_schedule(world: World, worker: Any, watch: LiveWatch) -> None:
     """Live throughout, and no two extensions further apart than R; the handler ran for 3 D."""
-    begun = [local.time_us for local in world.locals if isinstance(local.event, HandlerStarted)]
-    assert _stops(world, worker.name)[1] - begun[1] == 3 * D_MS * 1000, (begun, _stops(world, worker.name))
+    begun, stopped = told(world, HandlerStarted), told(world, HandlerStopped, worker.name)
+    assert at(stopped[1]) - at(begun[1]) == 3 * D_MS / 1000, (begun, stopped)
     assert watch.lapsed == [], watch.lapsed
     for key, owners in watch.owners.items():
         assert list(owners) == [worker.worker_id], (key, owners)
         made = extensions(world, *key)
         assert all(later.provider_ms - one.provider_ms <= R_MS for one, later in pairwise(made)), made
         assert made[-1].provider_ms - made[0].provider_ms >= 2 * D_MS, made
-    idle = [one.kind for one in extensions(world, "i", "s")]
+    idle = [one.operation for one in extensions(world, "i", "s")]
     assert idle.count("renew_session_lock") >= 5, "every R while it waits"
-    kinds = {one.kind for one in extensions(world, "j", "s")[1:]}
-    assert kinds, "renewal calls were seen"
+    assert extensions(world, "j", "s")[1:], "renewal calls were seen"
 
 
 LATE_ITEMS: Final = timedelta(seconds=100)

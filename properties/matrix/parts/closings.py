@@ -61,6 +61,19 @@ def closes(commit: Commit, instance: str = "i", session_id: str = "s") -> bool:
     )
 
 
+def lists_closed(commit: Commit, instance: str = "i") -> bool:
+    """Whether a commit is the ack of a turn that lists a session of the instance as closed, and goes on."""
+    if commit.operation != ACK or not commit.took_effect or concluded(commit).status is not None:
+        return False
+    metadata: Any = commit.arguments["metadata"]
+    return any(one.instance == instance for one in metadata.cancelled_sessions)
+
+
+def continues(commit: Commit) -> bool:
+    """Whether a commit is the ack of a turn that continued as new."""
+    return commit.operation == ACK and commit.took_effect and concluded(commit).status == "ContinuedAsNew"
+
+
 def ends_instance(commit: Commit, instance: str = "i") -> bool:
     """Whether a commit is the ack that ends this instance."""
     return (

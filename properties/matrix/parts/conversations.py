@@ -7,18 +7,29 @@ registry is made afresh at each boot, and with it the memory the activities clos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.client import Completed, Failed, OrchestrationStatus
-from holdfast.core.contract.events import Event, SessionClosed, SessionOpened, StoredEvent
+from holdfast.core.contract.events import (
+    ActivityCompleted,
+    ActivityFailed,
+    Event,
+    SessionClosed,
+    SessionOpened,
+    StoredEvent,
+)
+from holdfast.core.program.registry import ActivityHandler
 from holdfast.sim import World
+from holdfast.sim.toolkit.handle import Handle
 
 Orchestration = Callable[[OrchestrationContext, str], Coroutine[Any, Any, object]]
+
+_T = TypeVar("_T")
 
 MINUTE: Final = {"session_lock_duration": timedelta(seconds=60)}
 """D = 60 s, as in the worked timelines; R = 30 s, L = 30 s, I = 25 s."""
@@ -36,13 +47,15 @@ class Seen(NamedTuple):
     warm: bool
 
 
-def running(*orchestrations: Orchestration) -> Callable[[], Registry]:
-    """A registry of these orchestrations and the activities below, cold at every boot."""
+def running(*orchestrations: Orchestration, **further: ActivityHandler) -> Callable[[], Registry]:
+    """A registry of these orchestrations, the activities below and further ones, cold at every boot."""
 
     def make() -> Registry:
         registry = Registry()
         for orchestration in orchestrations:
             registry.add_orchestration(orchestration.__name__, orchestration)
+        for name, activity in further.items():
+            registry.add_activity(name, activity)
         known: set[str | None] = set()
 
         @registry.activity("look")
@@ -90,10 +103,20 @@ def seen(text: str) -> Seen:
     return msgspec.json.decode(text, type=Seen)
 
 
-def answer(status: OrchestrationStatus) -> Any:
-    """The output of a completed instance, decoded. Asserts that it completed."""
+def output(status: OrchestrationStatus) -> str:
+    """The output of a completed instance. Asserts that it completed."""
     assert isinstance(status, Completed), f"expected Completed, got {status}"
-    return msgspec.json.decode(status.output)
+    return status.output
+
+
+def answer(status: OrchestrationStatus) -> Any:
+    """The output of a completed instance, decoded."""
+    return msgspec.json.decode(output(status))
+
+
+def observation(status: OrchestrationStatus) -> Seen:
+    """What the one activity of a completed instance saw, if its output is the answer of that."""
+    return seen(output(status))
 
 
 def observations(status: OrchestrationStatus) -> list[Seen]:
@@ -101,10 +124,23 @@ def observations(status: OrchestrationStatus) -> list[Seen]:
     return [seen(text) for text in answer(status)]
 
 
+def owners_by_session(results: Iterable[Seen]) -> dict[str | None, set[str]]:
+    """The owners that served each session, by session."""
+    owners: dict[str | None, set[str]] = {}
+    for one in results:
+        owners.setdefault(one.session, set()).add(one.owner)
+    return owners
+
+
 def failure_text(status: OrchestrationStatus) -> str:
     """The display text of a failed instance. Asserts that it failed."""
     assert isinstance(status, Failed), f"expected Failed, got {status}"
     return status.message
+
+
+def two_workers(world: World, *orchestrations: Orchestration, **options: Any) -> list[Handle]:
+    """Workers a and b, alike."""
+    return [world.worker(name, running(*orchestrations), **options) for name in ("a", "b")]
 
 
 async def start(world: World, orchestration: Orchestration, *instances: str, input: str = "") -> None:
@@ -125,3 +161,20 @@ def session_events(history: list[StoredEvent]) -> list[tuple[str, str]]:
 def of_kind(history: list[StoredEvent], kind: type[Event]) -> list[Any]:
     """The events of one kind, in order."""
     return [event for event in history if isinstance(event, kind)]
+
+
+def answers_to(history: list[StoredEvent], *activities: int) -> list[StoredEvent]:
+    """The completions and failures recorded for these activities."""
+    kinds = (ActivityCompleted, ActivityFailed)
+    return [event for event in history if isinstance(event, kinds) and event.source_event_id in activities]
+
+
+def sole(found: Sequence[_T]) -> _T:
+    """The only one. Asserts that it is."""
+    assert len(found) == 1, f"{len(found)} in place of one: {found}"
+    return found[0]
+
+
+def completed(history: list[StoredEvent]) -> list[int | None]:
+    """The activities that have a result, in order of their completions."""
+    return [event.source_event_id for event in of_kind(history, ActivityCompleted)]

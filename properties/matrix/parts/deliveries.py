@@ -59,6 +59,11 @@ def refused(commit: Commit) -> bool:
     return commit.error is not None and not commit.error.retryable
 
 
+def refusal(commit: Commit) -> str | None:
+    """The message of a call that was refused for good."""
+    return None if commit.error is None or commit.error.retryable else commit.error.message
+
+
 # --- deliveries ---------------------------------------------------------------------------------------
 
 
@@ -87,11 +92,7 @@ def of_session(commit: Commit, session: str | None, instance: str | None = None)
 
 
 def deliveries(
-    commits: Iterable[Commit],
-    session: str | None,
-    instance: str | None = None,
-    *,
-    process: str | None = None,
+    commits: Iterable[Commit], session: str | None, instance: str | None = None, *, process: str | None = None
 ) -> list[Commit]:
     """The commits that handed out items of this session, or of none, in order."""
     return [one for one in commits if of_session(one, session, instance) and process in (None, one.process)]
@@ -106,6 +107,11 @@ def acked(commits: Iterable[Commit], delivery: Commit) -> bool:
     """Whether the process of a delivery has finished its item successfully under that delivery's token."""
     acks = calls(commits, "ack_work_item", process=delivery.process, token=work_of(delivery).token)
     return any(one.took_effect for one in acks)
+
+
+async def acks_are(world: World, count: int) -> None:
+    """Wait until so many activities have answered."""
+    await world.until(lambda: len(effective(calls(world.commits, "ack_work_item"))) == count)
 
 
 def item_renewals(commits: Sequence[Commit], session: str, instance: str | None = None) -> list[Commit]:
@@ -157,6 +163,11 @@ def owner_and_other(
 async def first_delivery(world: World, session: str = "s") -> Commit:
     """The next commit that hands out an item of a session: the claim, if there was none before."""
     return await world.commit(lambda commit: of_session(commit, session))
+
+
+async def until_delivered(world: World, session: str = "s", instance: str = "i") -> None:
+    """Wait until an item of a session has been handed out, if none was yet."""
+    await world.until(lambda: bool(deliveries(world.commits, session, instance)))
 
 
 async def commits_more(world: World, count: int) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast.core.contract.store import SessionRecord, WorkerRow
+from holdfast.core.working.lease_records import LeaseView
+from holdfast.properties.matrix.parts.deliveries import deliveries, work_of
 from holdfast.sim.loop.virtual_time import EPOCH_MS
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
+
+R_US: Final = 30_000_000
+"""Half of D = 60 s."""
 
 
 class Line(NamedTuple):
@@ -19,6 +24,14 @@ class Line(NamedTuple):
     item_lock: float | None
     owner: str | None
     expiry: float | None
+
+
+class Handed(NamedTuple):
+    """A delivery of an item: when by the store's clock, to which process, and which attempt it was."""
+
+    t: float | None
+    process: str
+    attempt: int
 
 
 class Look(NamedTuple):
@@ -70,9 +83,50 @@ async def line_after(
     return line(world, instance, id)
 
 
+def handed(world: World, session: str = "s") -> list[Handed]:
+    """The deliveries of the items of a session, in order."""
+    return [
+        Handed(second_of(one.provider_ms), one.process, work_of(one).attempt_count)
+        for one in deliveries(world.commits, session)
+    ]
+
+
+def leases_of(worker: Handle) -> tuple[LeaseView, ...]:
+    """The leases that a worker has now, by its own account."""
+    assert worker.runtime is not None, f"{worker} has no runtime yet"
+    return worker.runtime.leases()
+
+
+def renewal_due(world: World, owner: Handle) -> float | None:
+    """When a worker renews its one session next, at R after the last extension; None if it has none."""
+    assert owner.process is not None, f"{owner} has not been started"
+    for lease in leases_of(owner):
+        zero_us = owner.process.clock.monotonic_us() - world.now_us
+        return (lease.extended - zero_us + R_US) / 1_000_000
+    return None
+
+
 def look(world: World, session: str = "s", instance: str = "i") -> Look:
     """The row of a session as it is now."""
     return Look(world.provider_now_ms, world.session(instance, session))
+
+
+async def looks_every(world: World, seconds: float, *, times: int) -> list[Look]:
+    """The row of session s again and again, each time after a pause."""
+    looks = []
+    for _ in range(times):
+        await world.sleep(seconds)
+        looks.append(look(world))
+    return looks
+
+
+async def looks_at(world: World, *seconds: float) -> list[Look]:
+    """The row of session s at these seconds of the run."""
+    looks = []
+    for second in seconds:
+        await until_second(world, second)
+        looks.append(look(world))
+    return looks
 
 
 def assert_held(looks: Iterable[Look], owner: Handle) -> None:

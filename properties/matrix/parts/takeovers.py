@@ -20,6 +20,7 @@ LONG_ITEMS: Final = {**MINUTE, "worker_lock_timeout": timedelta(seconds=100)}
 ONLY_TURNS: Final = {"worker_concurrency": 0}
 ONLY_ACTIVITIES: Final = {"orchestration_concurrency": 0}
 
+R_S: Final = 30
 R_US: Final = 30_000_000
 D_US: Final = 60_000_000
 

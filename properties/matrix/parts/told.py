@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Generic, NamedTuple, TypeVar
 
 from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted, HandlerStopped, LeaseEnded
@@ -32,7 +33,7 @@ class Span(NamedTuple):
 
 def told(
     world: World,
-    kind: type[E],
+    kind: type[E] | UnionType,
     process: str | None = None,
     *,
     instance: str | None = None,
@@ -50,15 +51,10 @@ def told(
 
 
 def events(
-    world: World,
-    kind: type[E],
-    process: str | None = None,
-    *,
-    instance: str | None = None,
-    session: str | None = None,
+    world: World, kind: type[E] | UnionType, process: str | None = None, **about: str | None
 ) -> list[E]:
     """The same without who and when."""
-    return [one.event for one in told(world, kind, process, instance=instance, session=session)]
+    return [one.event for one in told(world, kind, process, **about)]
 
 
 def at(happened: Commit | Local | Told[E]) -> float:
@@ -66,11 +62,9 @@ def at(happened: Commit | Local | Told[E]) -> float:
     return happened.time_us / 1_000_000
 
 
-def starts(
-    world: World, process: str | None = None, *, instance: str | None = None, session: str | None = None
-) -> list[HandlerStarted]:
+def starts(world: World, process: str | None = None, **about: str | None) -> list[HandlerStarted]:
     """The handlers that started."""
-    return events(world, HandlerStarted, process, instance=instance, session=session)
+    return events(world, HandlerStarted, process, **about)
 
 
 def session_starts(world: World, instance: str = "i", session: str = "s") -> list[HandlerStarted]:
@@ -83,11 +77,9 @@ def signals(world: World, process: str | None = None) -> list[Told[HandlerSignal
     return told(world, HandlerSignalled, process)
 
 
-def lease_ends(
-    world: World, process: str | None = None, *, instance: str | None = None
-) -> list[tuple[float, str]]:
+def lease_ends(world: World, process: str | None = None, **about: str | None) -> list[tuple[float, str]]:
     """When leases ended, in seconds, and why."""
-    return [(at(one), one.event.cause) for one in told(world, LeaseEnded, process, instance=instance)]
+    return [(at(one), one.event.cause) for one in told(world, LeaseEnded, process, **about)]
 
 
 def spans(world: World, session: str) -> list[Span]:

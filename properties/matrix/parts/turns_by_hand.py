@@ -31,22 +31,11 @@ AT_ONCE: Final = Millis(0)
 
 
 def item(
-    id: int,
-    session: str | None = None,
-    instance: str = "i",
-    execution_id: int = 1,
-    *,
-    tag: str | None = None,
+    id: int, session: str | None = None, instance: str = "i", execution_id: int = 1, *, tag: str | None = None
 ) -> ActivityExecute:
     """A worker item."""
     return ActivityExecute(
-        instance=instance,
-        execution_id=execution_id,
-        id=id,
-        name="x",
-        input="",
-        session_id=session,
-        tag=tag,
+        instance=instance, execution_id=execution_id, id=id, name="x", input="", session_id=session, tag=tag
     )
 
 
@@ -119,12 +108,13 @@ async def acknowledge(
     )
 
 
-async def begin(provider: Provider, instance: str = "i", **conclusions: Any) -> None:
+async def begin(provider: Provider, instance: str = "i", *history_delta: Event, **conclusions: Any) -> None:
     """Start an instance; its first turn ends with these conclusions."""
     await provider.enqueue_for_orchestrator(
         StartOrchestration(instance=instance, orchestration="flow", input="", version="1.0.0", execution_id=1)
     )
-    await acknowledge(provider, await turn_of(provider, instance), started(instance), **conclusions)
+    turn = await turn_of(provider, instance)
+    await acknowledge(provider, turn, started(instance), *history_delta, **conclusions)
 
 
 async def wake(provider: Provider, instance: str = "i") -> FetchedTurn:
@@ -139,22 +129,28 @@ async def further_turn(provider: Provider, instance: str, *history_delta: Event,
 
 
 async def fetch(
-    provider: Provider, worker: str, *, claim_new: bool = True, tags: TagFilter = DEFAULT_ONLY
+    provider: Provider,
+    worker: str,
+    *,
+    lock: int = ITEM_LOCK,
+    duration: int = D,
+    claim_new: bool = True,
+    tags: TagFilter = DEFAULT_ONLY,
 ) -> FetchedWork | None:
     """What a worker gets right now, session-bound or not."""
     return await provider.fetch_session_work_item(
-        ITEM_LOCK,
+        Millis(lock),
         AT_ONCE,
         worker_id=worker,
-        session_lock_duration=D,
+        session_lock_duration=Millis(duration),
         tag_filter=tags,
         claim_new=claim_new,
     )
 
 
-async def fetched(provider: Provider, worker: str, *, tags: TagFilter = DEFAULT_ONLY) -> FetchedWork:
+async def fetched(provider: Provider, worker: str, **how: Any) -> FetchedWork:
     """What a worker gets right now; it must get something."""
-    work = await fetch(provider, worker, tags=tags)
+    work = await fetch(provider, worker, **how)
     assert work is not None, f"{worker} got nothing"
     return work
 
@@ -186,6 +182,13 @@ def row_of(bench: Bench, session: str, instance: str = "i") -> SessionRecord | N
 def items(bench: Bench) -> list[WorkerRow]:
     """All rows of the worker queue, by rank."""
     return inspectable(bench.store, "worker_rows").worker_rows()
+
+
+def item_row(bench: Bench, id: int, instance: str = "i") -> WorkerRow:
+    """The row of the worker queue of an activity."""
+    rows = [one for one in items(bench) if one.item and (one.item.instance, one.item.id) == (instance, id)]
+    assert len(rows) == 1, (instance, id, items(bench))
+    return rows[0]
 
 
 def ids(bench: Bench) -> list[tuple[str, int]]:

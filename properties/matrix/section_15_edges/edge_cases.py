@@ -7,19 +7,14 @@ from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.errors import SessionIdError
-from holdfast.core.contract.events import (
-    Event,
-    OrchestrationStarted,
-    SessionClosed,
-    SessionOpened,
-)
-from holdfast.core.contract.observe import HandlerStarted
-from holdfast.core.contract.provider import ExecutionMetadata
+from holdfast.core.contract.events import Event, SessionClosed, SessionOpened
+from holdfast.core.contract.store import SessionRecord
 from holdfast.core.contract.work_items import ActivityFailedMessage
 from holdfast.core.engine.turn import TurnInput, TurnResult, run_turn
 from holdfast.core.engine.turn_values import ExecutionCompleted as TurnCompleted
 from holdfast.core.engine.turn_values import ExecutionFailed as TurnFailed
 from holdfast.core.program.registry import OrchestrationHandler
+from holdfast.properties.matrix.parts.closings import concluded, lists_closed
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
@@ -31,7 +26,10 @@ from holdfast.properties.matrix.parts.conversations import (
     session_events,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import acked, deliveries, item_of, of_session
+from holdfast.properties.matrix.parts.deliveries import acked, calls, deliveries, first_delivery, item_of
+from holdfast.properties.matrix.parts.rows import assert_held, leases_of, look, queued
+from holdfast.properties.matrix.parts.told import starts
+from holdfast.properties.matrix.parts.turns_by_hand import started
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
@@ -54,18 +52,8 @@ async def _closes_and_reopens(ctx: OrchestrationContext, input: str) -> str:
     return encoded([first, second])
 
 
-def _lists(commit: Commit, session_id: str) -> tuple[int, int]:
-    """How often an ack's lists name a session: as closed, as opened."""
-    metadata = commit.arguments["metadata"]
-    assert isinstance(metadata, ExecutionMetadata)
-    closed = [each.session_id for each in metadata.cancelled_sessions]
-    opened = [each.session_id for each in metadata.opened_sessions]
-    return closed.count(session_id), opened.count(session_id)
-
-
 @scenario(
     covers=["15.3", "SS-6.13", "SS-15.1", "SS-25.16", "SS-5.3"],
-    workers=1,
     situations=[
         "session.reopened_same_turn",
         "session.closed_while_running",
@@ -79,19 +67,15 @@ async def open_session_with_id_after_close_in_same_turn(world: World) -> None:
     owner = world.worker("a", running(_closes_and_reopens))
     seconds = 7 * (1 + world.draw("seconds before the close / 7", 9))
     await start(world, _closes_and_reopens, "i", input=str(seconds))
-    await world.commit(lambda commit: of_session(commit, "s"))
+    await first_delivery(world)
     owned = world.session("i", "s")
-    ack = await world.commit(
-        lambda commit: (
-            commit.operation == "ack_orchestration_item" and commit.took_effect and _lists(commit, "s")[0] > 0
-        )
-    )
-    fresh, items = world.session("i", "s"), [row for row in world.worker_rows() if row.session_id == "s"]
+    said = concluded(await world.commit(lists_closed))
+    fresh, items = world.session("i", "s"), queued(world, "s")
     status = await world.finished("i")
     with world.oracle("15.3"):
         assert owned is not None and owned.worker_id == owner.worker_id, owned
-        assert _lists(ack, "s") == (1, 1), ack
-        assert fresh is not None and (fresh.worker_id, fresh.locked_until) == (None, None), fresh
+        assert (said.closed, said.opened) == (["s"], ["s"]), said
+        assert fresh == SessionRecord("i", "s", None, None), fresh
         assert [row.item.input for row in items if row.item is not None] == ["after"], items
         assert [entry.input for entry in observations(status)] == ["before", "after"], status
 
@@ -121,7 +105,6 @@ async def _holds_as_many(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["15.7", "SS-21.3"],
-    workers=1,
     situations=["session.opened_and_closed_same_turn", "session.renewal_refused", "worker.at_capacity"],
     options={**MINUTE, "max_sessions_per_worker": CAPACITY},
 )
@@ -129,35 +112,24 @@ async def rapid_open_close_cycles(world: World) -> None:
     """A hundred quick open and close cycles leave nothing behind."""
     worker = world.worker("a", running(_cycles, _holds_as_many))
     await start(world, _cycles, "i")
-    await world.until(lambda: _is_closed(world.commits, "4-0"))
-    rows, items = world.sessions(), [row for row in world.worker_rows() if row.session_id is not None]
+    await world.commit(lambda commit: lists_closed(commit) and "4-0" in concluded(commit).closed)
+    left = world.sessions(), queued(world)
     await world.sleep(R_S + 0.001)
-    leases = worker.runtime.leases() if worker.runtime is not None else None
+    leases = leases_of(worker)
     cycles = session_events(await world.history("i"))
     await start(world, _holds_as_many, "j")
-    instances = ("j",)
     await world.until(lambda: sum(row.worker_id is not None for row in world.sessions()) == CAPACITY)
     owners = {row.worker_id for row in world.sessions()}
-    for instance in ("i", *instances):
+    for instance in ("i", "j"):
         await world.client.enqueue_event(instance, "end", "")
-    for instance in ("i", *instances):
+    for instance in ("i", "j"):
         await world.finished(instance)
     with world.oracle("15.7"):
         assert [kind for kind, _ in cycles].count("SessionOpened") == 100, cycles
         assert [kind for kind, _ in cycles].count("SessionClosed") == 100, cycles
-        assert rows == [] and items == [], (rows, items)
+        assert left == ([], []), left
         assert leases == (), leases
         assert owners == {worker.worker_id}, owners
-
-
-def _is_closed(commits: list[Commit], session_id: str) -> bool:
-    last = commits[-1] if commits else None
-    return (
-        last is not None
-        and last.operation == "ack_orchestration_item"
-        and last.took_effect
-        and _lists(last, session_id)[0] > 0
-    )
 
 
 async def _asks_for_the_missing(ctx: OrchestrationContext, input: str) -> str:
@@ -180,7 +152,6 @@ def _poison(commit: Commit) -> bool:
 
 @scenario(
     covers=["15.8", "SS-14.9"],
-    workers=1,
     situations=["item.abandoned_backoff", "item.poisoned", "session.renewed_between"],
     options={**MINUTE, "max_attempts": 8},
 )
@@ -189,16 +160,15 @@ async def session_activity_on_worker_with_no_registry(world: World) -> None:
     worker = world.worker("a", running(_asks_for_the_missing))
     await start(world, _asks_for_the_missing, "i")
     poisoned = await world.commit(_poison)
-    row = world.session("i", "s")
+    then = look(world)
     status = await world.finished("i")
     with world.oracle("15.8"):
-        abandoned = [commit for commit in world.commits if commit.operation == "abandon_work_item"]
+        abandoned = calls(world.commits, "abandon_work_item")
         delays = [commit.arguments.get("delay") for commit in abandoned]
         assert delays == [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000], delays
         assert not [commit for commit in abandoned if commit.arguments.get("ignore_attempt")], abandoned
         assert poisoned.position > abandoned[-1].position
-        assert row is not None and row.worker_id == worker.worker_id, row
-        assert row.locked_until is not None and row.locked_until > poisoned.provider_ms, row
+        assert_held([then._replace(now_ms=poisoned.provider_ms)], worker)
         assert failure_text(status) == "poison: activity missing#6 exceeded 9 attempts (max 8)", status
 
 
@@ -239,26 +209,15 @@ async def poison_message_in_session(world: World) -> None:
         assert row is not None and row.worker_id == worker.worker_id, row
         assert used.position > poisoned.position and used.process == worker.name, (poisoned, used)
         assert after is not None and after.worker_id == worker.worker_id, after
-        starts = [local.event for local in world.locals if isinstance(local.event, HandlerStarted)]
-        assert [event.session_id for event in starts].count("s") == 1, starts
+        assert len(starts(world, session="s")) == 1, starts(world)
 
 
 def _first_turn(handler: OrchestrationHandler) -> TurnResult:
-    started = OrchestrationStarted(
-        event_id=1,
-        instance_id="i",
-        execution_id=1,
-        timestamp_ms=0,
-        duroxide_version="0.1.32",
-        name="flow",
-        version="1.0.0",
-        input="",
-    )
     return run_turn(
         TurnInput(
             instance="i",
             execution_id=1,
-            history=[started],
+            history=[started()],
             persisted_length=0,
             messages=[],
             handler=handler,
@@ -314,12 +273,7 @@ async def _long_ids(ctx: OrchestrationContext, input: str) -> str:
     return encoded([[*answers, *again], refused])
 
 
-@scenario(
-    covers=["15.12", "SS-3.8"],
-    workers=1,
-    situations=["session.claimed", "session.served_again"],
-    options=MINUTE,
-)
+@scenario(covers=["15.12", "SS-3.8"], situations=["session.claimed", "session.served_again"], options=MINUTE)
 async def very_long_session_id_handled(world: World) -> None:
     """Long ids work up to a clear limit."""
     world.worker("a", running(_long_ids))

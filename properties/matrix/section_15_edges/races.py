@@ -9,102 +9,52 @@ from typing import Any, Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.core.contract.errors import ProviderError
-from holdfast.core.contract.events import (
-    ActivityCancelRequested,
-    ActivityCompleted,
-    ActivityFailed,
-    OrchestrationStarted,
-)
-from holdfast.core.contract.ids import Millis
-from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted
-from holdfast.core.contract.provider import (
-    ExecutionMetadata,
-    FetchedTurn,
-    FetchedWork,
-    Provider,
-    ScheduledSessionIdentifier,
-    Version,
-)
-from holdfast.core.contract.store import inspectable
-from holdfast.core.contract.work_items import ActivityExecute, StartOrchestration
+from holdfast.core.contract.events import ActivityCancelRequested
+from holdfast.core.contract.provider import FetchedTurn, FetchedWork, Provider
+from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
+    answers_to,
+    completed,
     encoded,
     observations,
     of_kind,
     running,
     session_events,
+    sole,
     start,
+    two_workers,
 )
-from holdfast.properties.matrix.parts.deliveries import (
-    delivered,
-    deliveries,
-    of_session,
-    owner_of,
-)
+from holdfast.properties.matrix.parts.deliveries import calls, deliveries, first_delivery, owner_of, refused
+from holdfast.properties.matrix.parts.rows import assert_held, look, looks_every
+from holdfast.properties.matrix.parts.told import at, session_starts, signals
+from holdfast.properties.matrix.parts.turns_by_hand import D, begin, fetch, item, records, sessions_named
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
 
-LOCK: Final = Millis(30_000)
-D_MS: Final = Millis(60_000)
-ITEM_RENEWAL_US: Final = 25_000_000
+ITEM_RENEWAL_S: Final = 25
 """I; the lock of an item is renewed at 25, 50, ... s after its delivery."""
 
 
 async def _with_one_open_session(provider: Provider, instance: str, *, behind: str | None) -> None:
     """An instance with session s open and unclaimed, an item of it queued, and perhaps another one behind."""
-    await provider.enqueue_for_orchestrator(
-        StartOrchestration(instance=instance, orchestration="flow", input="", version="1.0.0", execution_id=1)
-    )
-    turn = await provider.fetch_orchestration_item(Millis(5_000), Millis(0))
-    assert turn is not None and turn.item.instance == instance, turn
-    items = [ActivityExecute(instance=instance, execution_id=1, id=3, name="x", input="", session_id="s")]
+    work = [item(3, "s", instance)]
     if behind is not None:
-        session_id = "s" if behind == "session" else None
-        items.append(
-            ActivityExecute(
-                instance=instance, execution_id=1, id=4, name="x", input="", session_id=session_id
-            )
-        )
-    started = OrchestrationStarted(
-        event_id=1,
-        instance_id=instance,
-        execution_id=1,
-        timestamp_ms=0,
-        duroxide_version="0.1.32",
-        name="flow",
-        version="1.0.0",
-        input="",
-    )
-    await provider.ack_orchestration_item(
-        turn.token,
-        execution_id=1,
-        history_delta=[started],
-        worker_items=items,
-        orchestrator_items=[],
-        metadata=ExecutionMetadata(
-            orchestration_name="flow",
-            orchestration_version="1.0.0",
-            pinned_duroxide_version=Version(0, 1, 32),
-            opened_sessions=[ScheduledSessionIdentifier(instance, "s")],
-        ),
-        cancelled_activities=[],
-    )
+        work.append(item(4, "s" if behind == "session" else None, instance))
+    await begin(provider, instance, opened=sessions_named(f"{instance}/s"), work=work)
 
 
-async def _claim(provider: Provider, worker: str, turns_to_wait: int, poll: Millis) -> FetchedWork | None:
+async def _claim(provider: Provider, worker: str, turns_to_wait: int) -> FetchedWork | None:
     for _ in range(turns_to_wait):
         await asyncio.sleep(0)
-    return await provider.fetch_session_work_item(LOCK, poll, worker_id=worker, session_lock_duration=D_MS)
+    return await fetch(provider, worker)
 
 
 @scenario(covers=["15.1", "SS-4.4", "SS-12.5"], workers=2, level="provider")
 async def two_workers_race_to_claim_same_session(bench: Bench) -> None:
     """Simultaneous claims have one winner."""
-    store = inspectable(bench.store, "session_records")
     contenders = {"A": bench.provider, "B": bench.open()}
     meetings = [
         (order, waits, behind)
@@ -116,10 +66,7 @@ async def two_workers_race_to_claim_same_session(bench: Bench) -> None:
         instance = f"i{number}"
         await _with_one_open_session(bench.provider, instance, behind=behind)
         fetched = await asyncio.gather(
-            *(
-                _claim(contenders[worker], worker, wait, Millis(0))
-                for worker, wait in zip(order, waits, strict=True)
-            )
+            *(_claim(contenders[worker], worker, wait) for worker, wait in zip(order, waits, strict=True))
         )
         sessions = [work.item.session_id if work is not None else None for work in fetched]
         assert sessions.count("s") == 1, (order, fetched)
@@ -129,21 +76,13 @@ async def two_workers_race_to_claim_same_session(bench: Bench) -> None:
             assert loser is not None and loser.item.id == 4, (order, fetched)
         else:
             assert loser is None, (order, fetched)
-        rows = [row for row in store.session_records() if row.instance_id == instance]
-        assert len(rows) == 1, rows
-        assert (rows[0].worker_id, rows[0].locked_until) == (order[winner], bench.clock.now_ms() + D_MS), rows
+        until = bench.clock.now_ms() + D
+        assert records(bench, instance) == [SessionRecord(instance, "s", order[winner], until)], records(
+            bench
+        )
         if behind == "session":
-            rest = await _claim(contenders[order[winner]], order[winner], 0, Millis(0))
+            rest = await _claim(contenders[order[winner]], order[winner], 0)
             assert rest is not None and rest.item.id == 4, (order, rest)
-
-
-def _after_the_close(world: World, closed: int, operation: str) -> list[Commit]:
-    return [commit for commit in world.commits[closed:] if commit.operation == operation]
-
-
-def _item_ids(world: World) -> dict[object, int]:
-    """Activity id by the token of each delivery."""
-    return {work.token: work.item.id for one in world.commits if (work := delivered(one)) is not None}
 
 
 async def _closes_under_work(ctx: OrchestrationContext, input: str) -> str:
@@ -163,33 +102,15 @@ async def _close_under_work(world: World, close_s: int, short_s: int, kind: str)
     """Run to the end; the position after the ack of the close. Both activities run from the beginning."""
     world.worker("a", running(_closes_under_work))
     await start(world, _closes_under_work, "i", input=f"{close_s} {short_s} {kind}")
-    await world.until(lambda: len(_session_starts(world)) == 2)
+    await world.until(lambda: len(session_starts(world)) == 2)
     await world.until(lambda: not world.sessions())
     closed = len(world.commits)
     assert isinstance(await world.finished("i"), Completed)
     return closed
 
 
-def _session_starts(world: World) -> list[HandlerStarted]:
-    return [
-        local.event
-        for local in world.locals
-        if isinstance(local.event, HandlerStarted) and local.event.session_id == "s"
-    ]
-
-
-def _signals(world: World) -> list[tuple[str, int]]:
-    """Token and time of every signal to a handler."""
-    return [
-        (local.event.token, local.time_us)
-        for local in world.locals
-        if isinstance(local.event, HandlerSignalled)
-    ]
-
-
 @scenario(
     covers=["15.2", "SS-6.5", "SS-6.8", "SS-6.9"],
-    workers=1,
     situations=["session.closed_while_running", "item.renewal_refused", "handler.signalled_lost"],
     options=MINUTE,
 )
@@ -197,48 +118,30 @@ async def close_during_inflight_activity(world: World) -> None:
     """A close takes the running activity's item away."""
     close_s = (3, 11, 28, 36, 53)[world.draw("seconds before the close", 5)]
     closed = await _close_under_work(world, close_s, close_s + 4, "insist")
-    long, short = (event.token for event in _session_starts(world))
-    if _item_ids(world)[long] > _item_ids(world)[short]:
-        long, short = short, long
+    long, short = (one.token for one in sorted(session_starts(world), key=lambda one: one.activity_id))
     with world.oracle("15.2"):
-        close_us = world.commits[closed - 1].time_us
-        renewed = [
-            one
-            for one in _after_the_close(world, closed, "renew_work_item_lock")
-            if one.arguments["token"] == long
-        ]
-        assert len(renewed) == 1 and isinstance(renewed[0].error, ProviderError), renewed
-        assert not renewed[0].error.retryable and renewed[0].time_us <= close_us + ITEM_RENEWAL_US, renewed
-        signals = _signals(world)
-        assert [token for token, _ in signals] == [long], signals
-        assert signals[0][1] <= close_us + ITEM_RENEWAL_US, signals
-        acks = [
-            one
-            for one in _after_the_close(world, closed, "ack_work_item")
-            if one.arguments["token"] in (long, short)
-        ]
-        assert [one.arguments["token"] for one in acks] == [short], acks
-        assert acks[0].error is not None and not acks[0].error.retryable, acks
+        latest = at(world.commits[closed - 1]) + ITEM_RENEWAL_S
+        after = world.commits[closed:]
+        renewed = sole(calls(after, "renew_work_item_lock", token=long))
+        assert refused(renewed) and at(renewed) <= latest, renewed
+        signal = sole(signals(world))
+        assert signal.event.token == long and at(signal) <= latest, signal
+        assert not calls(after, "ack_work_item", token=long), after
+        assert refused(sole(calls(after, "ack_work_item", token=short))), after
         _no_completion_of_the_session(world, await world.history("i"))
 
 
 def _no_completion_of_the_session(world: World, history: list[Any]) -> None:
     """Neither in a batch that a turn got, nor in history."""
-    ids = {event.activity_id for event in _session_starts(world)}
+    ids = {event.activity_id for event in session_starts(world)}
     batches = [one.result.item.messages for one in world.commits if isinstance(one.result, FetchedTurn)]
     told = [message for batch in batches for message in batch if getattr(message, "id", None) in ids]
     assert not told, told
-    recorded = [
-        event
-        for event in history
-        if isinstance(event, ActivityCompleted | ActivityFailed) and event.source_event_id in ids
-    ]
-    assert not recorded, recorded
+    assert not answers_to(history, *ids), history
 
 
 @scenario(
     covers=["15.4", "SS-6.9", "SS-12.13"],
-    workers=1,
     situations=["session.closed_while_running", "session.late_completion_refused"],
     options=MINUTE,
 )
@@ -249,14 +152,9 @@ async def activity_completes_after_session_close(world: World) -> None:
     closed = await _close_under_work(world, close_s, late_s, "insist")
     depths = await world.client.get_queue_depths()
     with world.oracle("15.4"):
-        late = max(_session_starts(world), key=lambda event: event.activity_id)
-        acks = [
-            one
-            for one in _after_the_close(world, closed, "ack_work_item")
-            if one.arguments["token"] == late.token
-        ]
-        assert len(acks) == 1 and acks[0].arguments["completion"] is not None, acks
-        assert acks[0].error is not None and not acks[0].error.retryable, acks
+        late = max(session_starts(world), key=lambda event: event.activity_id)
+        ack = sole(calls(world.commits[closed:], "ack_work_item", token=late.token))
+        assert ack.arguments["completion"] is not None and refused(ack), ack
         assert depths.orchestrator_queue == 0, depths
         _no_completion_of_the_session(world, await world.history("i"))
 
@@ -278,7 +176,6 @@ async def _continues_under_work(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["15.5", "SS-17.6", "SS-17.4"],
-    workers=1,
     situations=["instance.continued_while_running", "session.carried_over", "session.used_after_carry"],
     options=MINUTE,
 )
@@ -290,13 +187,10 @@ async def continue_as_new_during_inflight_session_activity(world: World) -> None
     status = await world.finished("i")
     with world.oracle("15.5"):
         old, new = await world.history("i", 1), await world.history("i", 2)
-        running_id = _session_starts(world)[0].activity_id
-        assert [event.source_event_id for event in of_kind(old, ActivityCancelRequested)] == [running_id], old
-        signalled = [token for token, _ in _signals(world)]
-        assert signalled == [_session_starts(world)[0].token], signalled
-        done = [event.source_event_id for event in of_kind(old, ActivityCompleted)]
-        assert running_id not in done, old
-        assert len(of_kind(new, ActivityCompleted)) == 1, new
+        ran = session_starts(world)[0]
+        assert [event.source_event_id for event in of_kind(old, ActivityCancelRequested)] == [ran.activity_id]
+        assert [one.event.token for one in signals(world)] == [ran.token], signals(world)
+        assert ran.activity_id not in completed(old) and len(completed(new)) == 1, (old, new)
         assert [(entry.owner, entry.session) for entry in observations(status)] == [(owner.worker_id, "s")]
 
 
@@ -325,21 +219,15 @@ async def _long_then_short(ctx: OrchestrationContext, input: str) -> str:
 )
 async def session_lock_expires_during_activity(world: World) -> None:
     """A long activity keeps its session although the idle timeout is much shorter."""
-    workers = [world.worker(name, running(_long_then_short)) for name in ("a", "b")]
-    await start(
-        world, _long_then_short, "i", input=str(40 * world.draw("seconds before the second / 40", 12))
-    )
-    await world.commit(lambda commit: of_session(commit, "s"))
-    owner = owner_of(world, workers, "i", "s")
-    samples = []
-    for _ in range(29):
-        samples.append((world.provider_now_ms, world.session("i", "s")))
-        await world.sleep(20)
+    workers = two_workers(world, _long_then_short)
+    second_s = 40 * world.draw("seconds before the second / 40", 12)
+    await start(world, _long_then_short, "i", input=str(second_s))
+    await first_delivery(world)
+    owner = owner_of(world, workers)
+    looks = [look(world), *await looks_every(world, 20, times=29)]
     status = await world.finished("i")
     with world.oracle("15.6"):
-        for now_ms, row in samples:
-            assert row is not None and row.worker_id == owner.worker_id, (now_ms, row)
-            assert row.locked_until is not None and row.locked_until > now_ms, (now_ms, row)
+        assert_held(looks, owner)
         assert {one.process for one in deliveries(world.commits, "s")} == {owner.name}
         assert [entry.owner for entry in observations(status)] == [owner.worker_id] * 2, status
 
@@ -390,9 +278,8 @@ async def session_survives_orchestration_lock_timeout(world: World) -> None:
     with world.oracle("15.10"):
         assert fetched is not None and isinstance(fetched.result, FetchedTurn), fetched
         assert rejected.arguments["token"] == fetched.result.token, (fetched, rejected)
-        assert rejected.error is not None and not rejected.error.retryable, rejected
-        committed = [one for one in world.commits if one.operation == "ack_orchestration_item"]
-        won = next(one for one in committed if one.position > fetched.position)
+        assert refused(rejected), rejected
+        won = calls(world.commits[fetched.position + 1 :], "ack_orchestration_item")[0]
         assert won.process == "b" and won.took_effect and won.position < rejected.position, (won, rejected)
         assert rows == ["u", "v"], rows
         assert session_events(await world.history("i")) == [
@@ -408,7 +295,7 @@ async def session_survives_orchestration_lock_timeout(world: World) -> None:
 
 def _turn_taken_by(world: World, process: str) -> Commit | None:
     """The latest turn that was handed to a process, if it is still its to ack."""
-    acked = {one.arguments["token"] for one in world.commits if one.operation == "ack_orchestration_item"}
+    acked = {one.arguments["token"] for one in calls(world.commits, "ack_orchestration_item")}
     for commit in reversed(world.commits):
         if commit.process == process and isinstance(commit.result, FetchedTurn):
             return None if commit.result.token in acked else commit

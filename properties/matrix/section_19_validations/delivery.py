@@ -10,17 +10,18 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import ActivityScheduled, SessionOpened
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.provider import FetchedWork, Provider
-from holdfast.core.contract.store import SessionRecord, WorkerRow, inspectable
-from holdfast.core.contract.work_items import StartOrchestration
-from holdfast.properties.matrix.parts import turns_by_hand as hand
+from holdfast.core.contract.store import SessionRecord, inspectable
 from holdfast.properties.matrix.parts.turns_by_hand import (
     AT_ONCE,
     ITEM_LOCK,
     D,
     begin,
+    event,
     fetch,
     fetched,
+    further_turn,
     item,
+    item_row,
     items,
     records,
     row_of,
@@ -32,25 +33,16 @@ from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
 
 
-def _queued(bench: Bench, id: int, instance: str = "i") -> WorkerRow:
-    """The worker-queue row of an activity."""
-    return next(
-        row
-        for row in items(bench)
-        if row.item is not None and (row.item.instance, row.item.id) == (instance, id)
-    )
-
-
 @scenario(covers=["19.1", "SS-12.2", "SS-13.4"], level="provider")
 async def plain_fetch_only_non_session(bench: Bench) -> None:
     """Plain fetch passes over a session item that comes first in the queue."""
     provider = bench.provider
     await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3)])
-    before = _queued(bench, 2)
+    before = item_row(bench, 2)
     work = await provider.fetch_work_item(ITEM_LOCK, AT_ONCE)
     assert work is not None and work.item.id == 3, work
     assert await provider.fetch_work_item(ITEM_LOCK, AT_ONCE) is None, "a second plain fetch gets something"
-    after = _queued(bench, 2)
+    after = item_row(bench, 2)
     assert (after.token, after.locked_until, after.attempt_count) == (None, None, 0), after
     assert after == before, (before, after)
     assert records(bench) == [SessionRecord("i", "s", None, None)], records(bench)
@@ -105,7 +97,7 @@ async def session_claim_race_single_winner(bench: Bench) -> None:
         assert len(got) == 1, f"round {number}: {sorted(got)} have it"
         ((winner, work),) = got.items()
         assert (work.item.instance, work.item.id, work.attempt_count) == (instance, 2, 1), work
-        row = _queued(bench, 2, instance)
+        row = item_row(bench, 2, instance)
         assert (row.token, row.attempt_count, row.claimed_by) == (work.token, 1, winner), row
         until = bench.clock.now_ms() + D
         assert records(bench, instance) == [SessionRecord(instance, "s", winner, until)], records(bench)
@@ -123,15 +115,11 @@ async def _compete(process: Process, got: list[tuple[str, FetchedWork]]) -> None
 
 async def _one_item_of_a_session(provider: Provider, instance: str) -> None:
     """A started instance with a session open and its only item queued, as an engine would store it."""
-    await provider.enqueue_for_orchestrator(
-        StartOrchestration(instance=instance, orchestration="flow", input="", version="1.0.0", execution_id=1)
-    )
-    await hand.acknowledge(
+    await begin(
         provider,
-        await hand.turn_of(provider, instance),
-        hand.started(instance),
-        hand.event(SessionOpened, 2, instance, session_id="s"),
-        hand.event(ActivityScheduled, 3, instance, name="x", input="", session_id="s"),
+        instance,
+        event(SessionOpened, 2, instance, session_id="s"),
+        event(ActivityScheduled, 3, instance, name="x", input="", session_id="s"),
         opened=sessions_named(f"{instance}/s"),
         work=[item(3, "s", instance)],
     )
@@ -160,10 +148,9 @@ async def session_claim_race_under_every_schedule(world: World) -> None:
         assert all(work.attempt_count == 1 for _, work in got), got
         winners = {work.item.instance: winner for winner, work in got}
         assert {row.instance_id: row.worker_id for row in world.sessions()} == winners, world.sessions()
-        rows = [row for row in world.worker_rows() if row.item is not None]
-        assert [(row.attempt_count, row.claimed_by) for row in rows] == [
-            (1, winners[row.item.instance]) for row in rows if row.item is not None
-        ], rows
+        rows = world.worker_rows()
+        assert all(row.attempt_count == 1 for row in rows), rows
+        assert {row.item.instance: row.claimed_by for row in rows if row.item} == winners, rows
 
 
 @scenario(covers=["19.5", "SS-4.5", "SS-25.6"], workers=2, level="provider")
@@ -176,7 +163,7 @@ async def session_affinity_routing(bench: Bench) -> None:
         bench.clock.advance(passed)
         assert await fetch(other, "B") is None, f"B gets an item of A's session after {passed} ms"
     assert row_of(bench, "s") == SessionRecord("i", "s", "A", bench.clock.now_ms() + 1)
-    assert (_queued(bench, 3).attempt_count, _queued(bench, 3).token) == (0, None)
+    assert (item_row(bench, 3).attempt_count, item_row(bench, 3).token) == (0, None)
     await provider.abandon_work_item(first.token, delay=Millis(10 * D))
     second = await fetched(provider, "A")
     assert (second.item.id, second.attempt_count) == (3, 1), second
@@ -191,7 +178,7 @@ async def session_fifo_no_starvation(bench: Bench) -> None:
     unowned = [(await fetched(provider, "A")).item.id for _ in range(3)]
     assert unowned == [2, 3, 4], unowned
     await begin(provider, "j", work=[item(2, None, "j")])
-    await hand.further_turn(provider, "i", work=[item(5, "s"), item(6)])
+    await further_turn(provider, "i", work=[item(5, "s"), item(6)])
     owned = [(await fetched(provider, "A")).item for _ in range(3)]
     assert [(one.instance, one.id) for one in owned] == [("j", 2), ("i", 5), ("i", 6)], owned
 
@@ -225,11 +212,11 @@ async def session_item_skipped_when_owned_by_other(bench: Bench) -> None:
     work = [item(2, "s"), item(3, "s"), item(4), item(5, "t")]
     await begin(provider, opened=sessions_named("s", "t"), work=work)
     await fetched(provider, "A")
-    before, passed_over = row_of(bench, "s"), _queued(bench, 3)
+    before, passed_over = row_of(bench, "s"), item_row(bench, 3)
     assert (await fetched(other, "B")).item.id == 4
     assert (await fetched(other, "B")).item.id == 5
     assert await fetch(other, "B") is None
-    assert row_of(bench, "s") == before and _queued(bench, 3) == passed_over, (records(bench), items(bench))
+    assert row_of(bench, "s") == before and item_row(bench, 3) == passed_over, (records(bench), items(bench))
 
 
 async def _claim_for(
@@ -237,13 +224,11 @@ async def _claim_for(
 ) -> None:
     """Claim a session of its own with these two durations, and look at what each one set."""
     await begin(provider, instance, opened=sessions_named(f"{instance}/s"), work=[item(2, "s", instance)])
-    work = await provider.fetch_session_work_item(
-        item_lock, AT_ONCE, worker_id="A", session_lock_duration=duration
-    )
-    assert work is not None and work.item.instance == instance, work
+    work = await fetched(provider, "A", lock=item_lock, duration=duration)
+    assert work.item.instance == instance, work
     now = bench.clock.now_ms()
     assert records(bench, instance) == [SessionRecord(instance, "s", "A", now + duration)], records(bench)
-    assert _queued(bench, 2, instance).locked_until == now + item_lock, items(bench)
+    assert item_row(bench, 2, instance).locked_until == now + item_lock, items(bench)
 
 
 @scenario(covers=["19.10", "SS-4.3", "SS-20.7"], level="provider")

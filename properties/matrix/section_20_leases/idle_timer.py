@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from holdfast.core import OrchestrationContext
@@ -12,12 +13,12 @@ from holdfast.core.contract.errors import ActivityError
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.store import SessionRecord
 from holdfast.core.hosting.options import UnregisteredBackoff
-from holdfast.properties.matrix.parts.conversations import POLL_MS, encoded, running, start
-from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, final_calls, releases
+from holdfast.properties.matrix.parts.conversations import POLL_MS, encoded, running, sole, start
+from holdfast.properties.matrix.parts.deliveries import deliveries, final_calls, of_session, releases
 from holdfast.properties.matrix.parts.idling import SECOND_US, beside, idle_after, with_failing
-from holdfast.properties.matrix.parts.rows import until_second
+from holdfast.properties.matrix.parts.rows import assert_held, looks_at
 from holdfast.properties.matrix.parts.takeovers import end_of
-from holdfast.properties.matrix.parts.told import lease_ends
+from holdfast.properties.matrix.parts.told import at, lease_ends
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
@@ -35,7 +36,6 @@ async def _overlapping(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["20.1", "SS-8.2", "SS-14.13"],
-    workers=1,
     situations=["session.released_idle", "session.shared_by_slots"],
     options=idle_after(T_S, worker_concurrency=4),
 )
@@ -43,19 +43,15 @@ async def idle_timer_starts_at_last_finish(world: World) -> None:
     """With overlapping activities only the last finish starts the timer."""
     owner = world.worker("a", running(_overlapping))
     await start(world, _overlapping, "i", input=("5 9", "9 5", "0 5 9")[world.draw("activities", 3)])
-    samples = []
-    for second in (9.0, 9.001, 12.999):
-        await until_second(world, second)
-        samples.append(world.session("i", "s"))
+    looks = await looks_at(world, 9.0, 9.001, 12.999)
     until_then = len(releases(world))
     await world.finished("i")
     with world.oracle("20.1"):
-        assert [one.time_us for one in final_calls(world.commits)][-2:] == [5 * SECOND_US, 9 * SECOND_US]
-        for row in samples:
-            assert row is not None and row.worker_id == owner.worker_id, samples
+        assert [at(one) for one in final_calls(world.commits)][-2:] == [5, 9]
+        assert_held(looks, owner)
         assert until_then == 0, releases(world)
-        assert [one.time_us for one in releases(world)] == [13 * SECOND_US], releases(world)
-        assert lease_ends(world, instance="i") == [(13, "idle")], lease_ends(world, instance="i")
+        assert [at(one) for one in releases(world)] == [13], releases(world)
+        assert lease_ends(world) == [(13, "idle")], lease_ends(world)
 
 
 async def _ends_somehow(ctx: OrchestrationContext, input: str) -> str:
@@ -71,7 +67,6 @@ async def _ends_somehow(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["20.2", "SS-8.2"],
-    workers=1,
     situations=["session.released_idle", "item.abandoned_backoff", "handler.signalled_lost"],
     options=idle_after(
         T_S,
@@ -102,11 +97,9 @@ async def idle_timer_starts_after_error_cancel_abandon(world: World) -> None:
         await world.finished(instance)
     with world.oracle("20.2"):
         for instance, (_, stopped_s) in ways.items():
-            finals = [one.time_us for one in final_calls(world.commits, instance)]
-            assert finals == [(stopped_s + slow_s) * SECOND_US], (instance, finals)
-            freed = releases(world, instance)
-            assert [one.time_us for one in freed] == [finals[0] + T_S * SECOND_US], (instance, freed)
-            assert freed[0].took_effect, freed
+            final, freed = sole(final_calls(world.commits, instance)), sole(releases(world, instance))
+            assert at(final) == stopped_s + slow_s, (instance, final)
+            assert at(freed) == at(final) + T_S and freed.took_effect, (instance, freed)
 
 
 async def _just_in_time(ctx: OrchestrationContext, input: str) -> str:
@@ -124,7 +117,6 @@ async def _just_in_time(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["20.3", "SS-8.3"],
-    workers=1,
     situations=["session.released_idle", "session.served_again", "session.used_across_turns"],
     options=idle_after(T_S),
 )
@@ -134,23 +126,16 @@ async def idle_timer_cancelled_by_new_activity(world: World) -> None:
     seconds = [(2, 0, 1, 5)[world.draw("seconds of work", 4)] for _ in range(count)]
     owner = world.worker("a", running(_just_in_time))
     await start(world, _just_in_time, "i", input=" ".join(map(str, seconds)))
-    due_s = []  # when the timer would have fired without the activity that followed
-    for number in range(1, count):
-        due_s.append(sum(seconds[:number]) + (number - 1) * (T_S - 1) + T_S)
-    samples: list[tuple[int, SessionRecord | None, int]] = []
-    for second in due_s:
-        await until_second(world, second + 0.001)
-        samples.append((second, world.session("i", "s"), len(releases(world))))
+    # when the timer would have fired without the activity that followed
+    due_s = [sum(seconds[:number]) + (number - 1) * (T_S - 1) + T_S for number in range(1, count)]
+    looks = await looks_at(world, *(second + 0.001 for second in due_s))
     await world.finished("i")
     with world.oracle("20.3"):
         finished_s = sum(seconds) + (count - 1) * (T_S - 1)
-        assert final_calls(world.commits)[-1].time_us == finished_s * SECOND_US, final_calls(world.commits)
-        for at, row, released in samples:
-            assert row is not None and row.worker_id == owner.worker_id and not released, (at, row, released)
-        assert [one.time_us for one in releases(world)] == [(finished_s + T_S) * SECOND_US], releases(world)
-        assert [cause for _, cause in lease_ends(world, instance="i")] == ["idle"], lease_ends(
-            world, instance="i"
-        )
+        assert at(final_calls(world.commits)[-1]) == finished_s, final_calls(world.commits)
+        assert_held(looks, owner)
+        assert [at(one) for one in releases(world)] == [finished_s + T_S], releases(world)
+        assert [cause for _, cause in lease_ends(world)] == ["idle"], lease_ends(world)
 
 
 async def _then_elsewhere(ctx: OrchestrationContext, input: str) -> str:
@@ -178,8 +163,8 @@ async def idle_release_is_explicit(world: World) -> None:
         await start(world, _then_elsewhere, name, input=str(each))
     freed: dict[str, SessionRecord | None] = {}
     for name in sorted(worked_s, key=lambda name: worked_s[name]):
-        late_us = (worked_s[name] + 3) * SECOND_US  # a session that is not released must not keep us waiting
-        await world.until(lambda name=name, late_us=late_us: _is_released(world, name, late_us))  # type: ignore[misc]
+        # a session that is not released must not keep us waiting
+        await world.until(partial(_is_released, world, name, (worked_s[name] + 3) * SECOND_US))
         freed[name] = world.session(name, "s")
     statuses = {name: await end_of(world, name, within_s=20) for name in worked_s}
     with world.oracle("20.4"):
@@ -213,7 +198,6 @@ async def _all_at_once(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["20.6", "SS-8.9"],
-    workers=1,
     situations=["session.released_idle", "session.claimed", "session.shared_by_slots"],
     options=idle_after(0, worker_concurrency=3),
 )
@@ -226,11 +210,10 @@ async def idle_timeout_zero(world: World) -> None:
     await world.finished("i")
     with world.oracle("20.6"):
         in_flight, emptied = 0, []
-        finals = [one.position for one in final_calls(world.commits)]
+        finals = final_calls(world.commits)
         for commit in world.commits:
-            work = delivered(commit)
-            in_flight += work is not None and work.item.session_id == "s"
-            if commit.position in finals:
+            in_flight += of_session(commit, "s")
+            if commit in finals:
                 in_flight -= 1
                 if not in_flight:
                     emptied.append(commit)

@@ -24,29 +24,22 @@ from holdfast.properties.matrix.parts.conversations import (
     owner_part,
     running,
     seen,
+    sole,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import deliveries, final_calls, of_session, renewals
+from holdfast.properties.matrix.parts.deliveries import (
+    calls,
+    deliveries,
+    final_calls,
+    of_session,
+    until_delivered,
+)
 from holdfast.properties.matrix.parts.idling import SECOND_US, beside, with_failing
+from holdfast.properties.matrix.parts.rows import leases_of, until_second
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES
-from holdfast.properties.matrix.parts.told import at, lease_ends, session_starts, signals
-from holdfast.sim.toolkit.handle import Handle
+from holdfast.properties.matrix.parts.told import at, lease_ends, session_starts, signals, told
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
-
-
-def _leases(worker: Handle) -> tuple[LeaseView, ...]:
-    """What the registry of a worker holds."""
-    return () if worker.runtime is None else worker.runtime.leases()
-
-
-def _taken(world: World, instance: str = "i") -> list[tuple[int, str]]:
-    """When leases on sessions of an instance were taken, and by which process."""
-    return [
-        (local.time_us, local.process)
-        for local in world.locals
-        if isinstance(local.event, LeaseTaken) and local.event.instance_id == instance
-    ]
 
 
 async def _many_at_once(ctx: OrchestrationContext, input: str) -> str:
@@ -59,7 +52,6 @@ async def _many_at_once(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["20.9", "SS-7.1", "SS-14.8", "SS-4.10"],
-    workers=1,
     situations=["session.shared_by_slots", "session.served_again"],
     options={**MINUTE, "worker_concurrency": 8},
 )
@@ -71,13 +63,13 @@ async def one_lease_many_activities(world: World) -> None:
     noted: list[tuple[int, tuple[LeaseView, ...]]] = []
 
     def all_started() -> bool:
-        noted.append((len(session_starts(world)), _leases(owner)))
+        noted.append((len(session_starts(world)), leases_of(owner) if owner.runtime else ()))
         return noted[-1][0] == 8
 
     await world.until(all_started)
     await world.until(lambda: len(final_calls(world.commits)) == 8)
     await world.sleep(1)
-    after = _leases(owner)
+    after = leases_of(owner)
     await world.client.enqueue_event("i", "end", "")
     status = await world.finished("i")
     with world.oracle("20.9"):
@@ -87,7 +79,7 @@ async def one_lease_many_activities(world: World) -> None:
         for started, leases in noted:
             assert sum(one.in_flight for one in leases) >= started and len(leases) <= 1, (started, leases)
         assert [(one.session_id, one.phase, one.in_flight) for one in after] == [("s", "idle", 0)], after
-        assert len(_taken(world)) == 1 and len(deliveries(world.commits, "s", "i")) == 8, _taken(world)
+        assert len(told(world, LeaseTaken)) == 1 and len(deliveries(world.commits, "s", "i")) == 8
         assert [entry.owner for entry in observations(status)] == [owner.worker_id] * 8, status
 
 
@@ -123,7 +115,6 @@ def _with_meeting() -> Registry:
 
 @scenario(
     covers=["20.10", "SS-4.10", "SS-3.10", "SS-1.3"],
-    workers=1,
     situations=["session.shared_by_slots"],
     options={**MINUTE, "worker_concurrency": 4},
 )
@@ -135,12 +126,12 @@ async def slots_of_one_worker_share_session(world: World) -> None:
     statuses = {name: await world.finished(name) for name in instances}
     with world.oracle("20.10"):
         for name, status in statuses.items():
-            told = [_slot_and_met(text) for text in answer(status)]
-            assert [met for _, met in told] == [True, True], told
-            slots = [slot for slot, _ in told]
+            found = [_slot_and_met(text) for text in answer(status)]
+            assert [met for _, met in found] == [True, True], found
+            slots = [slot for slot, _ in found]
             assert slots[0] != slots[1], f"one slot twice: {slots}"
             assert {owner_part(slot) for slot in slots} == {worker.worker_id}, slots
-            assert len(_taken(world, name)) == 1, _taken(world, name)
+            assert len(told(world, LeaseTaken, instance=name)) == 1, told(world, LeaseTaken)
             assert [one.process for one in deliveries(world.commits, "s", name)] == ["a", "a"]
 
 
@@ -177,11 +168,7 @@ async def poison_and_unregistered_items_join_lease(world: World) -> None:
     # No attempt is one too many for the first of them, so that all it gets is poison.
     workers = {
         "poison": world.worker(
-            "poison",
-            running(),
-            worker_tag_filter=TagFilter.only("poison"),
-            max_attempts=0,
-            **ONLY_ACTIVITIES,
+            "poison", running(), worker_tag_filter=TagFilter.only("poison"), max_attempts=0, **ONLY_ACTIVITIES
         ),
         "unregistered": world.worker(
             "unregistered", running(), worker_tag_filter=TagFilter.only("unregistered"), **ONLY_ACTIVITIES
@@ -193,28 +180,29 @@ async def poison_and_unregistered_items_join_lease(world: World) -> None:
         world.strike("slow_call", kind, operation, seconds=slow_s[kind])
         await start(world, _asks_one, kind, input=f"{kinds[kind]} {kind}")
     for kind in kinds:
-        await world.until(lambda kind=kind: bool(deliveries(world.commits, "s", kind)))  # type: ignore[misc]
+        await until_delivered(world, instance=kind)
     turns.stall(90)  # the turn that reads of the poison ends the instance (RT-4.15)
     at_work: dict[str, tuple[LeaseView, ...]] = {}
     afterwards: dict[str, tuple[LeaseView, ...]] = {}
     for found, second in ((at_work, 1.5), (afterwards, 15)):
-        await world.sleep(second - world.now_us / SECOND_US)
-        found.update({kind: _leases(worker) for kind, worker in workers.items()})
+        await until_second(world, second)
+        found.update({kind: leases_of(worker) for kind, worker in workers.items()})
     for kind in kinds:
         await world.finished(kind)
     with world.oracle("20.11"):
         for kind in kinds:
-            (delivery,), (final,) = deliveries(world.commits, "s", kind), final_calls(world.commits, kind)
-            assert final.time_us - delivery.time_us == slow_s[kind] * SECOND_US and final.took_effect, final
-            assert _taken(world, kind) == [(delivery.time_us, kind)], _taken(world, kind)
+            delivery = sole(deliveries(world.commits, "s", kind))
+            final = sole(final_calls(world.commits, kind))
+            assert at(final) - at(delivery) == slow_s[kind] and final.took_effect, final
+            taken = sole(told(world, LeaseTaken, instance=kind))
+            assert (taken.time_us, taken.process) == (delivery.time_us, kind), taken
             for views, phase, in_flight in ((at_work, "busy", 1), (afterwards, "idle", 0)):
                 assert len(views[kind]) == 1, (kind, phase, views[kind])
                 lease = views[kind][0]
                 assert (lease.instance_id, lease.session_id) == (kind, "s"), lease
                 assert (lease.phase, lease.in_flight) == (phase, in_flight), (kind, lease)
-            sent = [one for one in renewals(world.commits, "s") if one.process == kind]
-            assert [one.time_us for one in sent[:2]] == [30 * SECOND_US, 60 * SECOND_US], (kind, sent)
-            assert all(one.took_effect for one in sent[:2]), sent
+            sent = calls(world.commits, "renew_session_lock", process=kind)[:2]
+            assert [(at(one), one.took_effect) for one in sent] == [(30, True), (60, True)], (kind, sent)
             assert not session_starts(world, kind), "a handler started"
 
 
@@ -255,9 +243,9 @@ async def handler_exception_keeps_lease(world: World) -> None:
         assert isinstance(status, Completed) and errors == len(seconds), status
         owners = [one.process for one in deliveries(world.commits, "s", "i")]
         assert owners == owners[:1] * (len(seconds) + 2), owners
-        told = [seen(text).owner for text in answers]
-        assert told == [workers[owners[0]].worker_id] * 2, told
+        told_by = [seen(text).owner for text in answers]
+        assert told_by == [workers[owners[0]].worker_id] * 2, told_by
         assert signals(world) == [], signals(world)
-        assert [process for _, process in _taken(world)] == owners[:1], _taken(world)
+        assert [one.process for one in told(world, LeaseTaken)] == owners[:1], told(world, LeaseTaken)
         assert until_then == [], until_then
-        assert ended.time_us == 8 * SECOND_US, "the activity beside ran to its end"
+        assert at(ended) == 8, "the activity beside ran to its end"

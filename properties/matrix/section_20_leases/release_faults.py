@@ -9,10 +9,19 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.provider import TagFilter
 from holdfast.properties.matrix.parts.closings import ends_instance
-from holdfast.properties.matrix.parts.conversations import POLL_MS, encoded, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, final_calls, item_of, releases, renewals
+from holdfast.properties.matrix.parts.conversations import POLL_MS, encoded, running, sole, start, two_workers
+from holdfast.properties.matrix.parts.deliveries import (
+    calls,
+    deliveries,
+    effective,
+    final_calls,
+    item_of,
+    releases,
+    renewals,
+    work_of,
+)
 from holdfast.properties.matrix.parts.idling import SECOND_US, beside, idle_after, is_release
-from holdfast.properties.matrix.parts.rows import second_of
+from holdfast.properties.matrix.parts.rows import leases_of, second_of
 from holdfast.properties.matrix.parts.takeovers import end_of
 from holdfast.properties.matrix.parts.told import at, lease_ends
 from holdfast.sim.stage.script import ScriptedFault
@@ -84,8 +93,7 @@ async def idle_release_versus_fetch_race(world: World) -> None:
         world.strike(kind, None, operation, skip=world.draw("calls before", 4), seconds=seconds)
     pauses_s = (T_S, T_S - 0.5, T_S + 0.5, T_S + 2, 0)
     pauses = [pauses_s[world.draw("pause", len(pauses_s))] for _ in range(3)]
-    for name in ("a", "b"):
-        world.worker(name, running(_in_rounds))
+    two_workers(world, _in_rounds)
     await start(world, _in_rounds, "i", input=" ".join(map(str, pauses)))
     watch = _OwnerWatch(world)
     await world.commit(watch)
@@ -94,7 +102,7 @@ async def idle_release_versus_fetch_race(world: World) -> None:
         assert watch.looked_at and not watch.breaches, watch.breaches
         held: dict[str, str] = {}  # by token: who has an item of the session
         finals = {one.position: str(one.arguments["token"]) for one in final_calls(world.commits)}
-        tokens = {one.position: one.result.token for one in deliveries(world.commits, "s", "i")}  # type: ignore[attr-defined]
+        tokens = {one.position: work_of(one).token for one in deliveries(world.commits, "s")}
         for commit in world.commits:
             if commit.position in tokens:
                 others = [name for name in held.values() if name != commit.process]
@@ -104,9 +112,7 @@ async def idle_release_versus_fetch_race(world: World) -> None:
         assert (
             len(tokens) == 6 and len({item_of(one).id for one in deliveries(world.commits, "s", "i")}) == 6
         ), tokens
-        assert {cause for _, cause in lease_ends(world, instance="i")} <= {"idle", "lost"}, lease_ends(
-            world, instance="i"
-        )
+        assert {cause for _, cause in lease_ends(world)} <= {"idle", "lost"}, lease_ends(world)
         assert isinstance(status, Completed), status
 
 
@@ -123,11 +129,8 @@ async def _used_then_elsewhere(ctx: OrchestrationContext, input: str) -> str:
 
 def _last_extension_ms(world: World, instance: str, owner: str) -> int:
     """When a worker last extended the session of an instance: a fetch, or a renewal of the session."""
-    calls = [
-        *deliveries(world.commits, "s", instance),
-        *(one for one in renewals(world.commits, "s") if one.arguments["instance_id"] == instance),
-    ]
-    return max(one.provider_ms for one in calls if one.process == owner and one.took_effect)
+    made = [*deliveries(world.commits, "s", instance), *renewals(world.commits, "s", instance)]
+    return max(one.provider_ms for one in effective(made) if one.process == owner)
 
 
 @scenario(
@@ -174,8 +177,8 @@ async def idle_and_lock_knobs_independent(world: World) -> None:
     with world.oracle("20.7"):
         for name, (lock_s, idle_s) in knobs.items():
             used, taken = deliveries(world.commits, "s", f"idle {name}")
-            (freed,) = (one for one in releases(world, f"idle {name}") if one.process == name)
-            assert freed.time_us - used.time_us == (1 + idle_s) * SECOND_US, (knobs[name], freed)
+            freed = sole([one for one in releases(world, f"idle {name}") if one.process == name])
+            assert at(freed) - at(used) == 1 + idle_s, (knobs[name], freed)
             assert taken.process == taker.name, taken
             assert 0 <= taken.provider_ms - freed.provider_ms <= POLL_MS, (knobs[name], freed, taken)
             used, taken = deliveries(world.commits, "s", f"crash {name}")
@@ -185,12 +188,7 @@ async def idle_and_lock_knobs_independent(world: World) -> None:
             assert not [one for one in releases(world, f"crash {name}") if one.process == name]
 
 
-@scenario(
-    covers=["20.8", "SS-8.10"],
-    workers=2,
-    level="fault",
-    options=idle_after(T_S),
-)
+@scenario(covers=["20.8", "SS-8.10"], workers=2, level="fault", options=idle_after(T_S))
 async def idle_release_call_failure(world: World) -> None:
     """A failing release leaves the session to expire: nobody renews it, and nobody has it before."""
     owner = world.worker("a", running(_used_then_elsewhere), worker_tag_filter=TagFilter.default_and("a's"))
@@ -206,17 +204,15 @@ async def idle_release_call_failure(world: World) -> None:
     failed = await world.commit(is_release)
     left = world.session("i", "s")
     await world.sleep(3)
-    leases = None if owner.runtime is None else owner.runtime.leases()
+    leases = leases_of(owner)
     status = await end_of(world, "i", within_s=130)
     with world.oracle("20.8"):
-        assert not failed.took_effect and failed.time_us == (work_s + T_S) * SECOND_US, failed
+        assert not failed.took_effect and at(failed) == work_s + T_S, failed
         assert left is not None and left.worker_id == owner.worker_id, left
         assert second_of(left.locked_until) == expiry_s, (work_s, left)
-        assert leases == () and lease_ends(world, instance="i")[0] == (at(failed), "idle"), lease_ends(
-            world, instance="i"
-        )
+        assert leases == () and lease_ends(world)[0] == (at(failed), "idle"), lease_ends(world)
         later = world.commits[failed.position + 1 :]
-        assert not [one for one in renewals(later, "s") if one.process == owner.name], later
+        assert not calls(later, "renew_session_lock", process=owner.name), later
         taken = deliveries(world.commits, "s", "i")[-1]
         assert taken.process == taker.name and left.locked_until is not None, taken
         assert 0 <= taken.provider_ms - left.locked_until <= POLL_MS, (left, taken)

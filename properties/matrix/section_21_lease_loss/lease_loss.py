@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
@@ -14,19 +14,32 @@ from holdfast.core.contract.observe import (
     LeaseEnded,
     LeaseTaken,
 )
-from holdfast.core.contract.provider import FetchedWork
+from holdfast.properties.matrix.parts.closings import ACK, concluded
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
-from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, of_session, tokens_of
+from holdfast.properties.matrix.parts.deliveries import (
+    calls_by,
+    delivered,
+    deliveries,
+    effective,
+    item_of,
+    item_renewals,
+    of_session,
+    renewals,
+    tokens_of,
+    work_of,
+)
+from holdfast.properties.matrix.parts.rows import leases_of
 from holdfast.properties.matrix.parts.takeovers import (
     D_US,
     LONG_ITEMS,
+    R_S,
     R_US,
     let_expire,
     more,
     one_then_one,
     three_then_one,
 )
-from holdfast.properties.matrix.parts.told import lease_ends, signals, starts
+from holdfast.properties.matrix.parts.told import at, events, lease_ends, signals, starts
 from holdfast.sim import FaultBudget
 from holdfast.sim.stage.faults import held_back_us
 from holdfast.sim.toolkit.handle import Handle
@@ -50,7 +63,7 @@ async def _lost_to_another(world: World) -> tuple[Handle, Handle]:
 
 
 def _taken_by(world: World, process: str) -> Commit:
-    return next(one for one in deliveries(world.commits, "s") if one.process == process)
+    return deliveries(world.commits, "s", process=process)[0]
 
 
 @scenario(
@@ -68,11 +81,11 @@ async def session_loss_signals_inflight(world: World) -> None:
         taken = _taken_by(world, taker.name)
         running_then = tokens_of(world.commits[: taken.position], loser.name)
         assert len(running_then) == 3, running_then
-        told = signals(world, loser.name)
-        assert sorted(one.event.token for one in told) == sorted(running_then), told
-        assert {one.event.cause for one in told} <= {"session_lost", "deadline"}, told
-        assert all(taken.time_us <= one.time_us <= taken.time_us + R_US for one in told), (taken, told)
-        assert len({one.time_us for one in told}) == 1, "one loss tells them all"
+        stops = signals(world, loser.name)
+        assert sorted(one.event.token for one in stops) == sorted(running_then), stops
+        assert {one.event.cause for one in stops} <= {"session_lost", "deadline"}, stops
+        assert all(at(taken) <= at(one) <= at(taken) + R_S for one in stops), (taken, stops)
+        assert len({at(one) for one in stops}) == 1, "one loss tells them all"
 
 
 @scenario(
@@ -96,8 +109,7 @@ async def lost_attempt_is_abandoned_not_acked(world: World) -> None:
             assert one.arguments["delay"] in (None, 0) and one.arguments["ignore_attempt"] is True, one
         acked = calls_by(world.commits, loser.name, "ack_work_item")
         assert not [one for one in acked if one.arguments["token"] in lost], acked
-        again = [one.result for one in deliveries(world.commits, "s") if one.process == taker.name]
-        works = [work for work in again if isinstance(work, FetchedWork)]
+        works = [work_of(one) for one in deliveries(world.commits, "s", process=taker.name)]
         assert len(works) == 4 and {work.attempt_count for work in works} == {1}, works
         assert isinstance(status, Completed), status
         assert {one.owner for one in observations(status)} == {taker.worker_id}, status
@@ -118,37 +130,27 @@ async def lost_lease_is_forgotten(world: World) -> None:
     taker = world.worker("b", running(one_then_one))
     await world.sleep(4 * world.draw("seconds before the expiry / 4", 8))
     await more(world)
-    held = len(loser.runtime.leases()) if loser.runtime is not None else None
+    held = len(leases_of(loser))
     let_expire(world, loser)
     await world.until(lambda: bool(lease_ends(world, loser.name)))
-    cause, after_loss = lease_ends(world, loser.name)[0][1], _units(world, loser.name)
+    cause, after_loss = lease_ends(world, loser.name)[0][1], events(world, CapacityChanged, loser.name)[-1]
     lost = tokens_of(world.commits, loser.name)
     await world.until(lambda: len(starts(world, taker.name)) == 2)
     await world.sleep(world.draw("seconds before the new owner leaves / 7", 5) * 7)
     await taker.shutdown(20)
     await world.until(lambda: len(tokens_of(world.commits, loser.name)) > len(lost))
     await world.until(lambda: len(starts(world, loser.name)) > 1)
-    after_claim = _units(world, loser.name)
+    after_claim = events(world, CapacityChanged, loser.name)[-1]
     status = await world.finished("i")
     with world.oracle("21.4"):
         assert held == 1 and cause in ("lost", "deadline"), (held, cause)
         assert (after_loss.leases, after_loss.kept) == (0, 0), (cause, after_loss)
         assert (after_claim.leases, after_claim.kept) == (1, 0), after_claim
-        order = [
-            type(local.event)
-            for local in world.locals
-            if isinstance(local.event, LeaseTaken | LeaseEnded) and local.process == loser.name
-        ]
+        order = [type(event) for event in events(world, LeaseTaken | LeaseEnded, loser.name)]
         assert order[:3] == [LeaseTaken, LeaseEnded, LeaseTaken], order
-        told = {one.event.token for one in signals(world, loser.name)}
-        assert told == set(lost), (told, lost)
+        assert {one.event.token for one in signals(world, loser.name)} == set(lost), (signals(world), lost)
         assert isinstance(status, Completed), status
         assert {one.owner for one in observations(status)} == {loser.worker_id}, status
-
-
-def _units(world: World, process: str) -> CapacityChanged:
-    events = [local.event for local in world.locals if local.process == process]
-    return next(event for event in reversed(events) if isinstance(event, CapacityChanged))
 
 
 async def _two_long_ones(ctx: OrchestrationContext, input: str) -> str:
@@ -173,30 +175,23 @@ async def provider_unreachable_until_local_deadline(world: World) -> None:
     await world.sleep(7 * world.draw("seconds before it is cut off / 7", 12) + 1)
     cut = world.strike("unsent", alone.name, times=None, seconds=world.draw("seconds without an answer", 3))
     record, since = world.session("i", "s"), len(world.commits)
-    extended = [one for one in world.commits if one.took_effect and _extends(one, alone.name)]
+    renewed = [*renewals(world.commits, "s"), *item_renewals(world.commits, "s")]
+    extended_us = max(one.time_us for one in effective([*deliveries(world.commits, "s"), *renewed]))
     await world.commit(lambda one: of_session(one, "s") and one.process == other.name)
     cut.end()
     status = await world.finished("i")
     with world.oracle("21.5"):
         assert record is not None and record.locked_until is not None, record
-        deadline_us = extended[-1].time_us // 1000 * 1000 + D_US
-        told = signals(world, alone.name)
-        assert [(one.time_us, one.event.cause) for one in told] == [(deadline_us, "deadline")] * 2, told
-        tried = [
-            one for one in world.commits[since:] if one.process == alone.name and one.outcome == "unsent"
-        ]
-        assert tried, "it never tried"
-        taken = next(one for one in deliveries(world.commits[since:], "s"))
+        deadline_us = extended_us // 1000 * 1000 + D_US
+        stops = signals(world, alone.name)
+        assert [(one.time_us, one.event.cause) for one in stops] == [(deadline_us, "deadline")] * 2, stops
+        later = world.commits[since:]
+        assert any(one.process == alone.name and one.outcome == "unsent" for one in later), "it never tried"
+        taken = deliveries(later, "s")[0]
         assert taken.process == other.name and taken.time_us >= deadline_us, (taken, deadline_us)
         assert taken.provider_ms >= record.locked_until, (taken, record)
         assert isinstance(status, Completed), status
         assert {one.owner for one in observations(status)} == {other.worker_id}, status
-
-
-def _extends(commit: Commit, process: str) -> bool:
-    return commit.process == process and (
-        commit.operation in ("renew_session_lock", "renew_work_item_lock") or of_session(commit, "s")
-    )
 
 
 async def _loses_items_and_sessions(ctx: OrchestrationContext, input: str) -> str:
@@ -238,16 +233,15 @@ async def loss_bound_measured(world: World) -> None:
     await world.finished("i")
     await world.sleep(130)
     with world.oracle("21.2"):
-        checked = [_bound_kept(world, one) for one in world.commits if isinstance(one.result, FetchedWork)]
+        checked = [_bound_kept(world, one) for one in world.commits if delivered(one)]
         assert any(checked), "nothing was lost under a handler"
 
 
 def _bound_kept(world: World, delivery: Commit) -> bool:
     """Whether this attempt lost item or session under its handler; asserts that it heard of it in time."""
-    work, process = delivery.result, delivery.process
-    assert isinstance(work, FetchedWork)
-    mine = [local for local in world.locals if getattr(local.event, "token", None) == work.token]
-    if not mine or not delivery.took_effect:
+    token, process = work_of(delivery).token, delivery.process
+    mine = [local for local in world.locals if getattr(local.event, "token", None) == token]
+    if not mine:
         return False  # its handler never started: the process stood still
     started_us = mine[0].time_us
     stopped_us = next((one.time_us for one in mine if isinstance(one.event, HandlerStopped)), world.now_us)
@@ -266,19 +260,16 @@ def _bound_kept(world: World, delivery: Commit) -> bool:
 
 def _losing(commit: Commit, delivery: Commit) -> list[int]:
     """Within what the holder of a delivery must hear of this commit: I for the item, R for the session."""
-    work = delivery.result
-    assert isinstance(work, FetchedWork)
-    item, bounds = work.item, []
-    if commit.operation == "ack_orchestration_item":
-        turn: Any = commit.arguments
-        if item.session_id in [one.session_id for one in turn["metadata"].cancelled_sessions]:
+    item, bounds = item_of(delivery), []
+    if commit.operation == ACK:
+        said = concluded(commit)
+        if item.session_id in said.closed:
             bounds += [R_US, I_US[delivery.process]]
-        if item.id in [one.activity_id for one in turn["cancelled_activities"]]:
+        if item.id in said.cancelled:
             bounds.append(I_US[delivery.process])
-    other = commit.result
-    if isinstance(other, FetchedWork) and other.item.id == item.id:
+    other = delivered(commit)
+    if other is not None and other.item.id == item.id:
         bounds.append(I_US[delivery.process])
-    if isinstance(other, FetchedWork) and other.item.session_id == item.session_id:
-        if commit.process != delivery.process:
-            bounds.append(R_US)
+    if other is not None and other.item.session_id == item.session_id and commit.process != delivery.process:
+        bounds.append(R_US)
     return bounds

@@ -7,15 +7,37 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from holdfast.core import ActivityContext, OrchestrationContext, Registry
+from holdfast.core import ActivityContext, OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityCompleted, SessionClosed, SessionOpened
 from holdfast.core.contract.ids import LockToken
-from holdfast.core.contract.provider import FetchedWork
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
-from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, of_kind, running, start
-from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, of_session, tokens_of
-from holdfast.properties.matrix.parts.rows import item_lock, owner_and_expiry, second_of, until_second
+from holdfast.properties.matrix.parts.conversations import (
+    D_MS,
+    MINUTE,
+    encoded,
+    of_kind,
+    running,
+    sole,
+    start,
+)
+from holdfast.properties.matrix.parts.deliveries import (
+    FINAL,
+    calls,
+    calls_by,
+    deliveries,
+    effective,
+    tokens_of,
+)
+from holdfast.properties.matrix.parts.rows import (
+    Handed,
+    Line,
+    handed,
+    line,
+    owner_and_expiry,
+    second_of,
+    until_second,
+)
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, end_of, refusal_of
 from holdfast.properties.matrix.parts.told import at, lease_ends, signals
 from holdfast.sim.toolkit.scenario import scenario
@@ -24,24 +46,18 @@ from holdfast.sim.toolkit.world import World
 TAKEOVERS: Final = 20
 
 
-def _on_parting() -> Registry:
-    """Activities that take a second to stop, and timers beside them that anybody's turns are busy with."""
-    registry = running(_w5, _w13, _in_passing)()
-
-    @registry.activity("part")
-    async def part(ctx: ActivityContext, input: str) -> str:
-        stop = asyncio.ensure_future(ctx.cancelled())
-        await asyncio.wait([stop], timeout=float(input))
-        if stop.done():
-            await asyncio.sleep(1)
-        stop.cancel()
-        return ctx.worker_id
-
-    return registry
+async def _part(ctx: ActivityContext, input: str) -> str:
+    """An activity that takes a second to stop."""
+    stop = asyncio.ensure_future(ctx.cancelled())
+    await asyncio.wait([stop], timeout=float(input))
+    if stop.done():
+        await asyncio.sleep(1)
+    stop.cancel()
+    return ctx.worker_id
 
 
 async def _in_passing(ctx: OrchestrationContext, input: str) -> str:
-    """No activities: turns for the sake of turns."""
+    """No activities: timers that anybody's turns are busy with."""
     for _ in range(2):
         await ctx.join(*(ctx.schedule_timer(timedelta(seconds=n)) for n in range(2)))
     return "done"
@@ -67,21 +83,23 @@ async def _w5(ctx: OrchestrationContext, input: str) -> str:
 async def resume_after_long_pause(world: World) -> None:
     """A process that slept past its deadline does not act as owner."""
     resumes_s = (130, 2 + 3 * D_MS // 1000)[world.draw("frozen for three D, not as in W5", 2)]
-    world.worker("turns", _on_parting, **ONLY_TURNS)
-    frozen = world.worker("a", _on_parting, worker_concurrency=1, **ONLY_ACTIVITIES)
+    make = running(_w5, _w13, _in_passing, part=_part)
+    world.worker("turns", make, **ONLY_TURNS)
+    frozen = world.worker("a", make, worker_concurrency=1, **ONLY_ACTIVITIES)
     await start(world, _in_passing, "x", "y")
     await start(world, _w5, "i", input=("300", "40")[world.draw("it has a result when it resumes", 2)])
     await until_second(world, 2)
-    seen: dict[float, object] = {2: owner_and_expiry(world)}
+    table = [(2.0, owner_and_expiry(world))]
     old = tokens_of(world.commits, "a")
     frozen.stall(resumes_s - 2)
     await until_second(world, 60.4)
-    seen[60.4] = owner_and_expiry(world)
+    table.append((60.4, owner_and_expiry(world)))
     await until_second(world, 60.5)
-    other = world.worker("b", _on_parting, **ONLY_ACTIVITIES)
-    for second in (60.55, 60.65, 85.55, resumes_s - 0.05):
+    other = world.worker("b", make, **ONLY_ACTIVITIES)
+    for second in (60.55, 60.65, 85.55):
         await until_second(world, second)
-        seen[second] = owner_and_expiry(world)
+        table.append((second, owner_and_expiry(world)))
+    await until_second(world, resumes_s - 0.05)
     before = world.sessions(), world.worker_rows(), len(world.commits)
     await until_second(world, resumes_s)
     await world.until(lambda: bool(lease_ends(world, "a")))
@@ -95,34 +113,24 @@ async def resume_after_long_pause(world: World) -> None:
     status = await world.finished("i")
     with world.oracle("21.11"):
         a, b = frozen.worker_id, other.worker_id
-        assert [seen[second] for second in (2, 60.4, 60.55)] == [(a, 60), (a, 60), (b, 120.5)], seen
-        assert [seen[second] for second in (60.65, 85.55)] == [(b, 120.6), (b, 145.5)], seen
-        assert _delivered(world) == [("a", 0.0, 1), ("b", 60.5, 2), ("b", 60.6, 1)], _delivered(world)
+        assert table == [
+            (2, (a, 60)),
+            (60.4, (a, 60)),
+            (60.55, (b, 120.5)),
+            (60.65, (b, 120.6)),
+            (85.55, (b, 145.5)),
+        ], table
+        assert handed(world) == [Handed(0, "a", 1), Handed(60.5, "b", 2), Handed(60.6, "b", 1)], handed(world)
         signalled = [(one.event.token, one.event.cause, at(one)) for one in signals(world, "a")]
         assert signalled == [(old[0], "deadline", resumes_s)], signalled
-        of_a = [one for one in world.commits[before[2] :] if one.process == "a"]
-        relying = [one for one in of_a if one.operation in _RELYING]
-        assert [one.operation for one in relying if one.operation != "fetch_session_work_item"] == [
-            "abandon_work_item"
-        ], relying
-        assert all(one.error is not None for one in relying if one.operation == "abandon_work_item"), relying
-        assert not [one for one in of_a if of_session(one, "s")], of_a
+        since = world.commits[before[2] :]
+        relying = sole(calls(since, "renew_session_lock", "renew_work_item_lock", *FINAL, process="a"))
+        assert relying.operation == "abandon_work_item" and relying.error is not None, relying
+        assert deliveries(since, "s", process="a") == []
         assert all(refusal is not None and "token" in refusal.message for refusal in refusals), refusals
         assert before[:2] == after, (before, after)
         assert signals(world, "b") == [], signals(world)
         assert isinstance(status, Completed), status
-
-
-_RELYING: Final = ("renew_session_lock", "renew_work_item_lock", "ack_work_item", "abandon_work_item")
-
-
-def _delivered(world: World) -> list[tuple[str, float | None, int]]:
-    """Deliveries of the session: who got one, when by the store's clock, and which attempt it was."""
-    return [
-        (one.process, second_of(one.provider_ms), one.result.attempt_count)
-        for one in deliveries(world.commits, "s")
-        if isinstance(one.result, FetchedWork)
-    ]
 
 
 async def _w13(ctx: OrchestrationContext, input: str) -> str:
@@ -151,45 +159,41 @@ async def _w13(ctx: OrchestrationContext, input: str) -> str:
 async def refused_item_renewal_is_loss_for_that_item(world: World) -> None:
     """Worked timeline W13: a worker whose item renewal is refused because the session has moved gives up."""
     variant = ("as told", "another", "busy")[world.draw("variant", 3)]
-    world.worker("turns", _on_parting, **ONLY_TURNS)
+    make = running(_w5, _w13, _in_passing, part=_part)
+    world.worker("turns", make, **ONLY_TURNS)
     slots = 2 if variant == "another" else 1
-    loser = world.worker("a", _on_parting, worker_concurrency=slots, **ONLY_ACTIVITIES)
+    loser = world.worker("a", make, worker_concurrency=slots, **ONLY_ACTIVITIES)
     await start(world, _in_passing, "x", "y")
     await start(world, _w13, "i", input=variant)
     await until_second(world, 2)
-    seen: dict[int, object] = {2: (owner_and_expiry(world), item_lock(world, 3))}
+    table = [line(world, id=3)]
     if variant == "busy":
         world.strike("refused", "a", "renew_work_item_lock")
     await until_second(world, 5)
     world.jump_clock(60_000)
     await until_second(world, 5.1)
-    taker = world.worker("b", _on_parting, **ONLY_ACTIVITIES)
-    await until_second(world, 5.5)
-    seen[65] = owner_and_expiry(world), item_lock(world, 3)
-    await until_second(world, 10.5)
-    seen[70] = owner_and_expiry(world), item_lock(world, 3)
+    taker = world.worker("b", make, **ONLY_ACTIVITIES)
+    for second in (5.5, 10.5):
+        await until_second(world, second)
+        table.append(line(world, id=3))
     await until_second(world, 15.5)
     status = await world.finished("i")
     with world.oracle("21.16"):
         a, b = loser.worker_id, taker.worker_id
-        late = 0.1 if variant == "busy" else 0
-        assert seen[2] == ((a, 60), 100), seen
-        assert seen[65] == seen[70] == ((b, 125.1), 100), seen
-        first, second, *_ = [*tokens_of(world.commits, "a"), ""]
-        expected = [(first, 10 + late)] + ([(second, 13.0)] if variant == "another" else [])
-        assert [(one.event.token, at(one)) for one in signals(world)] == expected, signals(world)
-        renewed = calls_by(world.commits, "a", "renew_work_item_lock")
-        refused = [one for one in renewed if one.error is not None]
-        told = [(str(one.arguments["token"]), at(one)) for one in refused]
-        assert told == expected, refused
-        assert [one.event.cause for one in signals(world)] == ["item_lost"] * len(expected)
-        given_back = calls_by(world.commits, "a", "abandon_work_item")[: len(expected)]
-        assert [(str(one.arguments["token"]), at(one)) for one in given_back] == [
-            (token, second + 1) for token, second in expected
-        ], given_back
+        assert table == [Line(2, 100, a, 60), Line(5.5, 100, b, 125.1), Line(10.5, 100, b, 125.1)], table
+        losses = {"as told": [10.0], "another": [10.0, 13.0], "busy": [10.1]}[variant]
+        lost = tokens_of(world.commits, "a")[: len(losses)]
+        assert len(lost) == len(losses), lost
+        expected = list(zip(lost, losses, strict=True))
+        refusals = [one for one in calls(world.commits, "renew_work_item_lock", process="a") if one.error]
+        assert [(one.arguments["token"], at(one)) for one in refusals] == expected, refusals
+        stops = [(one.event.token, at(one), one.event.cause) for one in signals(world)]
+        assert stops == [(*each, "item_lost") for each in expected], stops
+        given_back = calls(world.commits, "abandon_work_item", process="a")[: len(expected)]
+        assert [(one.arguments["token"], at(one) - 1) for one in given_back] == expected, given_back
         assert all(one.arguments["ignore_attempt"] is True and one.took_effect for one in given_back)
-        of_b = [one for one in _delivered(world) if one[0] == "b"]
-        assert of_b[:2] == [("b", 65.1, 1), ("b", 71.1, 1)], of_b
+        of_b = [one for one in handed(world) if one.process == "b"]
+        assert of_b[:2] == [Handed(65.1, "b", 1), Handed(71.1, "b", 1)], of_b
         assert _row_after(world, 71.1) == (b, 131.1)
         assert isinstance(status, Completed), status
 
@@ -245,11 +249,10 @@ async def lost_many_times_still_usable(world: World) -> None:
         owners = [str(one.arguments["worker_id"]) for one in deliveries(world.commits, "s")]
         assert len(owners) == TAKEOVERS + 1, owners
         assert not [n for n in range(TAKEOVERS) if owners[n] == owners[n + 1]], owners
-        acks = [one for one in world.commits if one.operation == "ack_work_item" and one.took_effect]
-        assert len(acks) == TAKEOVERS + 1, acks
+        assert len(effective(calls(world.commits, "ack_work_item"))) == TAKEOVERS + 1
         assert len(of_kind(history, SessionOpened)) == 1 and not of_kind(history, SessionClosed), history
         assert len(of_kind(history, ActivityCompleted)) == TAKEOVERS + 1, history
 
 
 def _taken_or_late(world: World, since: int, limit_us: int) -> bool:
-    return world.now_us >= limit_us or any(of_session(one, "s") for one in world.commits[since:])
+    return world.now_us >= limit_us or bool(deliveries(world.commits[since:], "s"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from holdfast.core.contract.errors import ProviderError
-from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.provider import Provider
 from holdfast.core.contract.store import SessionRecord
 from holdfast.core.contract.work_items import ActivityCompletedMessage
@@ -20,6 +20,7 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     ids,
     is_refused,
     item,
+    item_row,
     items,
     row_of,
     sessions_named,
@@ -31,35 +32,16 @@ LONG: Final = Millis(100_000)
 """An item lock that outlives its session's."""
 
 
-def _expiry(bench: Bench, id: int) -> int | None:
-    """When the lock of an activity's item ends."""
-    return next(row.locked_until for row in items(bench) if row.item is not None and row.item.id == id)
-
-
-def _attached(bench: Bench, worker: str, until: int, session: str = "s") -> SessionRecord:
-    return SessionRecord("i", session, worker, until)
-
-
-async def _fetch_for(provider: Provider, worker: str, lock: Millis, session_lock: Millis = D) -> LockToken:
-    """Take an item with these durations; its token."""
-    work = await provider.fetch_session_work_item(
-        lock, AT_ONCE, worker_id=worker, session_lock_duration=session_lock
-    )
-    assert work is not None, f"{worker} got nothing"
-    return work.token
-
-
 @scenario(covers=["22.5", "SS-7.7", "SS-12.9", "SS-25.12", "SS-10.5"], workers=2, level="provider")
 async def item_renewal_refused_when_session_moved(bench: Bench) -> None:
     """Item renewal neither extends nor steals a session that has moved, and does not extend the item."""
     a, b = bench.provider, bench.open()
     await begin(a, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s")])
-    held = await a.fetch_session_work_item(LONG, AT_ONCE, worker_id="A", session_lock_duration=D)
-    assert held is not None
+    held = await fetched(a, "A", lock=LONG)
     bench.clock.advance(D)
     taken = await fetched(b, "B")
     assert taken.item.id == 3, "A's item is locked still"
-    moved = _attached(bench, "B", bench.clock.now_ms() + D)
+    moved = SessionRecord("i", "s", "B", bench.clock.now_ms() + D)
     assert row_of(bench, "s") == moved
     for extend_session_for in (D, None, Millis(10 * D)):
         bench.clock.advance(1_000)
@@ -111,7 +93,7 @@ async def piggyback_uses_given_session_duration(bench: Bench) -> None:
     """The session part of an item renewal uses the duration passed for it, not the item's."""
     provider, now = bench.provider, bench.clock.now_ms
     await begin(provider, opened=sessions_named("s"), work=[item(2, "s")])
-    bound = await _fetch_for(provider, "A", LONG)
+    bound = (await fetched(provider, "A", lock=LONG)).token
 
     async def renew(extend_for: int, extend_session_for: int | None = None) -> None:
         session = None if extend_session_for is None else Millis(extend_session_for)
@@ -119,16 +101,16 @@ async def piggyback_uses_given_session_duration(bench: Bench) -> None:
 
     bench.clock.advance(5_000)
     await renew(30_000, 600_000)
-    assert _expiry(bench, 2) == now() + 30_000
+    assert item_row(bench, 2).locked_until == now() + 30_000
     far = now() + 600_000
-    assert row_of(bench, "s") == _attached(bench, "A", far)
+    assert row_of(bench, "s") == SessionRecord("i", "s", "A", far)
     bench.clock.advance(5_000)
     await renew(30_000, 10_000)
-    assert _expiry(bench, 2) == now() + 30_000
-    assert row_of(bench, "s") == _attached(bench, "A", far), "the later expiry stays"
+    assert item_row(bench, 2).locked_until == now() + 30_000
+    assert row_of(bench, "s") == SessionRecord("i", "s", "A", far), "the later expiry stays"
     await renew(700_000)
-    assert _expiry(bench, 2) == now() + 700_000
-    assert row_of(bench, "s") == _attached(bench, "A", now() + 700_000), "one duration serves both"
+    assert item_row(bench, 2).locked_until == now() + 700_000
+    assert row_of(bench, "s") == SessionRecord("i", "s", "A", now() + 700_000), "one duration serves both"
     await renew(30_000)
     bench.clock.advance(29_999)
     await renew(800_000, 1_000)
@@ -136,8 +118,8 @@ async def piggyback_uses_given_session_duration(bench: Bench) -> None:
     lapsed = row_of(bench, "s")
     assert lapsed is not None and lapsed.locked_until is not None and lapsed.locked_until <= now(), lapsed
     await renew(30_000, 60_000)
-    assert row_of(bench, "s") == _attached(bench, "A", now() + 60_000), "live again"
-    assert _expiry(bench, 2) == now() + 30_000
+    assert row_of(bench, "s") == SessionRecord("i", "s", "A", now() + 60_000), "live again"
+    assert item_row(bench, 2).locked_until == now() + 30_000
 
 
 @scenario(covers=["22.7", "SS-12.9"], level="provider")
@@ -154,7 +136,7 @@ async def renewal_of_a_plain_item_touches_no_session(bench: Bench) -> None:
         await provider.renew_work_item_lock(
             plain.token, extend_for=ITEM_LOCK, extend_session_for=extend_session_for
         )
-        assert _expiry(bench, 3) == bench.clock.now_ms() + ITEM_LOCK
+        assert item_row(bench, 3).locked_until == bench.clock.now_ms() + ITEM_LOCK
         assert row_of(bench, "s") == row
 
 
@@ -181,7 +163,7 @@ async def late_renewal_revives(bench: Bench) -> None:
         assert row is not None and row.locked_until is not None
         assert row.worker_id == "A" and row.locked_until <= bench.clock.now_ms(), row
         assert await _renewed(a, "A"), f"refused {late} ms late, although nobody else has the session"
-        assert row_of(bench, "s") == _attached(bench, "A", bench.clock.now_ms() + D)
+        assert row_of(bench, "s") == SessionRecord("i", "s", "A", bench.clock.now_ms() + D)
         assert await fetch(b, "B") is None
         bench.clock.advance(D - 1)
         assert await fetch(b, "B") is None, "live until its expiry"
@@ -196,11 +178,11 @@ async def extension_never_shortens(bench: Bench) -> None:
     await begin(provider, opened=sessions_named("s"), work=[item(2, "s"), item(3, "s"), item(4, "s")])
     held = await fetched(provider, "A")
     until = bench.clock.now_ms() + D
-    far = _attached(bench, "A", until)
+    far = SessionRecord("i", "s", "A", until)
     for _ in range(2):  # at once, and a little later
         await provider.renew_session_lock("i", "s", "A", extend_for=short)
         assert row_of(bench, "s") == far, "after a renewal"
-        await _fetch_for(provider, "A", ITEM_LOCK, short)
+        await fetched(provider, "A", duration=short)
         assert row_of(bench, "s") == far, "after a fetch"
         await provider.renew_work_item_lock(held.token, extend_for=short, extend_session_for=short)
         assert row_of(bench, "s") == far, "after a piggyback"

@@ -10,39 +10,40 @@ from typing import Any, Final
 from holdfast.core import OrchestrationContext, Registry
 from holdfast.core.client import Completed
 from holdfast.core.contract.ids import Micros
-from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, RenewalAnswered, RenewalSent
+from holdfast.core.contract.observe import RenewalAnswered, RenewalSent
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.hosting.forwarding import ForwardingProvider
-from holdfast.properties.matrix.parts.conversations import MINUTE, Orchestration, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, of_session, renewals
+from holdfast.properties.matrix.parts.conversations import MINUTE, Orchestration, running, sole, start
+from holdfast.properties.matrix.parts.deliveries import (
+    calls,
+    deliveries,
+    first_delivery,
+    item_of,
+    item_renewals,
+    renewals,
+)
+from holdfast.properties.matrix.parts.idling import SECOND_US
+from holdfast.properties.matrix.parts.rows import (
+    assert_held,
+    line,
+    look,
+    looks_every,
+    renewal_due,
+    until_second,
+)
+from holdfast.properties.matrix.parts.takeovers import R_S
+from holdfast.properties.matrix.parts.told import at, lease_ends, signals, told
 from holdfast.sim.stage.process import Process
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
 
-SECOND_US: Final = 1_000_000
 CALM: Final = {"dispatcher_long_poll_timeout": timedelta(minutes=20)}
 """Fetches that wait for long: with nothing to do, renewals are all that happens."""
-R_US: Final = 30 * SECOND_US
-"""Half of D = 60 s."""
 
 
 def _seconds(value: float) -> timedelta:
     return timedelta(seconds=value)
-
-
-def _item_renewals(world: World, session_id: str, instance: str = "i") -> list[Commit]:
-    """The renewals of the items of a session, in order."""
-    tokens = [
-        one.result.token  # type: ignore[attr-defined]  # deliveries have one
-        for one in deliveries(world.commits, session_id)
-        if one.result.item.instance == instance  # type: ignore[attr-defined]
-    ]
-    return [
-        one
-        for one in world.commits
-        if one.operation == "renew_work_item_lock" and one.arguments["token"] in tokens
-    ]
 
 
 def _since(world: World, began: Commit, commits: Sequence[Commit]) -> list[float]:
@@ -127,7 +128,6 @@ def _behind(
 
 @scenario(
     covers=["22.1", "SS-7.5"],
-    workers=1,
     level="fault",
     situations=["session.renewed", "session.renewed_by_item"],
     options={**MINUTE, **CALM, "worker_lock_timeout": _seconds(40), "worker_concurrency": 1},
@@ -143,43 +143,33 @@ async def single_flight_renewal(world: World) -> None:
     status = await world.finished("i")
     with world.oracle("22.1"):
         assert isinstance(status, Completed), status
-        told = [local for local in world.locals if isinstance(local.event, (RenewalSent, RenewalAnswered))]
-        kinds = [type(local.event) for local in told]
+        calls = told(world, RenewalSent | RenewalAnswered)
+        kinds: list[type] = [type(one.event) for one in calls]
         assert kinds.count(RenewalSent) >= 3, kinds
         assert all(kind is RenewalSent for kind in kinds[::2]), kinds
         assert all(kind is RenewalAnswered for kind in kinds[1::2]), kinds
-        slow = [answer.time_us - sent.time_us for sent, answer in zip(told[::2], told[1::2], strict=False)]
-        assert all(each > R_US for each in slow), slow
+        slow = [at(answer) - at(sent) for sent, answer in zip(calls[::2], calls[1::2], strict=False)]
+        assert all(each > R_S for each in slow), slow
 
 
 # --- piggyback ----------------------------------------------------------------------------------------
 
 
-@scenario(
-    covers=["22.2", "SS-7.8"],
-    workers=1,
-    situations=["session.renewed_by_item"],
-    options={**MINUTE, **CALM},
-)
+@scenario(covers=["22.2", "SS-7.8"], situations=["session.renewed_by_item"], options={**MINUTE, **CALM})
 async def piggyback_suppresses_standalone(world: World) -> None:
     """While work is in flight no separate renewal is sent."""
     seconds = 600 + 10 * world.draw("seconds beyond ten minutes / 10", 3) - 5
     _with_company(world, _works_on_session)
     owner = world.worker("a", running(_works_on_session))
     await start(world, _works_on_session, "i", input=f"{seconds} 1")
-    began = await world.commit(lambda commit: of_session(commit, "s"))
-    samples = []
-    while world.now_us < began.time_us + (seconds - 20) * SECOND_US:
-        await world.sleep(20)
-        samples.append((world.provider_now_ms, world.session("i", "s")))
+    began = await first_delivery(world)
+    looks = await looks_every(world, 20, times=-(-(seconds - 20) // 20))
     await world.finished("i")
     with world.oracle("22.2"):
         assert not renewals(world.commits, "s")
-        times = _since(world, began, _item_renewals(world, "s"))
+        times = _since(world, began, item_renewals(world.commits, "s"))
         assert times == [25.0 * n for n in range(1, -(-seconds // 25))], times
-        for now_ms, row in samples:
-            assert row is not None and row.worker_id == owner.worker_id, (now_ms, row)
-            assert row.locked_until is not None and row.locked_until > now_ms, (now_ms, row)
+        assert_held(looks, owner)
 
 
 async def _on_two_workers(ctx: OrchestrationContext, input: str) -> str:
@@ -195,7 +185,6 @@ async def _on_two_workers(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["22.3", "SS-7.9", "SS-7.8"],
-    workers=1,
     situations=["session.renewed", "session.renewed_by_item"],
     options={**CALM, "worker_concurrency": 1},
 )
@@ -222,11 +211,9 @@ async def standalone_fills_gaps_between_item_renewals(world: World) -> None:
     await world.sleep(seconds + 1)
     with world.oracle("22.3"):
         for name in ("often", "seldom"):
-            delivered = deliveries(world.commits, name)
-            assert len(delivered) == 1, delivered
-            began = delivered[0]
+            began = sole(deliveries(world.commits, name))
             alone = _since(world, began, renewals(world.commits, name))
-            riding = _since(world, began, _item_renewals(world, name))
+            riding = _since(world, began, item_renewals(world.commits, name))
             if name == "seldom":
                 assert riding == [10.0 * n for n in range(1, seconds // 10 + 1)], riding
                 assert not alone, alone
@@ -240,7 +227,6 @@ async def standalone_fills_gaps_between_item_renewals(world: World) -> None:
 
 @scenario(
     covers=["22.4", "SS-7.2"],
-    workers=1,
     situations=["session.renewed_by_item", "session.renewed_between"],
     options={**MINUTE, **CALM},
 )
@@ -250,20 +236,13 @@ async def piggyback_resets_due_time(world: World) -> None:
     slots = 1 + world.draw("further slots", 3)
     owner = world.worker("a", running(_works_on_session), worker_concurrency=slots)
     await start(world, _works_on_session, "i", input="70 50")
-    began = await world.commit(lambda commit: of_session(commit, "s"))
-    zero_ms = began.provider_ms
-    table = []
-    for at in (0, 25, 50, 70, 80):
-        await world.sleep((began.time_us - world.now_us) / SECOND_US + at + 0.001)
-        lock = next((row.locked_until for row in world.worker_rows() if row.session_id == "s"), None)
-        row = world.session("i", "s")
-        assert row is not None and row.locked_until is not None
-        assert owner.runtime is not None and owner.process is not None
-        (lease,) = owner.runtime.leases()
-        since_us = owner.process.clock.monotonic_us() - (world.now_us - began.time_us)
-        due = (lease.extended - since_us + R_US) / SECOND_US
-        item_s = None if lock is None else (lock - zero_ms) / 1000
-        table.append((at, item_s, row.worker_id, (row.locked_until - zero_ms) / 1000, due))
+    began = await first_delivery(world)
+    assert began.time_us == 0
+    table: list[object] = []
+    for second in (0, 25, 50, 70, 80):
+        await until_second(world, second + 0.001)
+        stored = line(world, id=item_of(began).id)
+        table.append((second, stored.item_lock, stored.owner, stored.expiry, renewal_due(world, owner)))
     await world.finished("i")
     with world.oracle("22.4"):
         a = owner.worker_id
@@ -274,7 +253,7 @@ async def piggyback_resets_due_time(world: World) -> None:
             (70, None, a, 110, 80),
             (80, None, a, 140, 110),
         ], table
-        assert _since(world, began, _item_renewals(world, "s")) == [25, 50]
+        assert _since(world, began, item_renewals(world.commits, "s")) == [25, 50]
         assert _since(world, began, renewals(world.commits, "s")) == [80, 110]
 
 
@@ -283,7 +262,6 @@ async def piggyback_resets_due_time(world: World) -> None:
 
 @scenario(
     covers=["22.9", "SS-7.19"],
-    workers=1,
     situations=["session.renewed_between"],
     options={**CALM, "session_lock_duration": timedelta(milliseconds=200)},
 )
@@ -292,19 +270,17 @@ async def renewal_interval_no_floor(world: World) -> None:
     _with_company(world, _works_on_session)
     owner = world.worker("a", running(_works_on_session))
     await start(world, _works_on_session, "i", input="0 4")
-    began = await world.commit(lambda commit: of_session(commit, "s"))
-    samples = []
+    began = await first_delivery(world)
+    looks = []
     for _ in range(30):
         await world.sleep(0.1 + world.draw("hundredths beyond a tenth", 3) / 100)
-        samples.append((world.provider_now_ms, world.session("i", "s")))
+        looks.append(look(world))
     count = len(world.commits)
     times = _since(world, began, renewals(world.commits[:count], "s"))
     await world.finished("i")
     with world.oracle("22.9"):
         assert times == [n / 10 for n in range(1, len(times) + 1)] and len(times) >= 29, times
-        for now_ms, row in samples:
-            assert row is not None and row.worker_id == owner.worker_id, (now_ms, row)
-            assert row.locked_until is not None and row.locked_until > now_ms, (now_ms, row)
+        assert_held(looks, owner)
 
 
 async def _idle_beside_plain_work(ctx: OrchestrationContext, input: str) -> str:
@@ -317,30 +293,20 @@ async def _idle_beside_plain_work(ctx: OrchestrationContext, input: str) -> str:
     return "done"
 
 
-@scenario(
-    covers=["22.10", "SS-7.18"],
-    workers=1,
-    situations=["session.renewed_between"],
-    options={**MINUTE, **CALM},
-)
+@scenario(covers=["22.10", "SS-7.18"], situations=["session.renewed_between"], options={**MINUTE, **CALM})
 async def renewal_with_all_slots_busy(world: World) -> None:
     """Busy slots do not delay renewal."""
     seconds = 300 + 10 * world.draw("seconds beyond 5 D / 10", 6) + 5
     _with_company(world, _idle_beside_plain_work)
     owner = world.worker("a", running(_idle_beside_plain_work))
     await start(world, _idle_beside_plain_work, "i", input=str(seconds))
-    began = await world.commit(lambda commit: of_session(commit, "s"))
-    samples = []
-    for _ in range(10):
-        await world.sleep(29)
-        samples.append((world.provider_now_ms, world.session("i", "s")))
+    began = await first_delivery(world)
+    looks = await looks_every(world, 29, times=10)
     await world.finished("i")
     with world.oracle("22.10"):
         times = _since(world, began, renewals(world.commits, "s"))
         assert times == [30.0 * n for n in range(1, seconds // 30 + 1)], times
-        for now_ms, row in samples:
-            assert row is not None and row.worker_id == owner.worker_id, (now_ms, row)
-            assert row.locked_until is not None and row.locked_until > now_ms, (now_ms, row)
+        assert_held(looks, owner)
 
 
 async def _many_at_once(ctx: OrchestrationContext, input: str) -> str:
@@ -358,7 +324,6 @@ async def _many_at_once(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["22.12", "SS-7.1", "SS-7.5"],
-    workers=1,
     situations=["session.shared_by_slots", "session.renewed", "session.renewed_between"],
     options={**CALM, "session_lock_duration": timedelta(seconds=40)},
 )
@@ -376,12 +341,8 @@ async def renewal_count_per_session(world: World) -> None:
     for count in counts:
         await world.finished(f"i{count}")
     with world.oracle("22.12"):
-        sent = [
-            [one.time_us for one in renewals(world.commits, "s") if one.process == f"w{count}"]
-            for count in counts
-        ]
-        assert len(sent[0]) >= 15, sent
-        assert [len(each) for each in sent] == [len(sent[0])] * 3, sent
+        sent = [len(calls(world.commits, "renew_session_lock", process=f"w{count}")) for count in counts]
+        assert sent[0] >= 15 and sent == [sent[0]] * 3, sent
 
 
 # --- slow fetches -------------------------------------------------------------------------------------
@@ -401,7 +362,6 @@ async def _uses_session_later(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["22.13", "SS-7.24"],
-    workers=1,
     situations=["session.renewed_between"],
     options={
         **MINUTE,
@@ -420,15 +380,12 @@ async def slow_fetch_renews_at_once(world: World) -> None:
         "a", _behind(make, lambda process: _SlowFetches(process, answer_s)), orchestration_concurrency=0
     )
     await start(world, _uses_session_later, "i", input=str(polled_s))
-    began = await world.commit(lambda commit: of_session(commit, "s"))
+    began = await first_delivery(world)
     await world.finished("i")
     with world.oracle("22.13"):
-        calls = renewals(world.commits, "s")
-        assert calls, "the session is never renewed"
-        first, slow = calls[0], polled_s + answer_s > 30
-        due_s = answer_s if slow else answer_s + 30
-        assert first.time_us == began.time_us + due_s * SECOND_US, (polled_s, answer_s, first)
-        assert first.error is None, first
-        ended = [local.event for local in world.locals if isinstance(local.event, LeaseEnded)]
-        assert not [event for event in ended if event.cause in ("lost", "deadline")], ended
-        assert not any(isinstance(local.event, HandlerSignalled) for local in world.locals)
+        renewed = renewals(world.commits, "s")
+        assert renewed and renewed[0].error is None, "the session is never renewed"
+        due_s = answer_s if polled_s + answer_s > 30 else answer_s + 30
+        assert at(renewed[0]) == at(began) + due_s, (polled_s, answer_s, renewed[0])
+        assert not {cause for _, cause in lease_ends(world)} & {"lost", "deadline"}, lease_ends(world)
+        assert not signals(world)

@@ -10,58 +10,38 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded
 from holdfast.core.contract.provider import TagFilter
 from holdfast.properties.matrix.parts.conversations import MINUTE, running, start
-from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, renewals
-from holdfast.sim.toolkit.handle import Handle
+from holdfast.properties.matrix.parts.deliveries import (
+    calls,
+    delivered,
+    deliveries,
+    item_of,
+    refused,
+    renewals,
+    work_of,
+)
+from holdfast.properties.matrix.parts.rows import (
+    Handed,
+    handed,
+    leases_of,
+    owner_and_expiry,
+    queued,
+    renewal_due,
+    until_second,
+)
+from holdfast.properties.matrix.parts.told import at, signals, told
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
-from holdfast.traces.record import Commit, Local
 
-SECOND_US: Final = 1_000_000
-R_US: Final = 30 * SECOND_US
 POLLS: Final = {"dispatcher_long_poll_timeout": timedelta(0), "orchestration_concurrency": 0}
 """A worker that looks for work at chosen moments, and runs no orchestration."""
 SHORTLY_S: Final = 0.01
 """After a listed instant: what is to happen then has happened."""
 
-OwnerAndExpiry = tuple[str | None, float | None] | None
 
-
-class _Story:
-    """A timeline: its beginning, and the row of session s of instance i against it, in seconds."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.began_us = world.now_us
-        self._began_ms = world.provider_now_ms
-
-    async def until(self, at: float) -> None:
-        """Let time pass up to this instant."""
-        await self._world.sleep(at - (self._world.now_us - self.began_us) / SECOND_US)
-
-    async def just_after(self, at: float) -> OwnerAndExpiry:
-        """The row once everything of this instant has happened."""
-        await self.until(at + SHORTLY_S)
-        return self.row()
-
-    def row(self) -> OwnerAndExpiry:
-        """(owner, expiry), or None if there is none."""
-        row = self._world.session("i", "s")
-        if row is None:
-            return None
-        until = None if row.locked_until is None else (row.locked_until - self._began_ms) / 1000
-        return row.worker_id, until
-
-    def at(self, happened: Commit | Local) -> float:
-        """When it was."""
-        return (happened.time_us - self.began_us) / SECOND_US
-
-    def due(self, owner: Handle) -> float | None:
-        """When the owner renews next, if it still has a lease."""
-        assert owner.runtime is not None and owner.process is not None
-        for lease in owner.runtime.leases():
-            zero_us = owner.process.clock.monotonic_us() - (self._world.now_us - self.began_us)
-            return (lease.extended - zero_us + R_US) / SECOND_US
-        return None
+async def _just_after(world: World, second: float) -> tuple[str | None, float | None] | None:
+    """The row once everything of this instant has happened."""
+    await until_second(world, second + SHORTLY_S)
+    return owner_and_expiry(world)
 
 
 async def _conversation(ctx: OrchestrationContext, input: str) -> str:
@@ -88,34 +68,30 @@ async def timeline_ordinary_conversation(world: World) -> None:
     """Worked timeline W1."""
     make = running(_conversation)
     world.worker("turns", make, worker_tag_filter=TagFilter.only("beside"))
-    story = _Story(world)
     await start(world, _conversation, "i")
-    table: list[tuple[float, OwnerAndExpiry, float | None]] = []
+    await until_second(world, 0.05)
+    table: list[object] = [(0.0, owner_and_expiry(world), None)]
 
-    async def note(at: float) -> None:
-        table.append((at, await story.just_after(at), story.due(a) if at else None))
+    async def note(*seconds: float) -> None:
+        for second in seconds:
+            table.append((second, await _just_after(world, second), renewal_due(world, a)))
 
-    await story.until(0.05)
-    table.append((0.0, story.row(), None))
-    await story.until(0.1)
+    await until_second(world, 0.1)
     # an empty fetch is repeated after 32.2 s: A looks at 0.1, 8.0 and 40.2
     seldom = timedelta(seconds=32.2)
     a = world.worker("a", make, worker_concurrency=1, dispatcher_min_poll_interval=seldom, **POLLS)
     await note(0.1)
-    await story.until(0.2)
+    await until_second(world, 0.2)
     # and B, which has nothing to do, at 0.2 and 40.1
     seldom = timedelta(seconds=39.9)
     b = world.worker("b", make, worker_concurrency=1, dispatcher_min_poll_interval=seldom, **POLLS)
-    for at in (8.0, 30.1):
-        await note(at)
-    await story.until(40.0)
+    await note(8.0, 30.1)
+    await until_second(world, 40.0)
     await world.client.enqueue_event("i", "go", "")
-    for at in (40.0, 40.1, 40.2, 44.0):
-        await note(at)
-    await story.until(55.0)
+    await note(40.0, 40.1, 40.2, 44.0)
+    await until_second(world, 55.0)
     await world.client.enqueue_event("i", "go", "")
-    for at in (55.0, 70.2):
-        await note(at)
+    await note(55.0, 70.2)
     status = await world.finished("i")
     with world.oracle("22.14"):
         name = a.worker_id
@@ -131,21 +107,16 @@ async def timeline_ordinary_conversation(world: World) -> None:
             (55.0, None, 70.2),
             (70.2, None, None),
         ], table
-        assert [story.at(one) for one in deliveries(world.commits, "s")] == [0.1, 40.2]
-        calls = renewals(world.commits, "s")
-        assert [(story.at(one), one.error is None) for one in calls] == [(30.1, True), (70.2, False)], calls
+        assert [at(one) for one in deliveries(world.commits, "s")] == [0.1, 40.2]
+        renewed = renewals(world.commits, "s")
+        assert [(at(one), one.error is None) for one in renewed] == [(30.1, True), (70.2, False)], renewed
         polls = [one for one in world.commits if one.process == b.name and "fetch" in one.operation]
-        assert 40.1 in [story.at(one) for one in polls], polls
+        assert 40.1 in [at(one) for one in polls], polls
         assert not [one for one in polls if delivered(one)], polls
-        acks = [one for one in world.commits if one.process == a.name and one.operation == "ack_work_item"]
-        assert [story.at(one) for one in acks] == [8.0, 44.0], acks
-        assert not any(isinstance(local.event, HandlerSignalled) for local in world.locals)
+        acks = calls(world.commits, "ack_work_item", process=a.name)
+        assert [at(one) for one in acks] == [8.0, 44.0], acks
+        assert not signals(world)
         assert isinstance(status, Completed), status
-
-
-def _is_beside(commit: Commit) -> bool:
-    work = delivered(commit)
-    return work is not None and work.item.tag == "beside"
 
 
 async def _frozen(ctx: OrchestrationContext, input: str) -> str:
@@ -178,23 +149,21 @@ async def timeline_takeover_of_frozen_owner(world: World) -> None:
         max_sessions_per_worker=2,
         orchestration_concurrency=0,
     )
-    story = _Story(world)
     await start(world, _frozen, "i", input=str((90, 120, 129, 136, 150)[world.draw("seconds of q1", 5)]))
-    await world.until(lambda: sum(map(_is_beside, world.commits)) == 2)
-    assert world.now_us == story.began_us
+    await world.until(lambda: len(deliveries(world.commits, None)) == 2)
+    assert world.now_us == 0
     a = world.worker("a", make, worker_concurrency=1, orchestration_concurrency=0)
-    table = [(0.0, await story.just_after(0))]
-    await story.until(2)
+    table = [(0.0, await _just_after(world, 0))]
+    await until_second(world, 2)
     a.stall(128)
-    for at in (2, 30, 60.5, 60.6, 85.5):
-        table.append((at, await story.just_after(at)))
-    expiries = [row.locked_until for row in world.worker_rows() if row.session_id == "s"]
-    await story.until(129.99)
-    resumed = len(world.commits), len(world.locals)
-    before = story.row()
-    after = await story.just_after(130)
-    leases = a.runtime.leases() if a.runtime is not None else None
-    await story.until(145)
+    for second in (2, 30, 60.5, 60.6, 85.5):
+        table.append((second, await _just_after(world, second)))
+    expiries = [row.locked_until for row in queued(world, "s")]
+    await until_second(world, 129.99)
+    resumed = len(world.commits)
+    before, after = owner_and_expiry(world), await _just_after(world, 130)
+    leases = leases_of(a)
+    await until_second(world, 145)
     status = await world.finished("i")
     with world.oracle("22.15"):
         assert table == [
@@ -205,29 +174,15 @@ async def timeline_takeover_of_frozen_owner(world: World) -> None:
             (60.6, (b.worker_id, 120.6)),
             (85.5, (b.worker_id, 145.5)),
         ], table
-        got = [
-            (story.at(one), one.process, work.item.id, work.attempt_count)
-            for one in deliveries(world.commits, "s")
-            if (work := delivered(one)) is not None
-        ]
-        q1, q2 = got[0][2], got[2][2]
-        assert got == [(0, "a", q1, 1), (60.5, "b", q1, 2), (60.6, "b", q2, 1)] and q1 < q2, got
+        assert handed(world) == [Handed(0, "a", 1), Handed(60.5, "b", 2), Handed(60.6, "b", 1)], handed(world)
+        first, again, other = deliveries(world.commits, "s")
+        assert item_of(first).id == item_of(again).id < item_of(other).id, (first, again, other)
         assert len(expiries) == 2, expiries
         assert before == after and after is not None and after[0] == b.worker_id, (before, after)
         assert leases == (), leases
-        happened = [
-            (story.at(one), type(one.event), one.event.cause)
-            for one in world.locals[resumed[1] :]
-            if one.process == "a" and isinstance(one.event, LeaseEnded | HandlerSignalled)
-        ]
-        lost = [(130, HandlerSignalled, "deadline"), (130, LeaseEnded, "deadline")]
-        assert happened == lost, happened
-        first = delivered(deliveries(world.commits, "s")[0])
-        assert first is not None
-        late = [
-            one
-            for one in world.commits[resumed[0] :]
-            if one.process == "a" and one.arguments.get("token") == first.token
-        ]
-        assert late and all(one.error is not None and not one.error.retryable for one in late), late
+        told_a = [(at(one), one.event.cause) for one in told(world, HandlerSignalled | LeaseEnded, "a")]
+        assert told_a == [(130, "deadline")] * 2, told_a
+        assert [one.event.token for one in signals(world, "a")] == [work_of(first).token], signals(world)
+        late = [one for one in world.commits[resumed:] if one.arguments.get("token") == work_of(first).token]
+        assert late and all(map(refused, late)) and {one.process for one in late} == {"a"}, late
         assert isinstance(status, Completed), status

@@ -18,6 +18,7 @@ from holdfast.core.contract.events import (
 )
 from holdfast.core.contract.observe import HandlerStarted, TurnEnded
 from holdfast.core.contract.store import SessionRecord
+from holdfast.properties.matrix.parts.closings import continues
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     encoded,
@@ -31,7 +32,6 @@ from holdfast.properties.matrix.parts.conversations import (
 )
 from holdfast.properties.matrix.parts.deliveries import turn_acks
 from holdfast.properties.matrix.parts.told import told
-from holdfast.properties.matrix.section_10_continue_as_new import continuing_ack
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -203,7 +203,7 @@ async def open_and_close_in_continuing_turn(world: World) -> None:
     watch = RowNotes(world, Ends(2))
     await asyncio.gather(world.commit(watch), start(world, _opens_and_closes_last, "old", "brief"))
     with world.oracle("27.6"):
-        continuing = [step for step in watch.steps if continuing_ack(step.commit)]
+        continuing = [step for step in watch.steps if continues(step.commit)]
         assert len(continuing) == 2, continuing
         for step in continuing:
             metadata: Any = step.commit.arguments["metadata"]
@@ -256,7 +256,7 @@ async def activities_of_continuing_turn_not_enqueued(world: World) -> None:
     acks: list[Commit] = []
 
     def both_continued(commit: Commit) -> bool:
-        if continuing_ack(commit):
+        if continues(commit):
             acks.append(commit)
             named: Any = commit.arguments["orchestrator_items"]
             (instance,) = (message.instance for message in named)

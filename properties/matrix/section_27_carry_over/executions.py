@@ -16,6 +16,7 @@ from holdfast.core.contract.events import (
 )
 from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, LeaseTaken, Logged
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
+from holdfast.properties.matrix.parts.closings import continues
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
@@ -27,7 +28,6 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import deliveries
-from holdfast.properties.matrix.section_10_continue_as_new import continuing_ack
 from holdfast.properties.matrix.section_27_carry_over.carry_over import RowNotes, ends_any_instance
 from holdfast.sim import FaultBudget, World, scenario
 
@@ -118,7 +118,7 @@ async def late_completion_from_old_execution(world: World) -> None:
     """A completion of the previous execution is ignored."""
     world.worker("a", running(_answers_twice))
     before = str(1 + 9 * world.draw("seconds before continuing / 9", 4))
-    await asyncio.gather(world.commit(continuing_ack), start(world, _answers_twice, "i", input=before))
+    await asyncio.gather(world.commit(continues), start(world, _answers_twice, "i", input=before))
     old = of_kind(await world.history("i", 1), ActivityScheduled)
     (long,) = (event.event_id for event in old if event.name == "insist")
     await world.until(lambda: len(deliveries(world.commits, "S", "i")) >= 3)
@@ -164,7 +164,7 @@ async def lease_not_disturbed_by_can(world: World) -> None:
     worker = world.worker("a", running(_continues_at_once))
     busy = world.draw("work of the old execution in flight", 2) == 1
     await start(world, _continues_at_once, "i", input="busy" if busy else "")
-    await world.commit(continuing_ack)
+    await world.commit(continues)
     leases = []
     for _ in range(4):
         await world.sleep(20)

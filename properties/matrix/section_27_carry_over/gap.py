@@ -9,6 +9,7 @@ from typing import Final
 from holdfast.core import OrchestrationContext, Registry
 from holdfast.core.client import Failed
 from holdfast.core.hosting.options import UnregisteredBackoff
+from holdfast.properties.matrix.parts.closings import continues
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     MINUTE,
@@ -19,7 +20,6 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import effective, renewals
-from holdfast.properties.matrix.section_10_continue_as_new import continuing_ack
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -72,7 +72,7 @@ async def gap_between_executions(world: World) -> None:
     continued: list[Commit] = []
 
     def all_continued(commit: Commit) -> bool:
-        continued.extend([commit] if continuing_ack(commit) else [])
+        continued.extend([commit] if continues(commit) else [])
         return len(continued) == len(ENDS)
 
     seconds = [str(1 + world.draw("seconds before continuing", 9)) for _ in ENDS]
