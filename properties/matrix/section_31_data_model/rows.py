@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from typing import Final
 
-from holdfast.core.contract.errors import ProviderError
-from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.provider import FetchedWork, Provider
 from holdfast.core.contract.store import SessionRecord, WorkerRow
 from holdfast.properties.matrix.parts.dice import Dice
+from holdfast.properties.matrix.parts.random_calls import Callers, Trial, move_clock
 from holdfast.properties.matrix.parts.turns_by_hand import (
     AT_ONCE,
     ITEM_LOCK,
@@ -28,61 +27,25 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
 
-CALLS: Final = 150
-SESSIONS: Final = ("s", "t", "u")
-
-
-async def _turn(dice: Dice, bench: Bench, number: int) -> None:
-    """A turn that opens a session and uses it, or closes one."""
-    session = dice.one_of(SESSIONS)
-    if dice.below(3) == 0:
-        await further_turn(bench.provider, "i", closed=sessions_named(session))
-    else:
-        await further_turn(bench.provider, "i", opened=sessions_named(session), work=[item(number, session)])
-
-
-async def _worker_call(dice: Dice, provider: Provider, tokens: list[LockToken]) -> None:
-    """Any call of a worker that may touch a session row; what is refused changes nothing."""
-    session, worker = dice.one_of(SESSIONS), dice.one_of(("A", "B"))
-    match dice.below(7):
-        case 0:
-            await provider.renew_session_lock("i", session, worker, extend_for=D)
-        case 1:
-            await provider.release_session_lock("i", session, worker)
-        case 2 if tokens:
-            await provider.renew_work_item_lock(
-                dice.one_of(tokens), extend_for=ITEM_LOCK, extend_session_for=D
-            )
-        case 3 if tokens:
-            await provider.abandon_work_item(dice.one_of(tokens))
-        case 4 if tokens:
-            await provider.ack_work_item(dice.one_of(tokens))
-        case _:
-            work = await fetch(provider, worker, claim_new=dice.below(3) > 0)
-            if work is not None:
-                tokens.append(work.token)
+CALLS: Final = 400
 
 
 @scenario(covers=["31.2", "SS-10.2"], workers=2, level="provider")
 async def null_pairing(bench: Bench) -> None:
     """Owner and expiry are null together."""
-    by = (bench.provider, bench.open())
-    await begin(bench.provider, opened=sessions_named(*SESSIONS), work=[item(2, "s"), item(3, "t")])
-    dice, tokens = Dice(31), list[LockToken]()
-    seen: dict[bool, int] = {True: 0, False: 0}
-    for number in range(10, 10 + CALLS):
+    dice = Dice(31)
+    callers, trial, looked_at = Callers(dice), Trial(bench), list[bool]()
+    for number in range(CALLS):
         if dice.below(5) == 0:
-            bench.clock.advance(dice.one_of((1, ITEM_LOCK, D - ITEM_LOCK, D)))
-        calls = [_worker_call(dice, provider, tokens) for provider in by]
-        if dice.below(3) == 0:
-            calls.insert(dice.below(3), _turn(dice, bench, number))
-        for outcome in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, ProviderError):
-                raise outcome
+            move_clock(bench, dice)
+        both = [callers.one_of(callers.of_all) for _ in range(2)]
+        for made in await trial.make_both(*both):
+            callers.hear(made)
         for row in records(bench):
-            assert (row.worker_id is None) == (row.locked_until is None), f"after call {number}: {row}"
-            seen[row.worker_id is None] += 1
-    assert min(seen.values()) > CALLS // 4, f"rows looked at, unclaimed and claimed: {seen}"
+            assert (row.worker_id is None) == (row.locked_until is None), f"after pair {number}: {row}"
+            looked_at.append(row.worker_id is None)
+    unclaimed = sum(looked_at)
+    assert CALLS // 4 < unclaimed < len(looked_at) - CALLS // 4, f"{unclaimed} of {len(looked_at)} unclaimed"
 
 
 def _holder(bench: Bench, id: int) -> str | None:
