@@ -115,7 +115,7 @@ async def session_closed_under_its_handler(world: World) -> None:
         assert all(event.cause == "session_lost" for event in told), told
 
 
-@scenario(covers=["SS-14.2", "SS-14.5"], options={**MINUTE, "max_sessions_per_worker": 1}, level="runtime")
+@scenario(covers=["SS-14.2", "SS-14.5"], options={**MINUTE, "max_sessions_per_worker": 1})
 async def two_sessions_and_room_for_one(world: World) -> None:
     """Two slots that fetch at once do not take two sessions where there is room for one."""
     world.worker("a", running(steps))
@@ -125,7 +125,7 @@ async def two_sessions_and_room_for_one(world: World) -> None:
         assert all(isinstance(status, Completed) for status in statuses), statuses
 
 
-@scenario(covers=["SS-16.3"], options=MINUTE, level="runtime")
+@scenario(covers=["SS-16.3"], options=MINUTE)
 async def refused_turn_does_nothing(world: World) -> None:
     """A turn that ends because its session is closed starts none of the activities it had asked for."""
     world.worker("a", running(insist_on_a_closed_session))

@@ -67,8 +67,7 @@ async def _timers_only(ctx: OrchestrationContext, input: str) -> str:
 
 
 @scenario(
-    covers=["34.2", "SS-23.4"],
-    options={**SINGLE, "dispatcher_long_poll_timeout": timedelta(minutes=2)},
+    covers=["34.2", "SS-23.4"], options={**SINGLE, "dispatcher_long_poll_timeout": timedelta(minutes=2)}
 )
 async def long_poll_does_not_block_turns(world: World) -> None:
     """Waiting for work does not hold up orchestrations."""

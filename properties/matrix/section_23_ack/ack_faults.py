@@ -56,7 +56,6 @@ async def _visible(world: World) -> tuple[Any, ...]:
 
 @scenario(
     covers=["23.1", "SS-12.10", "SS-6.3", "SS-5.7", "SS-24.9"],
-    workers=1,
     situations=["session.closed_while_running", "ack.rejected"],
     level="fault",
     options=MINUTE,
@@ -99,7 +98,6 @@ async def closing_ack_breaks_in_its_middle(world: World) -> None:
 
 @scenario(
     covers=["23.13", "SS-12.19", "SS-24.6"],
-    workers=1,
     faults=FaultBudget(lost_answer=2),
     situations=["answer.of_ack_lost", "ack.rejected"],
     level="fault",

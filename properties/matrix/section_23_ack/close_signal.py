@@ -45,7 +45,6 @@ async def _opens_and_closes_at_once(ctx: OrchestrationContext, input: str) -> st
 
 @scenario(
     covers=["23.4", "SS-6.14", "SS-15.1", "SS-6.7"],
-    workers=1,
     situations=["session.opened_and_closed_same_turn"],
     options=MINUTE,
 )
@@ -93,7 +92,6 @@ async def _five_fates(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["23.6", "SS-6.6", "SS-11.8", "SS-15.2"],
-    workers=1,
     situations=["session.closed_while_running", "session.closed_while_queued"],
     options={**MINUTE, "worker_concurrency": 4},
 )
@@ -134,12 +132,7 @@ async def _schedules_then_closes(ctx: OrchestrationContext, input: str) -> str:
     return "done"
 
 
-@scenario(
-    covers=["23.7", "SS-6.7", "SS-6.6"],
-    workers=1,
-    situations=["session.closed"],
-    options=MINUTE,
-)
+@scenario(covers=["23.7", "SS-6.7", "SS-6.6"], situations=["session.closed"], options=MINUTE)
 async def same_turn_schedule_then_close(world: World) -> None:
     """An activity scheduled just before the close never runs."""
     world.worker("a", running(_schedules_then_closes))
@@ -188,7 +181,6 @@ async def _value_or_timer(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["23.10", "SS-6.12"],
-    workers=1,
     situations=["session.closed_while_running", "instance.cancelled_with_open_session"],
     options={**MINUTE, "worker_concurrency": 4},
 )

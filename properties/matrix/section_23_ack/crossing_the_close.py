@@ -106,10 +106,7 @@ async def _awaits_what_it_closed(ctx: OrchestrationContext, input: str) -> str:
 
 
 @scenario(
-    covers=["23.9", "SS-6.11"],
-    workers=2,
-    situations=["session.closed", "process.stalled"],
-    options=MINUTE,
+    covers=["23.9", "SS-6.11"], workers=2, situations=["session.closed", "process.stalled"], options=MINUTE
 )
 async def completion_recorded_before_close_is_kept(world: World) -> None:
     """What was recorded before the close is delivered, in whichever order the batch has the two."""
@@ -170,7 +167,6 @@ def _with_one_that_stops_slowly() -> Registry:
 
 @scenario(
     covers=["23.16", "SS-6.8", "SS-6.9", "SS-7.14", "SS-7.21"],
-    workers=1,
     situations=["session.closed_while_running", "handler.signalled_lost", "session.late_completion_refused"],
     options={**MINUTE, "worker_concurrency": 4},
 )

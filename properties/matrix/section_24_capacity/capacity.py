@@ -65,7 +65,6 @@ async def _keeps(ctx: OrchestrationContext, input: str) -> str:
 @scenario(
     covers=["24.1", "SS-14.2", "SS-14.3", "SS-14.6"],
     situations=["worker.at_capacity", "session.claimed"],
-    level="runtime",
     options=ONE,
 )
 async def at_capacity_switches_to_owned_only(world: World) -> None:
@@ -168,7 +167,6 @@ async def owned_only_skips_own_expired(bench: Bench) -> None:
 @scenario(
     covers=["24.4", "SS-14.5"],
     situations=["worker.at_capacity"],
-    level="runtime",
     options={**MINUTE, "max_sessions_per_worker": 3, "worker_concurrency": 16},
 )
 async def concurrent_slots_do_not_overshoot(world: World) -> None:
@@ -199,7 +197,6 @@ async def _ten_and_one(ctx: OrchestrationContext, input: str) -> str:
 @scenario(
     covers=["24.5", "SS-14.4"],
     situations=["session.shared_by_slots", "worker.at_capacity"],
-    level="runtime",
     options={**MINUTE, "max_sessions_per_worker": 2, "worker_concurrency": 11},
 )
 async def capacity_counts_sessions_not_activities(world: World) -> None:
@@ -219,7 +216,6 @@ async def capacity_counts_sessions_not_activities(world: World) -> None:
 @scenario(
     covers=["24.6", "SS-14.4"],
     situations=["worker.at_capacity"],
-    level="runtime",
     options={**ONE, "session_idle_timeout": None},
 )
 async def idle_sessions_count(world: World) -> None:
@@ -285,11 +281,7 @@ async def _five(ctx: OrchestrationContext, input: str) -> str:
     return encoded(said)
 
 
-@scenario(
-    covers=["24.12", "SS-21.4"],
-    level="runtime",
-    options={**MINUTE, "worker_concurrency": 1},
-)
+@scenario(covers=["24.12", "SS-21.4"], options={**MINUTE, "worker_concurrency": 1})
 async def more_sessions_than_slots(world: World) -> None:
     """A worker with one slot can hold many sessions."""
     worker = world.worker("a", running(_five))

@@ -136,7 +136,7 @@ async def _without(ctx: OrchestrationContext, input: str) -> str:
     return encoded([*said, await long])
 
 
-@scenario(covers=["24.9", "SS-14.1"], workers=1, level="runtime", options=MINUTE)
+@scenario(covers=["24.9", "SS-14.1"], options=MINUTE)
 async def provider_without_sessions_plain_fetch(world: World) -> None:
     """On a provider without sessions only plain fetch is used."""
     made: list[str] = []

@@ -141,7 +141,6 @@ def _times(world: World, kind: type[LeaseTaken] | type[LeaseEnded]) -> list[int]
     covers=["24.14", "SS-14.14", "SS-14.6"],
     workers=2,
     situations=["worker.at_capacity", "session.released_idle", "session.closed", "lease.dropped_after_end"],
-    level="runtime",
     options={
         "session_lock_duration": timedelta(seconds=10),
         "max_sessions_per_worker": 2,

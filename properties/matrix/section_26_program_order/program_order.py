@@ -98,7 +98,6 @@ async def _asks_too_much(ctx: OrchestrationContext, input: str) -> None:
     covers=["26.4", "SS-16.6"],
     options={**MINUTE, "max_sessions_per_orchestration": 2},
     situations=["session.refused", "instance.failed_with_open_session"],
-    level="runtime",
 )
 async def refused_action_leaves_no_event(world: World) -> None:
     """What came before stays, the refused action and its followers leave nothing."""
@@ -193,7 +192,6 @@ async def _uses_look_alikes(ctx: OrchestrationContext, input: str) -> str:
     workers=2,
     options={**MINUTE, "max_sessions_per_worker": 2},
     situations=["two_sessions.two_owners", "worker.at_capacity"],
-    level="runtime",
 )
 async def ids_compared_exactly(world: World) -> None:
     """Ids differing in case, blanks or normalisation are different sessions."""

@@ -145,7 +145,7 @@ def _first(execution_id: int, **members: Any) -> ExecutionMetadata:
     )
 
 
-@scenario(covers=["27.3", "SS-17.4", "SS-25.18", "SS-15.7"], workers=1, level="provider")
+@scenario(covers=["27.3", "SS-17.4", "SS-25.18", "SS-15.7"], level="provider")
 async def row_unchanged_by_can(bench: Bench) -> None:
     """Continue-as-new leaves the row bytewise equal."""
     turns = _Turns(bench)
@@ -209,7 +209,7 @@ def _turn_with_two_carried(handler: OrchestrationHandler, limit: int) -> TurnRes
     )
 
 
-@scenario(covers=["27.4", "SS-17.8"], workers=1, level="unit")
+@scenario(covers=["27.4", "SS-17.8"], level="unit")
 async def carried_sessions_count_to_limit() -> None:
     """Carried sessions use up the limit."""
 

@@ -50,7 +50,6 @@ def _rows(world: World, instance: str) -> list[str]:
 
 @scenario(
     covers=["28.1", "SS-18.2", "SS-1.2"],
-    workers=1,
     situations=["session.refused", "instance.failed_with_open_session"],
     options={**MINUTE, "max_sessions_per_orchestration": 2},
 )

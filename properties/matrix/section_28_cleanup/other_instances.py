@@ -58,7 +58,6 @@ async def _until_end(world: World, instance: str) -> None:
 
 @scenario(
     covers=["28.7", "SS-18.6"],
-    workers=1,
     situations=["instance.completed_with_open_session", "instance.cancelled_with_open_session"],
     options=MINUTE,
 )
@@ -95,7 +94,6 @@ def _late_messages(activity_id: int) -> list[Message]:
 
 @scenario(
     covers=["28.8", "SS-18.9"],
-    workers=1,
     faults=FaultBudget(duplicate=2),
     situations=["instance.completed_with_open_session"],
     options=MINUTE,
@@ -148,7 +146,6 @@ async def _child(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["28.9", "SS-18.10"],
-    workers=1,
     situations=["instance.completed_with_open_session", "instance.cancelled_with_open_session"],
     options=MINUTE,
 )
@@ -230,7 +227,6 @@ SLOW_ITEMS: Final = {"worker_lock_timeout": timedelta(seconds=100)}
 
 @scenario(
     covers=["28.13", "SS-18.7", "SS-7.14"],
-    workers=1,
     situations=["handler.signalled_lost", "lease.dropped_after_end"],
     options=MINUTE,
 )

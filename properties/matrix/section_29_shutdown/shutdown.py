@@ -231,7 +231,6 @@ async def _resists(ctx: OrchestrationContext, input: str) -> str:
 
 @scenario(
     covers=["29.6", "SS-9.15", "SS-7.16"],
-    workers=1,
     situations=["handler.signalled_shutdown"],
     level="fault",
     options={**MINUTE, "worker_concurrency": 4},

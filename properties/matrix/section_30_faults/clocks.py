@@ -169,7 +169,7 @@ async def expiry_boundary(bench: Bench) -> None:
     assert (now_taken.worker_id, now_taken.locked_until) == ("B", bench.clock.now_ms() + D), now_taken
 
 
-@scenario(covers=["30.13", "SS-25.5", "SS-4.6"], workers=1, level="provider")
+@scenario(covers=["30.13", "SS-25.5", "SS-4.6"], level="provider")
 async def claim_by_same_worker_after_expiry(bench: Bench) -> None:
     """The former owner may take its own expired session again."""
     provider = bench.provider
@@ -205,7 +205,6 @@ HOUR_MS: Final = 3_600_000
 
 @scenario(
     covers=["30.4", "SS-24.2", "SS-24.8"],
-    workers=1,
     situations=["session.renewed_by_item", "session.renewed_between", "session.released_idle"],
     level="fault",
     options={**MINUTE, "session_idle_timeout": timedelta(seconds=50)},

@@ -208,7 +208,7 @@ class _Stopped:
         raise AssertionError("nothing waits here")
 
 
-@scenario(covers=["30.9", "SS-3.11"], workers=1, level="provider")
+@scenario(covers=["30.9", "SS-3.11"], level="provider")
 async def identities_are_distinct(bench: Bench) -> None:
     """Ten thousand starts, ten thousand identities."""
     registry = running(_keeps_working)()

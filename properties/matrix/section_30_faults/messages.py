@@ -97,7 +97,6 @@ def _redelivered(world: World) -> list[int]:
 
 @scenario(
     covers=["30.7", "SS-19.5"],
-    workers=1,
     faults=FaultBudget(duplicate=4),
     situations=["completion.duplicated"],
     level="fault",
@@ -114,7 +113,7 @@ async def duplicated_completion(world: World) -> None:
         assert len(done) == 5 and len({*done}) == 5, done
 
 
-@scenario(covers=["30.10", "SS-12.19"], workers=1, level="provider")
+@scenario(covers=["30.10", "SS-12.19"], level="provider")
 async def repeated_calls_change_nothing_more(bench: Bench) -> None:
     """Renew, release and item ack leave the same state when they are repeated."""
     provider = bench.provider
@@ -163,7 +162,6 @@ _REPEATED: Final = ("renew_session_lock", "renew_work_item_lock", "release_sessi
 
 @scenario(
     covers=["30.10", "SS-12.19", "SS-24.6"],
-    workers=1,
     situations=["answer.lost"],
     level="fault",
     options={**MINUTE, "session_idle_timeout": timedelta(seconds=50)},

@@ -20,9 +20,7 @@ TRANSITIONS: Final = tuple(f"SS-25.{number}" for number in range(1, 23))
 
 
 @scenario(
-    covers=["30.12", *TRANSITIONS, "SS-4.4", "SS-24.3", "SS-24.4", "SS-24.6"],
-    workers=3,
-    level="provider",
+    covers=["30.12", *TRANSITIONS, "SS-4.4", "SS-24.3", "SS-24.4", "SS-24.6"], workers=3, level="provider"
 )
 async def state_machine_conformance(bench: Bench) -> None:
     """Random provider calls follow the transition table."""

@@ -85,7 +85,7 @@ async def _types_both_ways(ctx: OrchestrationContext, input: str) -> str:
     return encoded([_plain(value) for value in await ctx.join(*futures)])
 
 
-@scenario(covers=["32.6", "SS-2.6"], options=MINUTE, situations=["session.served_again"], level="runtime")
+@scenario(covers=["32.6", "SS-2.6"], options=MINUTE, situations=["session.served_again"])
 async def typed_variant_parity(world: World) -> None:
     """The typed call behaves like its sessionless sibling."""
     world.worker("a", lambda: _echoing(_types_both_ways), worker_concurrency=3)
@@ -116,12 +116,7 @@ async def _asks_who(ctx: OrchestrationContext, input: str) -> str:
     return encoded(told)
 
 
-@scenario(
-    covers=["32.7", "SS-2.8", "SS-3.10"],
-    options=MINUTE,
-    situations=["session.shared_by_slots"],
-    level="runtime",
-)
+@scenario(covers=["32.7", "SS-2.8", "SS-3.10"], options=MINUTE, situations=["session.shared_by_slots"])
 async def worker_id_form(world: World) -> None:
     """The activity's worker_id shows slot and owner."""
     identity = (None, "node-7", "eu-west-1", "work-0-x")[world.draw("identity", 4)]
@@ -151,7 +146,6 @@ async def _asks_once(ctx: OrchestrationContext, input: str) -> str:
     workers=2,
     options={**MINUTE, "max_sessions_per_worker": 1},
     situations=["session.claimed"],
-    level="runtime",
 )
 async def injected_identity(world: World) -> None:
     """An embedding program can set the owner identity (worker_node_id)."""
@@ -205,7 +199,7 @@ def _plain(value: object) -> object:
     return f"error: {value}" if isinstance(value, ActivityError) else value
 
 
-@scenario(covers=["32.9", "SS-2.5"], options=MINUTE, level="runtime", situations=["session.shared_by_slots"])
+@scenario(covers=["32.9", "SS-2.5"], options=MINUTE, situations=["session.shared_by_slots"])
 async def combinators(world: World) -> None:
     """Session awaitables work in join, select and with timers."""
     world.worker("a", lambda: _echoing(_combines), worker_concurrency=6)
@@ -235,12 +229,7 @@ async def _waits_for_all(ctx: OrchestrationContext, input: str) -> str:
     return encoded(values)
 
 
-@scenario(
-    covers=["32.10", "SS-19.1"],
-    options=MINUTE,
-    situations=["session.opened", "session.closed"],
-    level="runtime",
-)
+@scenario(covers=["32.10", "SS-19.1"], options=MINUTE, situations=["session.opened", "session.closed"])
 async def orthogonal_to_timers_and_events(world: World) -> None:
     """Timers and events behave the same with sessions open."""
     world.worker("a", lambda: _echoing(_waits_for_all), worker_concurrency=3)

@@ -52,7 +52,6 @@ async def _twice_with_a_pause(ctx: OrchestrationContext, input: str) -> str:
     covers=["32.2", "SS-20.4", "SS-20.7"],
     options={"session_lock_duration": timedelta(seconds=90)},
     situations=["session.claimed", "session.served_again", "session.renewed", "session.renewed_by_item"],
-    level="runtime",
 )
 async def explicit_lock_duration(world: World) -> None:
     """An explicit duration is taken as is."""
