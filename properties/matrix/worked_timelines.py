@@ -4,74 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, NamedTuple
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import OrchestrationStarted, SessionClosed
-from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, LeaseTaken
+from holdfast.core.contract.observe import LeaseTaken
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.store import SessionRecord
-from holdfast.properties.matrix.parts.closings import closes, concluded, requests, session_items
-from holdfast.properties.matrix.parts.conversations import MINUTE, observations, of_kind, running, start
-from holdfast.properties.matrix.parts.conversations import encoded as as_json
-from holdfast.properties.matrix.parts.deliveries import delivered, renewals
-from holdfast.properties.matrix.parts.told import session_starts
+from holdfast.properties.matrix.parts.closings import closes, concluded, requests
+from holdfast.properties.matrix.parts.conversations import (
+    MINUTE,
+    encoded,
+    observations,
+    of_kind,
+    running,
+    start,
+)
+from holdfast.properties.matrix.parts.deliveries import calls, of_session, refused, renewals, tokens_of
+from holdfast.properties.matrix.parts.rows import Line, line, line_after, queued
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
+from holdfast.properties.matrix.parts.told import at, lease_ends, session_starts, signals, told
 from holdfast.properties.matrix.parts.turns_by_hand import begin, fetch, item, items, row_of, sessions_named
-from holdfast.sim.loop.virtual_time import EPOCH_MS
 from holdfast.sim.toolkit.bench import Bench
-from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
-
-ONLY_TURNS: Final = {"worker_concurrency": 0}
-ONLY_WORK: Final = {"orchestration_concurrency": 0}
-
-
-class Line(NamedTuple):
-    """A line of a table: when, until when the item is locked, whose the session is, and until when."""
-
-    t: float
-    item_lock: float | None
-    owner: str | None
-    expiry: float | None
-
-
-def _seconds(ms: int | None) -> float | None:
-    return None if ms is None else (ms - EPOCH_MS) / 1000
-
-
-def _line(world: World, instance: str = "i", id: int = 0) -> Line:
-    """What is stored at this moment; the owner by its process's name, the item by its activity."""
-    row = world.session(instance, "s")
-    locks = [one.locked_until for one in session_items(world, instance) if one.item and one.item.id == id]
-    owner = None if row is None or row.worker_id is None else row.worker_id
-    return Line(
-        world.now_us / 1_000_000,
-        _seconds(locks[0]) if locks else None,
-        owner,
-        None if row is None else _seconds(row.locked_until),
-    )
-
-
-async def _at(world: World, matches: Callable[[Commit], bool], instance: str = "i", id: int = 0) -> Line:
-    """The line right after the next such commit."""
-    await world.commit(matches)
-    return _line(world, instance, id)
 
 
 def _called(operation: str) -> Callable[[Commit], bool]:
     return lambda commit: commit.operation == operation and commit.took_effect
 
 
-def _fetched(instance: str) -> Callable[[Commit], bool]:
-    def matches(commit: Commit) -> bool:
-        work = delivered(commit)
-        return work is not None and (work.item.instance, work.item.session_id) == (instance, "s")
-
-    return matches
+def _fetched(commit: Commit) -> bool:
+    return of_session(commit, "s", "i")
 
 
 async def _beside(ctx: OrchestrationContext) -> None:
@@ -97,16 +62,13 @@ async def _long_activity(ctx: OrchestrationContext, input: str) -> str:
 async def timeline_long_activity(world: World) -> None:
     """Worked timeline W2: the renewal of a long activity carries the session along."""
     world.worker("c", running(_long_activity), **ONLY_TURNS)
-    owner = world.worker("a", running(_long_activity), worker_concurrency=3, **ONLY_WORK)
+    owner = world.worker("a", running(_long_activity), worker_concurrency=3, **ONLY_ACTIVITIES)
     await start(world, _long_activity, "i")
     await world.until(lambda: bool(session_starts(world)))
     id = session_starts(world)[0].activity_id
-    lines = [_line(world, id=id)]
-    for _ in range(2):
-        lines.append(await _at(world, _called("renew_work_item_lock"), id=id))
-    lines.append(await _at(world, _called("ack_work_item"), id=id))
-    for _ in range(2):
-        lines.append(await _at(world, _called("renew_session_lock"), id=id))
+    renewed, renewed_alone = _called("renew_work_item_lock"), _called("renew_session_lock")
+    changes = (renewed, renewed, _called("ack_work_item"), renewed_alone, renewed_alone)
+    lines = [line(world, id=id), *[await line_after(world, change, id=id) for change in changes]]
     status = await world.finished("i")
     with world.oracle("SS-7.4", "SS-7.6", "SS-7.8"):
         a = owner.worker_id
@@ -118,7 +80,7 @@ async def timeline_long_activity(world: World) -> None:
             Line(80, None, a, 140),
             Line(110, None, a, 170),
         ], lines
-        sent = [one.time_us / 1_000_000 for one in renewals(world.commits, "s")]
+        sent = [at(one) for one in renewals(world.commits, "s")]
         assert sent[:2] == [80, 110], f"stand-alone calls at {sent}"
         assert isinstance(status, Completed), status
 
@@ -133,7 +95,7 @@ async def _idle(ctx: OrchestrationContext, input: str) -> str:
         answers.append(await ctx.schedule_activity_on_session("insist", "3", session))
     await ctx.schedule_timer(timedelta(seconds=13))
     answers.append(await ctx.schedule_activity_on_session("look", "", session, tag="b's"))
-    return as_json(answers)
+    return encoded(answers)
 
 
 @scenario(
@@ -146,35 +108,33 @@ async def _idle(ctx: OrchestrationContext, input: str) -> str:
 async def timeline_idle_release(world: World) -> None:
     """Worked timeline W4: a session that is idle for T is released, and taken by another at once."""
     world.worker("c", running(_idle), **ONLY_TURNS)
-    first = world.worker("a", running(_idle), worker_concurrency=3, **ONLY_WORK)
-    second = world.worker("b", running(_idle), worker_tag_filter=TagFilter.only("b's"), **ONLY_WORK)
-    used_again = world.draw("whether it is used again", 2) == 1
+    first = world.worker("a", running(_idle), worker_concurrency=3, **ONLY_ACTIVITIES)
+    second = world.worker("b", running(_idle), worker_tag_filter=TagFilter.only("b's"), **ONLY_ACTIVITIES)
+    used_again = world.draw("whether it is used again", 2)
     await start(world, _idle, "i", input="used again" if used_again else "")
     await world.until(lambda: bool(session_starts(world)))
-    lines = [_line(world)]
-    for _ in range(2 if used_again else 1):
-        if len(lines) > 1:
-            lines.append(await _at(world, _fetched("i")))
-        lines.append(await _at(world, _done_on_session(world)))
-    lines.append(await _at(world, _called("release_session_lock")))
-    lines.append(await _at(world, _fetched("i")))
+    changes = [_fetched, _done_on_session(world)] * (1 + used_again) + [
+        _called("release_session_lock"),
+        _fetched,
+    ]
+    lines = [line(world), *[await line_after(world, change) for change in changes[1:]]]
     status = await world.finished("i")
     with world.oracle("SS-8.2", "SS-8.3", "SS-8.4"):
         a, b = first.worker_id, second.worker_id
-        begins = [Line(0, None, a, 60), Line(10, None, a, 60)]
-        if used_again:
-            again = [Line(15, None, a, 75), Line(18, None, a, 75)]
-            assert lines == [*begins, *again, Line(30, None, None, None), Line(31, None, b, 91)], lines
-        else:
-            assert lines == [*begins, Line(22, None, None, None), Line(23, None, b, 83)], lines
+        used_once = [Line(0, None, a, 60), Line(10, None, a, 60)]
+        again = [Line(15, None, a, 75), Line(18, None, a, 75)]
+        ends = (
+            [*used_once, Line(22, None, None, None), Line(23, None, b, 83)],
+            [*used_once, *again, Line(30, None, None, None), Line(31, None, b, 91)],
+        )
+        assert lines == ends[used_again], lines
         owners = [entry.owner for entry in observations(status)]
         assert owners == [a] * (len(owners) - 1) + [b], owners
 
 
 def _done_on_session(world: World) -> Callable[[Commit], bool]:
     def matches(commit: Commit) -> bool:
-        tokens = [event.token for event in session_starts(world)]
-        return _called("ack_work_item")(commit) and commit.arguments["token"] in tokens
+        return _called("ack_work_item")(commit) and commit.arguments["token"] in tokens_of(world.commits)
 
     return matches
 
@@ -188,12 +148,8 @@ async def timeline_claim_race(bench: Bench) -> None:
         await begin(first, instance, opened=sessions_named(f"{instance}/s"), work=work)
         now = bench.clock.now_ms()
         got = [await fetch(first, "A"), await fetch(second, "B")]
-        assert got[0] is not None and got[0].item == work[0], got
         assert row_of(bench, "s", instance) == SessionRecord(instance, "s", "A", now + 60_000)
-        if with_plain:
-            assert got[1] is not None and got[1].item == work[1], got
-        else:
-            assert got[1] is None, got
+        assert [one and one.item for one in got] == [work[0], work[1] if with_plain else None], got
         queued = [row for row in items(bench) if row.item is not None and row.item.instance == instance]
         assert queued[0].claimed_by == "A" and all(row.token for row in queued), queued
 
@@ -201,7 +157,7 @@ async def timeline_claim_race(bench: Bench) -> None:
 async def _continues_at_sixty(ctx: OrchestrationContext, input: str) -> str:
     if ctx.execution_id > 1:
         await ctx.schedule_timer(timedelta(seconds=2))
-        return as_json([await ctx.schedule_activity_on_session("look", "q5", "s")])
+        return encoded([await ctx.schedule_activity_on_session("look", "q5", "s")])
     session = ctx.open_session_with_id("s")
     asked = ctx.schedule_activity_on_session("insist", "5", session)
     await _beside(ctx)
@@ -222,30 +178,25 @@ async def _continues_at_sixty(ctx: OrchestrationContext, input: str) -> str:
 async def timeline_continue_as_new(world: World) -> None:
     """Worked timeline W11: the row of a carried session is as it was, and its owner goes on."""
     world.worker("c", running(_continues_at_sixty), **ONLY_TURNS)
-    owner = world.worker("a", running(_continues_at_sixty), worker_concurrency=3, **ONLY_WORK)
+    owner = world.worker("a", running(_continues_at_sixty), worker_concurrency=3, **ONLY_ACTIVITIES)
     await start(world, _continues_at_sixty, "i")
-    lines = []
-    for _ in range(2):
-        lines.append(await _at(world, _fetched("i")))
+    lines = [await line_after(world, _fetched) for _ in range(2)]
     await world.until(lambda: world.now_us >= 59_000_000)
-    before = _line(world)
-    lines.append(await _at(world, _continues))
-    lines.append(await _at(world, _fetched("i")))
+    before = line(world)
+    lines += [await line_after(world, change) for change in (_continues, _fetched)]
     status = await world.finished("i")
     started = of_kind(await world.history("i", 2), OrchestrationStarted)
     with world.oracle("SS-17.3", "SS-17.4", "SS-17.5", "SS-25.18"):
         a = owner.worker_id
-        assert before == Line(before.t, None, a, 100), before
         assert lines == [
             Line(0, None, a, 60),
             Line(40, None, a, 100),
             Line(60, None, a, 100),
             Line(62, None, a, 122),
         ], lines
+        assert before[1:] == (None, a, 100), before
         assert [list(event.open_sessions) for event in started] == [["s"]], started
-        assert not [one for one in world.locals if isinstance(one.event, HandlerSignalled)]
-        taken = [one for one in world.locals if isinstance(one.event, LeaseTaken)]
-        assert len(taken) == 1, "the lease goes on"
+        assert not signals(world) and len(told(world, LeaseTaken)) == 1, "the lease goes on"
         assert [entry.owner for entry in observations(status)] == [a], status
 
 
@@ -267,7 +218,7 @@ async def _reopens_at_ten(ctx: OrchestrationContext, input: str) -> str:
     ctx.close_session(session)
     await ctx.schedule_timer(timedelta(seconds=60))
     del old  # it is kept till here: it is the close that ends it
-    return as_json([answer])
+    return encoded([answer])
 
 
 @scenario(
@@ -287,16 +238,16 @@ async def timeline_close_and_reopen(world: World) -> None:
             running(_reopens_at_ten),
             worker_concurrency=slots,
             worker_tag_filter=TagFilter.default_and(name),
-            **ONLY_WORK,
+            **ONLY_ACTIVITIES,
         )
         for name, slots in (("a", 2), ("b", 1))
     }
     await start(world, _reopens_at_ten, "i", input="10.1 70" if by_a else "70 10.1")
-    lines = [await _at(world, _fetched("i"))]
+    lines = [await line_after(world, _fetched)]
     closing = await world.commit(closes)
-    lines.append(_line(world))
-    queued = [(row.item.id, row.token) for row in session_items(world) if row.item is not None]
-    lines.append(await _at(world, _fetched("i")))
+    lines.append(line(world))
+    waiting = [(row.item and row.item.id, row.token) for row in queued(world)]
+    lines.append(await line_after(world, _fetched))
     status = await world.finished("i")
     with world.oracle("SS-6.13", "SS-6.8", "SS-25.16", "SS-7.13"):
         a, taker = workers["a"], workers["a" if by_a else "b"]
@@ -306,33 +257,14 @@ async def timeline_close_and_reopen(world: World) -> None:
             Line(10.1, None, taker.worker_id, 70.1),
         ], lines
         old, new = session_starts(world)
-        assert queued == [(new.activity_id, None)], queued
+        assert waiting == [(new.activity_id, None)], waiting
         delta = concluded(closing).delta
         assert [type(event) for event in delta].count(SessionClosed) == 1, delta
         assert requests(delta) == [(old.activity_id, "session_closed")], delta
-        signals = [one for one in world.locals if isinstance(one.event, HandlerSignalled)]
-        told = [(one.time_us, one.event.token) for one in signals if isinstance(one.event, HandlerSignalled)]
-        assert told == [(25_000_000, old.token)], told
+        assert [(at(one), one.event.token) for one in signals(world)] == [(25, old.token)], signals(world)
+        lost = [one for one in calls(world.commits, "renew_work_item_lock") if refused(one)]
+        assert [at(one) for one in lost] == [25], lost
+        # q2 joins the lease that A has, until the last close; or A finds out at 30 that its lease is lost
+        assert lease_ends(world, "a") == [(65.1 if by_a else 30, "lost")], lease_ends(world)
+        assert len(told(world, LeaseTaken, "a")) == 1, told(world, LeaseTaken)
         assert [entry.owner for entry in observations(status)] == [taker.worker_id], status
-        _lease_of_a(world, a, by_a)
-
-
-def _lease_of_a(world: World, a: Handle, by_a: bool) -> None:
-    """q2 joins the lease that A has; or A finds out at 30 that its lease is lost."""
-    ends = [
-        (one.time_us / 1_000_000, one.event.cause)
-        for one in world.locals
-        if isinstance(one.event, LeaseEnded) and one.process == a.name
-    ]
-    taken = [one for one in world.locals if isinstance(one.event, LeaseTaken) and one.process == a.name]
-    assert len(taken) == 1, taken
-    refused = [
-        one
-        for one in world.commits
-        if one.operation == "renew_work_item_lock" and isinstance(one.error, ProviderError)
-    ]
-    assert [one.time_us for one in refused] == [25_000_000], refused
-    if by_a:
-        assert ends == [(65.1, "lost")], "after the last close, with nothing in flight"
-    else:
-        assert ends == [(30, "lost")], ends

@@ -213,3 +213,8 @@ def nondeterminism_message(result: TurnResult) -> str:
     error = outcome.details.configuration
     assert error is not None and error.kind == "Nondeterminism" and error.message is not None, outcome
     return error.message
+
+
+NOT_OPEN: Final = "schedule_activity_on_session called for session '{}' which is not open"
+TOO_MANY: Final = "max sessions per orchestration exceeded (limit: {}, open: {})"
+"""What the two checks of a session say, with the session, or the limit and how many are open."""

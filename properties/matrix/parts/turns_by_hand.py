@@ -149,7 +149,7 @@ async def fetch(
 
 
 async def fetched(provider: Provider, worker: str, **how: Any) -> FetchedWork:
-    """What a worker gets right now; it must get something."""
+    """What a worker gets right now, as `fetch` asks; it must get something."""
     work = await fetch(provider, worker, **how)
     assert work is not None, f"{worker} got nothing"
     return work

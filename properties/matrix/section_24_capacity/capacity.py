@@ -10,7 +10,6 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.observe import CapacityChanged, HandlerStarted, LeaseEnded, LeaseTaken
-from holdfast.core.contract.provider import FetchedWork, Provider
 from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, LiveRowCount
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
 from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries
@@ -18,10 +17,9 @@ from holdfast.properties.matrix.parts.idling import SECOND_US
 from holdfast.properties.matrix.parts.takeovers import R_US, end_of
 from holdfast.properties.matrix.parts.told import starts
 from holdfast.properties.matrix.parts.turns_by_hand import (
-    AT_ONCE,
-    ITEM_LOCK,
     D,
     begin,
+    fetch,
     fetched,
     item,
     records,
@@ -37,13 +35,6 @@ from holdfast.traces.record import Commit
 def _begun(world: World) -> list[Any]:
     """The starts of handlers, in order."""
     return [one for one in world.locals if isinstance(one.event, HandlerStarted)]
-
-
-async def _owned(provider: Provider, worker: str) -> FetchedWork | None:
-    """A fetch that claims nothing new."""
-    return await provider.fetch_session_work_item(
-        ITEM_LOCK, AT_ONCE, worker_id=worker, session_lock_duration=Millis(D), claim_new=False
-    )
 
 
 async def _talks(ctx: OrchestrationContext, input: str) -> str:
@@ -120,10 +111,7 @@ async def owned_only_fetch_never_claims(bench: Bench) -> None:
     provider = bench.provider
     for instance, worker, duration in (("j", "B", 10 * D), ("k", "A", 10 * D), ("i", "A", D)):
         await begin(provider, instance, opened=sessions_named(f"{instance}/s"), work=[item(2, "s", instance)])
-        work = await provider.fetch_session_work_item(
-            ITEM_LOCK, AT_ONCE, worker_id=worker, session_lock_duration=Millis(duration)
-        )
-        assert work is not None and work.item.instance == instance, work
+        assert (await fetched(provider, worker, duration=duration)).item.instance == instance
     for instance in ("j", "k", "i"):
         await provider.enqueue_for_worker(item(3, "s", instance))
     bench.clock.advance(D)  # i's session and all item locks have run out
@@ -131,7 +119,7 @@ async def owned_only_fetch_never_claims(bench: Bench) -> None:
     others = [one for one in records(bench) if one.instance_id != "k"]
     assert len(others) == 3, others
     got = []
-    while (work := await _owned(provider, "A")) is not None:
+    while (work := await fetch(provider, "A", claim_new=False)) is not None:
         got.append((work.item.instance, work.item.id))
     assert got == [("k", 2), ("k", 3), ("m", 3)], got
     assert [one for one in records(bench) if one.instance_id != "k"] == others, others
@@ -151,16 +139,16 @@ async def owned_only_skips_own_expired(bench: Bench) -> None:
         assert (await fetched(provider, "A")).item.id == 2
         bench.clock.advance(D)
         before = row_of(bench, "s", instance)
-        assert await _owned(provider, "A") is None, "an expired session was served"
+        assert await fetch(provider, "A", claim_new=False) is None, "an expired session was served"
         assert row_of(bench, "s", instance) == before, before
         if renewed:
             await provider.renew_session_lock(instance, "s", "A", extend_for=Millis(D))
-            served = await _owned(provider, "A")
+            served = await fetch(provider, "A", claim_new=False)
         else:
             served = await fetched(provider, "A")
         assert served is not None and served.item.session_id == "s", served
         await provider.ack_work_item(served.token)
-        while (rest := await _owned(provider, "A")) is not None:
+        while (rest := await fetch(provider, "A", claim_new=False)) is not None:
             await provider.ack_work_item(rest.token)
 
 

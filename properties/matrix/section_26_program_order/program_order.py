@@ -17,12 +17,15 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import deliveries
-from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, kinds_shown, refusal_message
+from holdfast.properties.matrix.parts.engine_by_hand import (
+    NOT_OPEN,
+    TOO_MANY,
+    EngineByHand,
+    kinds_shown,
+    refusal_message,
+)
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
-
-NOT_OPEN: Final = "schedule_activity_on_session called for session '{}' which is not open"
-TOO_MANY: Final = "max sessions per orchestration exceeded (limit: {}, open: {})"
 
 
 @scenario(covers=["26.1", "SS-16.2", "SS-5.8"], level="unit")

@@ -10,6 +10,7 @@ from holdfast.core.contract.events import ActivityCancelRequested, SessionOpened
 from holdfast.core.engine.turn_values import ExecutionCompleted, ExecutionContinues
 from holdfast.core.program.registry import OrchestrationHandler
 from holdfast.properties.matrix.parts.engine_by_hand import (
+    TOO_MANY,
     EngineByHand,
     kinds_shown,
     nondeterminism_message,
@@ -35,9 +36,7 @@ async def lowered_limit_does_not_break_replay() -> None:
     result = engine.replay()
     assert (result.outcome, result.open_sessions_after) == (ExecutionContinues(), tuple("abcde")), result
     engine.turn(engine.go())
-    assert (
-        refusal_message(engine.results[-1]) == "max sessions per orchestration exceeded (limit: 2, open: 5)"
-    )
+    assert refusal_message(engine.results[-1]) == TOO_MANY.format(2, 5)
     assert [name for name in kinds_shown(engine.history) if name == "SessionOpened f"] == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -11,46 +10,38 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.contract.codec import decode_event, decode_work_item, encode_event, encode_work_item
 from holdfast.core.contract.events import (
     Event,
-    ExternalEvent,
     OrchestrationContinuedAsNew,
     OrchestrationStarted,
     SessionOpened,
 )
-from holdfast.core.contract.ids import Millis
-from holdfast.core.contract.provider import (
-    ExecutionMetadata,
-    FetchedTurn,
-    ScheduledActivityIdentifier,
-    ScheduledSessionIdentifier,
-    Version,
-)
-from holdfast.core.contract.store import inspectable
-from holdfast.core.contract.work_items import (
-    ActivityExecute,
-    ContinueAsNewMessage,
-    ExternalRaised,
-    Message,
-    StartOrchestration,
-)
-from holdfast.core.engine.turn import TurnInput, TurnResult, run_turn
+from holdfast.core.contract.provider import ScheduledActivityIdentifier
+from holdfast.core.contract.store import SessionRecord
+from holdfast.core.contract.work_items import ContinueAsNewMessage
+from holdfast.core.engine.turn import TurnResult
 from holdfast.core.engine.turn_values import ExecutionCompleted, ExecutionFailed
-from holdfast.core.program.limits import TurnLimits
 from holdfast.core.program.registry import OrchestrationHandler
+from holdfast.properties.matrix.parts.engine_by_hand import TOO_MANY, EngineByHand, refusal_message
+from holdfast.properties.matrix.parts.turns_by_hand import (
+    acknowledge,
+    begin,
+    event,
+    fetched,
+    further_turn,
+    item,
+    items,
+    note,
+    records,
+    sessions_named,
+    turn_of,
+)
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
 
-_SHARED: Final[dict[str, Any]] = {
-    "instance_id": "i",
-    "execution_id": 2,
-    "timestamp_ms": 7,
-    "duroxide_version": "0.1.32",
-}
 
-
-def _started(event_id: int, **members: Any) -> OrchestrationStarted:
-    return OrchestrationStarted(
-        event_id=event_id, name="flow", version="1.0.0", input="x", **_SHARED, **members
-    )
+def _started(*open_sessions: str) -> Event:
+    """The first event of an execution that begins with these."""
+    members = {"name": "code", "version": "1.0.0", "input": "x", "open_sessions": open_sessions}
+    return event(OrchestrationStarted, 1, execution_id=2, **members)
 
 
 def _message(**members: Any) -> ContinueAsNewMessage:
@@ -69,11 +60,10 @@ def _keys(text: bytes) -> dict[str, Any]:
 async def carried_set_in_json() -> None:
     """The list is in both events and the item, and only if not empty."""
     two = ("zeta", "alpha")
-    ended = OrchestrationContinuedAsNew(event_id=9, input="x", open_sessions=two, **_SHARED)
-    for event in (ended, _started(1, open_sessions=two)):
-        text = encode_event(event)
+    for told in (event(OrchestrationContinuedAsNew, 9, input="x", open_sessions=two), _started(*two)):
+        text = encode_event(told)
         assert b'"open_sessions":["zeta","alpha"]' in text, text
-        assert decode_event(text) == event, text
+        assert decode_event(text) == told, text
         without = _keys(text)
         del without["open_sessions"]
         empty = decode_event(msgspec.json.encode(without))
@@ -91,122 +81,45 @@ async def carried_set_in_json() -> None:
     assert with_list == _keys(text), "nothing else is different"
 
 
-_LOCK: Final = Millis(30_000)
 _NAMES: Final = ("owned", "expired", "unclaimed")
-
-
-class _Turns:
-    """Turns of instance i, acknowledged by hand."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._provider = bench.provider
-        self.store = inspectable(bench.store, "session_records", "worker_rows")
-
-    async def next(self, message: Message) -> FetchedTurn:
-        """The batch with this message."""
-        await self._provider.enqueue_for_orchestrator(message)
-        return await self.fetched()
-
-    async def fetched(self) -> FetchedTurn:
-        """The batch that waits."""
-        turn = await self._provider.fetch_orchestration_item(Millis(5_000), Millis(0))
-        assert turn is not None and turn.item.instance == "i", turn
-        return turn
-
-    async def ack(
-        self,
-        turn: FetchedTurn,
-        execution_id: int,
-        delta: Sequence[Event],
-        metadata: ExecutionMetadata,
-        *,
-        work: Sequence[ActivityExecute] = (),
-        items: Sequence[Message] = (),
-        cancelled: Sequence[ScheduledActivityIdentifier] = (),
-    ) -> None:
-        """Acknowledge it."""
-        await self._provider.ack_orchestration_item(
-            turn.token,
-            execution_id=execution_id,
-            history_delta=delta,
-            worker_items=work,
-            orchestrator_items=items,
-            metadata=metadata,
-            cancelled_activities=cancelled,
-        )
-
-
-def _first(execution_id: int, **members: Any) -> ExecutionMetadata:
-    return ExecutionMetadata(
-        orchestration_name="flow",
-        orchestration_version="1.0.0",
-        pinned_duroxide_version=Version(0, 1, 32),
-        **members,
-    )
 
 
 @scenario(covers=["27.3", "SS-17.4", "SS-25.18", "SS-15.7"], level="provider")
 async def row_unchanged_by_can(bench: Bench) -> None:
     """Continue-as-new leaves the row bytewise equal."""
-    turns = _Turns(bench)
-    turn = await turns.next(
-        StartOrchestration(instance="i", orchestration="flow", input="", version="1.0.0", execution_id=1)
-    )
-    bound = [
-        ActivityExecute(instance="i", execution_id=1, id=number, name="x", input="", session_id=session)
-        for number, session in ((5, "expired"), (6, "owned"))
-    ]
-    opened = [ScheduledSessionIdentifier("i", name) for name in _NAMES]
-    one = {**_SHARED, "execution_id": 1}
-    started = OrchestrationStarted(event_id=1, name="flow", version="1.0.0", input="", **one)
-    await turns.ack(turn, 1, [started], _first(1, opened_sessions=opened), work=bound)
+    provider = bench.provider
+    await begin(provider, opened=sessions_named(*_NAMES), work=[item(5, "expired"), item(6, "owned")])
     for lock in (1_000, 60_000):
-        work = await bench.provider.fetch_session_work_item(
-            _LOCK, Millis(0), worker_id=f"w{lock}", session_lock_duration=Millis(lock)
-        )
-        assert work is not None, lock
+        await fetched(provider, f"w{lock}", duration=lock)
         bench.clock.advance(1_000)
-    before = turns.store.session_records()
-    now = bench.clock.now_ms()
-    rows = {record.session_id: (record.worker_id, record.locked_until) for record in before}
-    assert rows == {
-        "owned": ("w60000", now + 59_000),
-        "expired": ("w1000", now - 1_000),
-        "unclaimed": (None, None),
-    }, rows
-    turn = await turns.next(ExternalRaised(instance="i", name="go", data=""))
-    ended = OrchestrationContinuedAsNew(event_id=3, input="again", open_sessions=_NAMES, **one)
-    await turns.ack(
-        turn,
-        1,
-        [ExternalEvent(event_id=2, name="go", data="", **one), ended],
-        ExecutionMetadata(status="ContinuedAsNew", output="again"),
-        items=[_message(open_sessions=_NAMES)],
+    before, now = records(bench), bench.clock.now_ms()
+    assert before == [
+        SessionRecord("i", "expired", "w1000", now - 1_000),
+        SessionRecord("i", "owned", "w60000", now + 59_000),
+        SessionRecord("i", "unclaimed", None, None),
+    ], before
+    await further_turn(
+        provider,
+        "i",
+        note(2),
+        event(OrchestrationContinuedAsNew, 3, input="again", open_sessions=_NAMES),
+        status="ContinuedAsNew",
+        output="again",
+        messages=[_message(open_sessions=_NAMES)],
         cancelled=[ScheduledActivityIdentifier("i", 1, 5), ScheduledActivityIdentifier("i", 1, 6)],
     )
-    assert turns.store.session_records() == before, turns.store.session_records()
-    assert turns.store.worker_rows() == [], "the items of the old execution are gone"
-    turn = await turns.fetched()
+    assert records(bench) == before, records(bench)
+    assert items(bench) == [], "the items of the old execution are gone"
+    turn = await turn_of(provider)
     (message,) = turn.item.messages
     assert isinstance(message, ContinueAsNewMessage) and message.open_sessions == _NAMES, message
-    await turns.ack(turn, 2, [_started(1, open_sessions=_NAMES)], _first(2))
-    assert turns.store.session_records() == before, turns.store.session_records()
+    await acknowledge(provider, turn, _started(*_NAMES), execution_id=2)
+    assert records(bench) == before, records(bench)
 
 
 def _turn_with_two_carried(handler: OrchestrationHandler, limit: int) -> TurnResult:
-    return run_turn(
-        TurnInput(
-            instance="i",
-            execution_id=2,
-            history=[_started(1, open_sessions=("a", "b"))],
-            persisted_length=0,
-            messages=[],
-            handler=handler,
-            now_ms=7,
-            duroxide_version="0.1.32",
-            limits=TurnLimits(sessions_per_orchestration_max=limit),
-        )
-    )
+    """A turn of an execution that begins with sessions a and b."""
+    return EngineByHand(handler, limit=limit).replay(history=[_started("a", "b")])
 
 
 @scenario(covers=["27.4", "SS-17.8"], level="unit")
@@ -227,19 +140,16 @@ async def carried_sessions_count_to_limit() -> None:
 
     for limit in (2, 1, 0):
         result = _turn_with_two_carried(opens, limit)
-        assert isinstance(result.outcome, ExecutionFailed), result
-        assert result.outcome.details.application is not None, result
-        text = result.outcome.details.application.message
-        assert text == f"max sessions per orchestration exceeded (limit: {limit}, open: 2)", text
-        assert not [event for event in result.delta if isinstance(event, SessionOpened)], result.delta
+        assert refusal_message(result) == TOO_MANY.format(limit, 2)
+        assert not [one for one in result.delta if isinstance(one, SessionOpened)], result.delta
         result = _turn_with_two_carried(uses, limit)
-        assert isinstance(result.outcome, ExecutionCompleted) and result.outcome.output == "both", result
+        assert result.outcome == ExecutionCompleted("both"), result
         assert [getattr(action, "session_id", None) for action in result.actions] == ["a", "b"], (
             result.actions
         )
         assert result.open_sessions_after == ("a", "b"), result
     for handler, limit, after in ((opens, 3, ("a", "b", "c")), (makes_room, 2, ("b", "c"))):
         result = _turn_with_two_carried(handler, limit)
-        assert isinstance(result.outcome, ExecutionCompleted) and result.outcome.output == "c", result
+        assert result.outcome == ExecutionCompleted("c"), result
         assert result.open_sessions_after == after, result
     assert isinstance(_turn_with_two_carried(makes_room, 1).outcome, ExecutionFailed), "one is open still"

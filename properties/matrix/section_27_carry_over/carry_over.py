@@ -31,6 +31,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import turn_acks
+from holdfast.properties.matrix.parts.engine_by_hand import NOT_OPEN
 from holdfast.properties.matrix.parts.told import told
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
@@ -220,8 +221,7 @@ async def open_and_close_in_continuing_turn(world: World) -> None:
             assert started.open_sessions == ("kept", "new", "renewed"), started
             used = of_kind(await world.history(instance, 2), ActivityCompleted)
             assert sorted(str(seen(each.result).session) for each in used) == ["kept", "new", "renewed"], used
-            not_open = f"schedule_activity_on_session called for session '{instance}' which is not open"
-            assert not_open in failure_text(await world.status(instance))
+            assert NOT_OPEN.format(instance) in failure_text(await world.status(instance))
 
 
 async def _schedules_and_continues(ctx: OrchestrationContext, input: str) -> str:

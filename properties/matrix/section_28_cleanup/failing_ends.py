@@ -19,6 +19,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import owner_of
+from holdfast.properties.matrix.parts.engine_by_hand import TOO_MANY
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
 from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.toolkit.handle import Handle
@@ -68,9 +69,7 @@ async def terminal_cleanup_after_check_failure(world: World) -> None:
     with world.oracle("28.1"):
         assert left == {"i": ([], []), "j": ([], [])}, left
         for status in statuses:
-            assert failure_text(status) == "max sessions per orchestration exceeded (limit: 2, open: 2)", (
-                status
-            )
+            assert failure_text(status) == TOO_MANY.format(2, 2), status
         ack = next(one for one in world.commits if ends_instance(one, "i"))
         assert sorted(concluded(ack).closed) == ["s", "t"] and concluded(ack).opened == [], ack
         assert concluded(ack).work == [] and world.sessions() == [], (ack, world.sessions())

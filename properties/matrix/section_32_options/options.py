@@ -14,7 +14,12 @@ from holdfast.core.engine.turn_values import ExecutionContinues
 from holdfast.core.hosting.options import RuntimeOptions, Timing
 from holdfast.properties.matrix.parts.conversations import encoded, running, start
 from holdfast.properties.matrix.parts.deliveries import delivered, of_session, owner_of
-from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, kinds_shown, refusal_message
+from holdfast.properties.matrix.parts.engine_by_hand import (
+    TOO_MANY,
+    EngineByHand,
+    kinds_shown,
+    refusal_message,
+)
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -214,13 +219,9 @@ async def limit_zero() -> None:
     for session in ("s", ""):
         engine = EngineByHand(opens, limit=0)
         engine.start(session)
-        assert (
-            refusal_message(engine.results[-1])
-            == "max sessions per orchestration exceeded (limit: 0, open: 0)"
-        )
-        assert kinds_shown(engine.history) == ["SessionClosed s", "OrchestrationFailed"], kinds_shown(
-            engine.history
-        )
+        assert refusal_message(engine.results[-1]) == TOO_MANY.format(0, 0)
+        kinds = kinds_shown(engine.history)
+        assert kinds == ["SessionClosed s", "OrchestrationFailed"], kinds
     engine = EngineByHand(opens_none, limit=0)
     engine.start()
     assert engine.results[-1].outcome == ExecutionContinues(), engine.results[-1]
