@@ -24,6 +24,11 @@ async def one_look(ctx: OrchestrationContext, input: str) -> str:
     return said
 
 
+def at_once(handed: Commit, since_us: int, *, within_us: int = POLL_US) -> bool:
+    """Whether an item was handed out within a poll of the moment from which on it could be."""
+    return 0 <= handed.time_us - since_us <= within_us
+
+
 class LiveRowCount:
     """After each commit, how many live rows name a worker: the most at once.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
@@ -15,7 +15,7 @@ from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, obse
 from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries
 from holdfast.properties.matrix.parts.idling import SECOND_US
 from holdfast.properties.matrix.parts.takeovers import R_US, end_of
-from holdfast.properties.matrix.parts.told import starts
+from holdfast.properties.matrix.parts.told import at, events, starts, told
 from holdfast.properties.matrix.parts.turns_by_hand import (
     D,
     begin,
@@ -30,11 +30,6 @@ from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
-
-
-def _begun(world: World) -> list[Any]:
-    """The starts of handlers, in order."""
-    return [one for one in world.locals if isinstance(one.event, HandlerStarted)]
 
 
 async def _talks(ctx: OrchestrationContext, input: str) -> str:
@@ -68,8 +63,8 @@ async def at_capacity_switches_to_owned_only(world: World) -> None:
     with world.oracle("24.1"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
         assert not calls_by(world.commits, "a", "fetch_work_item"), "a plain fetch"
-        taken = [one.time_us for one in world.locals if isinstance(one.event, LeaseTaken)]
-        ended = [one.time_us for one in world.locals if isinstance(one.event, LeaseEnded)]
+        taken = [one.time_us for one in told(world, LeaseTaken)]
+        ended = [one.time_us for one in told(world, LeaseEnded)]
         assert len(taken) == len(ended) == 2 and taken[0] < ended[0] <= taken[1] < ended[1], (taken, ended)
         modes = [_mode(one) for one in calls_by(world.commits, "a", "fetch_session_work_item")]
         at_limit = [_during(modes, since, until) for since, until in zip(taken, ended, strict=True)]
@@ -93,11 +88,8 @@ class _Mode(NamedTuple):
 
 def _mode(fetch: Commit) -> _Mode:
     """One that brought nothing has waited for as long as it may; of another one that is the most."""
-    waited_us = 1000 * int(str(fetch.arguments["poll_timeout"]))
-    brought = fetch.result is not None
-    return _Mode(
-        fetch.arguments["claim_new"] is True, max(fetch.time_us - waited_us, 0), fetch.time_us, brought
-    )
+    since_us = max(fetch.time_us - 1000 * int(str(fetch.arguments["poll_timeout"])), 0)
+    return _Mode(fetch.arguments["claim_new"] is True, since_us, fetch.time_us, fetch.result is not None)
 
 
 def _during(modes: list[_Mode], since_us: int, until_us: int) -> list[bool]:
@@ -160,8 +152,7 @@ async def owned_only_skips_own_expired(bench: Bench) -> None:
 async def concurrent_slots_do_not_overshoot(world: World) -> None:
     """Many slots fetching at once stay within the limit."""
     names = [f"i{number}" for number in range(20)]
-    for name in names:
-        await world.client.start_orchestration(name, "_talks", "2")
+    await start(world, _talks, *names, input="2")
     worker = world.worker("a", running(_talks))
     watch = LiveRowCount(world, worker)
     watching = asyncio.ensure_future(world.commit(watch))
@@ -169,7 +160,7 @@ async def concurrent_slots_do_not_overshoot(world: World) -> None:
     watching.cancel()
     with world.oracle("24.4"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
-        units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
+        units = events(world, CapacityChanged)
         assert max(one.leases for one in units) == 3, units
         assert all(one.leases + one.reserved + one.kept <= 3 for one in units)
         assert watch.most == 3, watch.most
@@ -196,9 +187,9 @@ async def capacity_counts_sessions_not_activities(world: World) -> None:
     with world.oracle("24.5"):
         assert len(observations(status)) == 11, status
         assert len(starts(world)) == 11, starts(world)
-        units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
+        units = events(world, CapacityChanged)
         assert max(one.leases for one in units) == 2, units
-        assert max(one.time_us for one in _begun(world)) < takes * 1_000_000, "they did not all run together"
+        assert at(told(world, HandlerStarted)[-1]) < takes, "they did not all run together"
 
 
 @scenario(
@@ -223,10 +214,12 @@ async def idle_sessions_count(world: World) -> None:
         assert all(isinstance(status, Completed) for status in statuses), statuses
         assert held == [("i", 0)], held
         assert waiting is not None and waiting.worker_id is None, waiting
-        assert [one.event.instance_id for one in _begun(world)] == ["i", "j"], _begun(world)
-        ended_us = keeps * SECOND_US + SECOND_US  # the activity takes one second
-        waited_us = _begun(world)[1].time_us - ended_us
-        assert 0 <= waited_us <= R_US + POLL_US, (ended_us, waited_us)
+        begun = told(world, HandlerStarted)
+        assert [one.event.instance_id for one in begun] == ["i", "j"], begun
+        # the activity takes one second, and the end is known at most R later
+        assert keeps + 1 <= at(begun[1]) and begun[1].time_us <= (keeps + 1) * SECOND_US + R_US + POLL_US, (
+            begun
+        )
 
 
 async def _mixed(ctx: OrchestrationContext, input: str) -> str:
@@ -283,7 +276,7 @@ async def more_sessions_than_slots(world: World) -> None:
     with world.oracle("24.12"):
         seen = [one for status in statuses for one in observations(status)]
         assert len(seen) == 50 and {one.owner for one in seen} == {worker.worker_id}, len(seen)
-        units = [one.event for one in world.locals if isinstance(one.event, CapacityChanged)]
+        units = events(world, CapacityChanged)
         assert max(one.leases for one in units) == 50, units[-1]
         assert live == 50, live
         assert sorted(one.in_flight for one in leases) == [0] * 49 + [1], leases

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
-from holdfast.core.contract.provider import ExecutionMetadata, Provider
 from holdfast.core.contract.store import SessionRecord
-from holdfast.core.hosting.forwarding import ForwardingProvider
-from holdfast.core.hosting.options import RuntimeOptions
-from holdfast.core.runtime import Runtime
-from holdfast.properties.matrix.parts.conversations import (
-    D_MS,
-    MINUTE,
-    POLL_MS,
-    answer,
-    encoded,
-    running,
-    seen,
-    start,
-)
-from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries
+from holdfast.properties.matrix.parts.capacities import POLL_US, at_once
+from holdfast.properties.matrix.parts.closings import ACK, concluded
+from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, answer, encoded, running, seen, start
+from holdfast.properties.matrix.parts.deliveries import calls, calls_by, deliveries
 from holdfast.properties.matrix.parts.idling import beside
+from holdfast.properties.matrix.parts.listening import Listened, runtime_on
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, end_of, more
-from holdfast.properties.matrix.parts.told import signals, starts
+from holdfast.properties.matrix.parts.told import signals, starts, told
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
-
-_T = TypeVar("_T")
 
 _FETCH: Final = "fetch_session_work_item"
 _SESSION_CALLS: Final = (_FETCH, "renew_session_lock", "release_session_lock")
@@ -90,38 +77,18 @@ async def fetch_errors_leave_leases_alone(world: World) -> None:
             assert record is not None and record.worker_id == owner.worker_id, (now_ms, record)
             # both are renewed at most R apart, so never less than D - R is left
             assert record.locked_until is not None and record.locked_until - now_ms >= D_MS // 2, record
-        assert [(one.session_id, one.in_flight) for one in leases] in (
-            [("t", 1), ("s", 0)],
-            [("s", 0), ("t", 1)],
-        )
-        told = [one.event for one in world.locals if isinstance(one.event, LeaseTaken)]
-        assert len(told) == 2, told  # the leases they were
-        gone = [one for one in world.locals if isinstance(one.event, LeaseEnded)]
-        assert not [one for one in gone if one.time_us <= ended_us], gone
-        assert not signals(world)
+        assert sorted((one.session_id, one.in_flight) for one in leases) == [("s", 0), ("t", 1)], leases
+        assert len(told(world, LeaseTaken)) == 2, told(world, LeaseTaken)  # the leases they were
+        gone = told(world, LeaseEnded)
+        assert not signals(world) and not [one for one in gone if one.time_us <= ended_us], gone
         again = deliveries(world.commits, "s", "i")
         assert len(again) == 2 and again[1].process == "a", again
-        assert 0 <= again[1].time_us - ended_us <= 8_000_000 + 1000 * POLL_MS, (ended_us, again)
+        assert at_once(again[1], ended_us, within_us=8_000_000 + POLL_US), (ended_us, again)
         assert [one.attempt for one in starts(world, "a")] == [1] * 5, starts(world, "a")
         assert {seen(text).owner for text in answer(status)} == {owner.worker_id}, status
 
 
 # --- a provider without sessions --------------------------------------------------------------------------
-
-
-class _WithoutSessions(ForwardingProvider):
-    """Says that it has no sessions, and takes note of the calls to it."""
-
-    def __init__(self, inner: Provider, made: list[str]) -> None:
-        super().__init__(inner)
-        self._made = made
-
-    def supports_sessions(self) -> bool:
-        return False
-
-    async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:
-        self._made.append(operation)
-        return await begin()
 
 
 async def _without(ctx: OrchestrationContext, input: str) -> str:
@@ -143,14 +110,8 @@ async def provider_without_sessions_plain_fetch(world: World) -> None:
     slot_count = 1 + world.draw("slots more", 3)
 
     async def boot(process: Process) -> None:
-        options = RuntimeOptions(
-            session_lock_duration=MINUTE["session_lock_duration"], worker_concurrency=slot_count
-        )
-        provider = _WithoutSessions(process.provider, made)
-        registry = running(_without)()
-        await Runtime(
-            provider, registry, options, clock=process.clock, ids=process.ids, observer=process
-        ).run()
+        provider = Listened(process.provider, made, has_sessions=False)
+        await runtime_on(provider, process, running(_without)(), worker_concurrency=slot_count).run()
 
     world.process("a", boot)
     names = ["i", "j", "k"][: 1 + world.draw("instances more", 3)]
@@ -166,12 +127,8 @@ async def provider_without_sessions_plain_fetch(world: World) -> None:
             assert {seen(text).session for text in answer(status)} == {None}, status
         assert "fetch_work_item" in made, made
         assert [operation for operation in made if operation in _SESSION_CALLS] == [], made
-        for commit in world.commits:
-            assert commit.operation not in _SESSION_CALLS, commit
-            if commit.operation == "renew_work_item_lock":
-                assert commit.arguments["extend_session_for"] is None, commit
-            if commit.operation == "ack_orchestration_item":
-                metadata = commit.arguments["metadata"]
-                assert isinstance(metadata, ExecutionMetadata), metadata
-                assert not metadata.opened_sessions and not metadata.cancelled_sessions, metadata
-        assert calls_by(world.commits, "a", "renew_work_item_lock"), "no item lock was renewed"
+        assert calls(world.commits, *_SESSION_CALLS) == []
+        renewed = calls(world.commits, "renew_work_item_lock", process="a")
+        assert renewed and {one.arguments["extend_session_for"] for one in renewed} == {None}, renewed
+        for ack in calls(world.commits, ACK):
+            assert (concluded(ack).opened, concluded(ack).closed) == ([], []), ack

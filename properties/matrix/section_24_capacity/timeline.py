@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.observe import LeaseEnded
-from holdfast.properties.matrix.parts.capacities import POLL_US
+from holdfast.properties.matrix.parts.capacities import at_once
+from holdfast.properties.matrix.parts.closings import ACK
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, running, start
-from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, item_of, renewals
+from holdfast.properties.matrix.parts.deliveries import calls, delivered, deliveries, item_of, renewals
 from holdfast.properties.matrix.parts.idling import SECOND_US
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, R_US, end_of
 from holdfast.properties.matrix.parts.told import told
-from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
@@ -23,13 +23,12 @@ _CASES: Final = ("alone", "with b", "after a jump", "after a jump, with b")
 _LONG_S: Final = 30
 
 
-class _Handed(NamedTuple):
-    """An item as it was handed out: by what kind of fetch, and how long after the three were enqueued."""
+class _Due(NamedTuple):
+    """An item that is to be handed out: of which session, by what kind of fetch, and from when on."""
 
     session: str | None
     claim_new: bool
-    after_us: int
-    commit: Commit
+    since_us: int
 
 
 async def _w9(ctx: OrchestrationContext, input: str) -> str:
@@ -48,24 +47,21 @@ async def _w9(ctx: OrchestrationContext, input: str) -> str:
     return encoded([await q10])
 
 
-def _handed(world: World, process: str, since: Commit) -> list[_Handed]:
-    """What a worker was handed since then, in order."""
-    return [
-        _Handed(
-            item_of(one).session_id,
-            bool(one.arguments["claim_new"]),
-            one.time_us - since.time_us,
-            one,
-        )
-        for one in calls_by(world.commits, process, "fetch_session_work_item")
-        if one.position > since.position and one.took_effect and one.result is not None
-    ]
+def _assert_handed(world: World, process: str, word: Commit, due: list[_Due]) -> list[Commit]:
+    """Since the word a worker was handed these items, in this order, each of them at once."""
+    fetches = calls(world.commits[word.position + 1 :], "fetch_session_work_item", process=process)
+    handed = [one for one in fetches if delivered(one)]
+    assert [(item_of(one).session_id, one.arguments["claim_new"]) for one in handed] == [
+        (one.session, one.claim_new) for one in due
+    ], handed
+    for one, item in zip(handed, due, strict=True):
+        assert at_once(one, item.since_us), (item, one)
+    return handed
 
 
-def _row(world: World, session_id: str) -> tuple[str | None, int | None]:
-    """The row of a session: (owner, expiry)."""
-    record = world.session("i", session_id)
-    return (None, None) if record is None else (record.worker_id, record.locked_until)
+def _rows(world: World) -> dict[str, tuple[str | None, int | None]]:
+    """The rows of the sessions: owner and expiry."""
+    return {row.session_id: (row.worker_id, row.locked_until) for row in world.sessions()}
 
 
 @scenario(
@@ -89,87 +85,57 @@ async def timeline_capacity(world: World) -> None:
     await world.until(lambda: sum(one.worker_id is not None for one in world.sessions()) == 2)
     await world.sleep(3 + world.draw("seconds before the word", 20))
     jumped = case.startswith("after")
-    other = None
     if case.endswith("with b"):  # as many slots as there are items that it alone may have
-        few = {**ONLY_ACTIVITIES, "worker_concurrency": 1 + jumped}
-        other = world.worker("b", running(_w9), **few)
+        world.worker("b", running(_w9), **{**ONLY_ACTIVITIES, "worker_concurrency": 1 + jumped})
         await world.sleep(1)
     if jumped:
         world.jump_clock(D_MS + 1000 * world.draw("seconds beyond the expiry", 4))
-    expiry = _row(world, "S1")[1]
+    expiry = _rows(world)["S1"][1]
     await world.client.enqueue_event("i", "word", "")
-    word = await world.commit(
-        lambda one: one.operation == "ack_orchestration_item" and world.session("i", "S3") is not None
-    )
+    word = await world.commit(lambda one: one.operation == ACK and world.session("i", "S3") is not None)
     await world.sleep(0.5)
-    soon = {name: _row(world, name) for name in ("S1", "S3")}
+    soon_us = world.now_us
+    soon = {name: row for name, row in _rows(world).items() if name != "S2"}
     last_us = world.now_us + 3 * R_US
     await world.until(lambda: world.session("i", "S2") is None or world.now_us >= last_us)
     closed_us = world.now_us
     status = await end_of(world, "i", within_s=200)
     with world.oracle("24.10"):
         assert isinstance(status, Completed), (case, status)
-        of_a = _handed(world, "a", word)
-        waits_us = 0 if slots == 2 else SECOND_US  # the one slot works on q11 before it asks for q12
-        match case:
-            case "alone":
-                _in_order(of_a[:2], waits_us)
-                assert soon["S3"] == (None, None), soon
-                _claimed_after_the_close(world, of_a, closed_us)
-            case "with b":
-                _in_order(of_a, waits_us)
-                _taken_by(world, other, word, soon, ["S3"])
-            case "after a jump":
-                assert soon == {"S1": (owner.worker_id, expiry), "S3": (None, None)}, soon
-                assert [one.session for one in of_a[:2]] == [None, "S1"], of_a
-                assert [one.claim_new for one in of_a[:2]] == [False, False], of_a
-                assert of_a[0].after_us <= POLL_US, of_a
-                renewed_us = _next_renewal(world, word)
-                assert 0 <= of_a[1].commit.time_us - renewed_us <= POLL_US, (renewed_us, of_a)
-                _claimed_after_the_close(world, of_a, closed_us)
-            case _:
-                assert [(one.session, one.claim_new) for one in of_a] == [(None, False)], of_a
-                assert of_a[0].after_us <= POLL_US, of_a
-                _taken_by(world, other, word, soon, ["S3", "S1"])
-                ends = [(one.time_us, one.event.cause) for one in told(world, LeaseEnded, "a", session="S1")]
-                assert ends == [(_next_renewal(world, word), "lost")], ends
+        renewed_us = _next_renewal(world, word) if jumped else 0
+        # one slot alone works on q11 for a second before it asks for q12
+        q12_us = word.time_us + (SECOND_US if slots == 1 and not jumped else 0)
+        q10 = _Due("S3", True, _end_of_s2(world, closed_us))
+        q11, q12 = _Due("S1", False, renewed_us or word.time_us), _Due(None, False, q12_us)
+        of_b = [_Due(name, True, word.time_us) for name in ("S3", "S1")]
+        of_a, of_b = {
+            "alone": ([q11, q12, q10], []),
+            "with b": ([q11, q12], of_b[:1]),
+            "after a jump": ([q12, q11, q10], []),
+            "after a jump, with b": ([q12], of_b),
+        }[case]
+        handed = [*_assert_handed(world, "a", word, of_a), *_assert_handed(world, "b", word, of_b)]
+        rows: dict[str | None, tuple[object, int | None]]
+        rows = {"S1": (owner.worker_id, expiry), "S3": (None, None)}
+        for one in handed:  # what is handed out is its worker's for D
+            if one.time_us <= soon_us:
+                rows[item_of(one).session_id] = (one.arguments["worker_id"], one.provider_ms + D_MS)
+        assert soon == {name: rows[name] for name in soon}, (soon, rows)
+        ends = [(one.time_us, one.event.cause) for one in told(world, LeaseEnded, "a", session="S1")]
+        if case == "after a jump, with b":
+            assert ends == [(renewed_us, "lost")], ends
 
 
-def _in_order(handed: list[_Handed], waits_us: int) -> None:
-    """Assert that q11 was handed out at once and then q12, by fetches that claim nothing new."""
-    assert [(one.session, one.claim_new) for one in handed] == [("S1", False), (None, False)], handed
-    assert handed[0].after_us <= POLL_US, handed
-    assert waits_us <= handed[1].after_us <= waits_us + POLL_US, handed
-
-
-def _claimed_after_the_close(world: World, of_a: list[_Handed], closed_us: int) -> None:
-    """Assert that a unit came free at most R after the close of S2, and that q10 went to it."""
-    (end_us,) = [one.time_us for one in told(world, LeaseEnded, "a", session="S2")]
-    assert closed_us <= end_us <= closed_us + R_US, (closed_us, end_us)
-    assert [(one.session, one.claim_new) for one in of_a[2:]] == [("S3", True)], of_a
-    assert 0 <= of_a[2].commit.time_us - end_us <= POLL_US, (end_us, of_a)
-
-
-def _taken_by(
-    world: World,
-    other: Handle | None,
-    word: Commit,
-    soon: dict[str, tuple[str | None, int | None]],
-    sessions: list[str],
-) -> None:
-    """Assert that B was handed items of these sessions at once, in this order, and claimed them for D."""
-    assert other is not None
-    of_b = _handed(world, "b", word)
-    assert [(one.session, one.claim_new) for one in of_b] == [(name, True) for name in sessions], of_b
-    for one, name in zip(of_b, sessions, strict=True):
-        assert one.after_us <= POLL_US, of_b
-        assert soon[name] == (other.worker_id, one.commit.provider_ms + D_MS), (soon, of_b)
+def _end_of_s2(world: World, closed_us: int) -> int:
+    """When A ended its lease on S2, and so had a unit free: at most R after the close."""
+    (end,) = told(world, LeaseEnded, "a", session="S2")
+    assert closed_us <= end.time_us <= closed_us + R_US, (closed_us, end)
+    return end.time_us
 
 
 def _next_renewal(world: World, word: Commit) -> int:
     """When A renewed S1 for the first time after that: at most R after it had claimed it."""
     (claim, *_) = deliveries(world.commits, "S1")
-    after = [one for one in renewals(world.commits, "S1") if one.position > word.position]
-    assert after and after[0].process == "a", after
-    assert after[0].time_us - claim.time_us <= R_US, (claim, after)
-    return after[0].time_us
+    (renewal, *_) = renewals(world.commits[word.position + 1 :], "S1")
+    assert renewal.process == "a" and renewal.time_us - claim.time_us <= R_US, (claim, renewal)
+    return renewal.time_us

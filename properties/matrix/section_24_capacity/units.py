@@ -9,9 +9,9 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.observe import CapacityChanged, LeaseEnded, LeaseTaken
 from holdfast.core.contract.provider import TagFilter
-from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, one_look
+from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, at_once, one_look
 from holdfast.properties.matrix.parts.conversations import D_MS, running, start
-from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, of_session
+from holdfast.properties.matrix.parts.deliveries import calls, deliveries, of_session
 from holdfast.properties.matrix.parts.idling import SECOND_US, beside, is_release
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, R_US, end_of
 from holdfast.properties.matrix.parts.told import events, told
@@ -21,7 +21,8 @@ from holdfast.sim.toolkit.world import World
 
 RECHECK_US: Final = 11 * POLL_US
 """P of a fetch that owns only because another slot has a unit reserved: it asks for new ones that often."""
-_ENDINGS: Final = ("close", "idle", "refused", "deadline")
+_ENDINGS: Final = {"close": "lost", "idle": "idle", "refused": "lost", "deadline": "deadline"}
+"""How a session ends, and the cause that its lease then ends for."""
 
 
 # --- a unit that comes free -------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ async def _end_first_session(world: World, owner: Handle, ending: str) -> int:
 )
 async def capacity_freed_by_each_ending(world: World) -> None:
     """Close, idle release and loss each free a unit."""
-    ending = _ENDINGS[world.draw("how it ends", len(_ENDINGS))]
+    ending = tuple(_ENDINGS)[world.draw("how it ends", len(_ENDINGS))]
     idle = timedelta(seconds=5 + 3 * world.draw("seconds of the idle timeout / 3", 8))
     both = running(_until_told, one_look)
     world.worker("turns", both, **ONLY_TURNS)
@@ -82,23 +83,19 @@ async def capacity_freed_by_each_ending(world: World) -> None:
     await world.commit(lambda one: of_session(one, "s", "i"))
     await start(world, one_look, "j")
     await world.until(lambda: world.session("j", "s") is not None)
-    late_us = (
-        50_000 * world.draw("20th of a second that a renewal takes", 6) * (ending in ("close", "refused"))
-    )
+    late_us = 50_000 * world.draw("20th of a second that a renewal takes", 6)
+    late_us *= ending in ("close", "refused")
     if late_us:
         world.strike("slow_answer", "a", "renew_session_lock", seconds=late_us / SECOND_US)
     ended_us = await _end_first_session(world, owner, ending)
     await world.sleep((R_US + late_us + POLL_US) / SECOND_US)
     with world.oracle("24.7"):
-        claims = deliveries(world.commits, "s", "j")
-        assert [one.process for one in claims] == ["a"], (ending, claims)
-        assert claims[0].arguments["claim_new"] is True, claims
-        freed = [one for one in told(world, LeaseEnded, instance="i") if one.time_us <= claims[0].time_us]
-        causes = {"close": "lost", "refused": "lost"}
-        assert [one.event.cause for one in freed][:1] == [causes.get(ending, ending)], (ending, freed)
-        waited_us = claims[0].time_us - ended_us
-        assert 0 <= waited_us <= R_US + late_us + POLL_US, (ending, waited_us)
-        assert 0 <= claims[0].time_us - freed[0].time_us <= POLL_US, (ending, freed, claims)
+        (claim,) = deliveries(world.commits, "s", "j")
+        assert (claim.process, claim.arguments["claim_new"]) == ("a", True), (ending, claim)
+        freed = told(world, LeaseEnded, instance="i")[0]
+        assert freed.event.cause == _ENDINGS[ending], (ending, freed)
+        assert at_once(claim, freed.time_us), (ending, freed, claim)
+        assert at_once(claim, ended_us, within_us=R_US + late_us + POLL_US), (ending, ended_us, claim)
 
 
 # --- units for every slot ---------------------------------------------------------------------------------
@@ -124,17 +121,10 @@ async def _stays(ctx: OrchestrationContext, input: str) -> str:
 
 def _joined_by_claimers(world: World) -> list[int]:
     """When a claiming fetch brought an item of a session that the worker had: the unit came back unused."""
-    taken = _times(world, LeaseTaken)
-    brought = [
-        one.time_us
-        for one in calls_by(world.commits, "a", "fetch_session_work_item")
-        if one.arguments["claim_new"] and one.result is not None
-    ]
+    taken = [one.time_us for one in told(world, LeaseTaken)]
+    fetches = calls(world.commits, "fetch_session_work_item", process="a")
+    brought = [one.time_us for one in fetches if one.arguments["claim_new"] and one.result is not None]
     return [when for when in brought if brought.count(when) > taken.count(when)]
-
-
-def _times(world: World, kind: type[LeaseTaken] | type[LeaseEnded]) -> list[int]:
-    return [one.time_us for one in world.locals if one.process == "a" and isinstance(one.event, kind)]
 
 
 @scenario(
@@ -159,15 +149,11 @@ async def freed_unit_usable_by_every_slot(world: World) -> None:
         seconds = [pause, *(str(1 + world.draw("seconds more", 4)) for _ in range(count))]
         await world.client.start_orchestration(name, "_a_while", " ".join(seconds))
     await world.until(lambda: len(world.sessions()) == len(names))
-    owner = world.worker(
-        "a",
-        registry,
-        **ONLY_ACTIVITIES,
-        session_idle_timeout=None if idle_s is None else timedelta(seconds=idle_s),
-    )
+    idle = None if idle_s is None else timedelta(seconds=idle_s)
+    owner = world.worker("a", registry, **ONLY_ACTIVITIES, session_idle_timeout=idle)
     statuses = [await end_of(world, name, within_s=120) for name in names]
     await world.sleep(5.5)  # R and a little: what has been closed is known, what is idle is released
-    taken, ended = _times(world, LeaseTaken), _times(world, LeaseEnded)
+    taken, ended = ([one.time_us for one in told(world, kind)] for kind in (LeaseTaken, LeaseEnded))
     kept_count = world.draw("sessions kept", 2) if idle_s is None else 0
     quiet: list[tuple[int, CapacityChanged]] = []
     for number in range(kept_count + 1):

@@ -40,8 +40,8 @@ from holdfast.sim.toolkit.scenario import scenario
 
 def _started(*open_sessions: str) -> Event:
     """The first event of an execution that begins with these."""
-    members = {"name": "code", "version": "1.0.0", "input": "x", "open_sessions": open_sessions}
-    return event(OrchestrationStarted, 1, execution_id=2, **members)
+    named = {"name": "code", "version": "1.0.0", "input": "x"}
+    return event(OrchestrationStarted, 1, "i", 2, **named, open_sessions=open_sessions)
 
 
 def _message(**members: Any) -> ContinueAsNewMessage:

@@ -6,16 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final
 
 from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityCompleted
 from holdfast.core.contract.observe import RenewalSent, ShutdownReturned
-from holdfast.core.contract.provider import Provider
-from holdfast.core.hosting.forwarding import ForwardingProvider
-from holdfast.core.hosting.options import RuntimeOptions
-from holdfast.core.runtime import Runtime
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     MINUTE,
@@ -27,14 +23,13 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, owner_of
+from holdfast.properties.matrix.parts.listening import Listened, runtime_on
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, last_local
 from holdfast.properties.matrix.parts.told import starts
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
-
-_T = TypeVar("_T")
 
 NAMES: Final = ("s", "t", "u")
 
@@ -172,22 +167,6 @@ async def immediate_shutdown_is_a_crash(world: World) -> None:
             assert expiry is not None and 0 <= taken.provider_ms - expiry <= POLL_MS, (taken, rows)
 
 
-class _Listened(ForwardingProvider):
-    """Takes note of every call when it is made: a commit does not tell that, one on its way may come late."""
-
-    def __init__(self, inner: Provider, made: list[str]) -> None:
-        super().__init__(inner)
-        self._made = made
-
-    async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:
-        self._made.append(operation)
-        return await begin()
-
-    def now_in(self, made: list[str]) -> None:
-        """Take note of further calls there."""
-        self._made = made
-
-
 def _lives_on(
     timeout_s: int, told: Callable[[], bool], made: list[str], late: list[str]
 ) -> Callable[[Process], Awaitable[None]]:
@@ -197,7 +176,7 @@ def _lives_on(
     """
 
     async def boot(process: Process) -> None:
-        provider = _Listened(process.provider, made)
+        provider = Listened(process.provider, made)
         registry = running(_three_sessions, _resists)()
 
         @registry.activity("resist")
@@ -211,13 +190,12 @@ def _lives_on(
                     continue
             return ""
 
-        options = RuntimeOptions(session_lock_duration=MINUTE["session_lock_duration"], worker_concurrency=4)
-        runtime = Runtime(provider, registry, options, clock=process.clock, ids=process.ids, observer=process)
+        runtime = runtime_on(provider, process, registry, worker_concurrency=4)
         await runtime.start()
         while not told():
             await asyncio.sleep(1)
         await runtime.shutdown(timedelta(seconds=timeout_s))
-        provider.now_in(late)
+        provider.made = late
         await asyncio.sleep(2 * 10 * D_MS / 1000)
 
     return boot
