@@ -119,3 +119,9 @@ def session_items(world: World, instance: str = "i") -> list[WorkerRow]:
         for row in world.worker_rows()
         if row.session_id is not None and row.item is not None and row.item.instance == instance
     ]
+
+
+async def ended(world: World, instance: str = "i") -> Commit:
+    """The ack that ends an instance: the one there is, or the one to come."""
+    await world.until(lambda: any(ends_instance(one, instance) for one in world.commits))
+    return next(one for one in world.commits if ends_instance(one, instance))

@@ -149,3 +149,18 @@ def queued(world: World, session: str | None = None, instance: str | None = None
         if (row.session_id is not None if session is None else row.session_id == session)
         and (instance is None or (row.item is not None and row.item.instance == instance))
     ]
+
+
+class Stored(NamedTuple):
+    """The session rows of an instance, and the rows of the worker queue for them."""
+
+    rows: list[SessionRecord]
+    items: list[WorkerRow]
+
+
+NOTHING = Stored([], [])
+
+
+def stored(world: World, instance: str = "i") -> Stored:
+    """What is stored now of the sessions of an instance."""
+    return Stored(rows_of(world, instance), queued(world, instance=instance))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted, HandlerStopped, LeaseEnded
 from holdfast.sim.toolkit.world import World
@@ -60,6 +60,11 @@ def events(
 def at(happened: Commit | Local | Told[E]) -> float:
     """When something was, in seconds since the run began."""
     return happened.time_us / 1_000_000
+
+
+def since(earlier: Commit | Local | Told[Any], happened: Commit | Local | Told[Any]) -> float:
+    """How many seconds after another thing something was."""
+    return (happened.time_us - earlier.time_us) / 1_000_000
 
 
 def starts(world: World, process: str | None = None, **about: str | None) -> list[HandlerStarted]:

@@ -7,14 +7,15 @@ from typing import Any
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.errors import ProviderError
-from holdfast.core.contract.events import SessionClosed, SessionOpened
-from holdfast.properties.matrix.parts.closings import ACK, concluded, session_items
+from holdfast.core.contract.store import SessionRecord
+from holdfast.properties.matrix.parts.closings import ACK, concluded
 from holdfast.properties.matrix.parts.conversations import MINUTE, running, session_events, start
+from holdfast.properties.matrix.parts.deliveries import calls, effective, refused
+from holdfast.properties.matrix.parts.rows import queued, stored
 from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
-from holdfast.traces.record import Commit
 
 CHANGES = 24
 """Beyond the changes that the ack below makes in either store: some drawn acks go through."""
@@ -29,29 +30,13 @@ async def _exchanges_sessions(ctx: OrchestrationContext, input: str) -> str:
     await ctx.dequeue_event("go")
     ctx.close_session("s")
     ctx.open_session_with_id("u")
-    asked = ctx.schedule_activity_on_session("look", "", "u")
-    await asked
+    await ctx.schedule_activity_on_session("look", "", "u")
     await ctx.dequeue_event("end")
     return "done"
 
 
-def _acks(world: World, start: int) -> list[Commit]:
-    return [commit for commit in world.commits[start:] if commit.operation == ACK]
-
-
-def _exchanged(commit: Commit) -> bool:
-    if commit.operation != ACK:
-        return False
-    changes = [
-        (type(event), event.session_id)
-        for event in concluded(commit).delta
-        if isinstance(event, SessionOpened | SessionClosed)
-    ]
-    return changes == [(SessionClosed, "s"), (SessionOpened, "u")]
-
-
 async def _visible(world: World) -> tuple[Any, ...]:
-    return world.sessions(), session_items(world), await world.history("i"), world.worker_rows()
+    return world.sessions(), queued(world), await world.history("i"), world.worker_rows()
 
 
 @scenario(
@@ -71,28 +56,30 @@ async def closing_ack_breaks_in_its_middle(world: World) -> None:
     world.break_calls(ACK, change=1 + world.draw("at which change", CHANGES), times=times)
     crashes = world.draw("whether the worker crashes", 2) == 1
     await world.client.enqueue_event("i", "go", "")
-    await world.until(lambda: bool(_acks(world, began)))
-    first = _acks(world, began)[0]
+    await world.until(lambda: bool(calls(world.commits[began:], ACK)))
+    first = calls(world.commits[began:], ACK)[0]
     between = await _visible(world)
     if first.error is not None and crashes:
         worker.crash()
         worker.restart()
-    await world.until(lambda: any(one.took_effect for one in _acks(world, began)))
-    stored = _acks(world, began)
-    rows, items = world.sessions(), session_items(world)
-    delta = await world.history("i")
+    await world.until(lambda: bool(effective(calls(world.commits[began:], ACK))))
+    acks = calls(world.commits[began:], ACK)
+    left = stored(world)
+    history = await world.history("i")
     await world.client.enqueue_event("i", "end", "")
     status = await world.finished("i")
     with world.oracle("23.1"):
-        assert all(_exchanged(one) for one in stored), stored
-        refused = [one.error for one in stored[:-1]]
+        for one in acks:
+            changes = session_events(concluded(one).delta)
+            assert changes == [("SessionClosed", "s"), ("SessionOpened", "u")], changes
+        refused = [one.error for one in acks[:-1]]
         assert all(isinstance(error, ProviderError) and error.retryable for error in refused), refused
         if first.error is not None:
             assert between == before, "the ack that failed has left something behind"
-        assert [row.session_id for row in rows] == ["t", "u"], rows
-        assert [(row.session_id, row.attempt_count) for row in items] == [("u", 0)], items
-        assert (rows[1].worker_id, rows[1].locked_until) == (None, None), rows
-        assert delta == [*before[2], *concluded(stored[-1]).delta], delta
+        assert [row.session_id for row in left.rows] == ["t", "u"], left
+        assert left.rows[1] == SessionRecord("i", "u", None, None), left
+        assert [(row.session_id, row.attempt_count) for row in left.items] == [("u", 0)], left
+        assert history == [*before[2], *concluded(acks[-1]).delta], history
         assert isinstance(status, Completed), status
 
 
@@ -112,14 +99,12 @@ async def retry_of_committed_ack(world: World) -> None:
     status = await world.finished("i")
     history = await world.history("i")
     with world.oracle("23.13"):
-        acks = _acks(world, 0)
-        lost = [one for one in acks if one.outcome == "lost" and one.took_effect]
-        for one in lost:
-            again = [each for each in acks if each.position > one.position and _token(each) == _token(one)]
-            for each in again:
-                assert isinstance(each.error, ProviderError) and not each.error.retryable, each
-        stored = [event for one in acks if one.took_effect for event in concluded(one).delta]
-        assert stored == history, "each committed turn is in history once"
+        acks = calls(world.commits, ACK)
+        for lost in [one for one in acks if one.outcome == "lost" and one.took_effect]:
+            again = calls(world.commits[lost.position + 1 :], ACK, token=lost.arguments["token"])
+            assert all(refused(one) for one in again), again
+        recorded = [event for one in effective(acks) for event in concluded(one).delta]
+        assert recorded == history, "each committed turn is in history once"
         assert session_events(history) == [
             ("SessionOpened", "s"),
             ("SessionOpened", "t"),
@@ -127,7 +112,3 @@ async def retry_of_committed_ack(world: World) -> None:
             ("SessionOpened", "u"),
         ], history
         assert isinstance(status, Completed), status
-
-
-def _token(commit: Commit) -> str:
-    return concluded(commit).token

@@ -8,16 +8,25 @@ from typing import Any, Final
 
 from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.client import Completed
-from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import ActivityCompleted, ActivityScheduled, QueueEvent, SessionClosed
-from holdfast.core.contract.observe import HandlerSignalled, HandlerStopped, LeaseEnded, Logged
+from holdfast.core.contract.observe import HandlerStopped, LeaseEnded
 from holdfast.core.contract.provider import FetchedTurn
+from holdfast.core.contract.store import SessionRecord
 from holdfast.core.contract.work_items import ActivityCompletedMessage as Completion
 from holdfast.core.contract.work_items import QueueMessage
 from holdfast.properties.matrix.parts.closings import ack_of, closes, concluded, gets_turn, requests
-from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, of_kind, running, seen, start
-from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, renewals
-from holdfast.properties.matrix.parts.told import session_starts
+from holdfast.properties.matrix.parts.conversations import (
+    D_MS,
+    MINUTE,
+    of_kind,
+    running,
+    seen,
+    session_events,
+    start,
+)
+from holdfast.properties.matrix.parts.deliveries import deliveries, item_of, refused, renewals, work_of
+from holdfast.properties.matrix.parts.session_log import only
+from holdfast.properties.matrix.parts.told import session_starts, signals, since, told
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -35,6 +44,10 @@ def _one_for_turns_one_for_work(world: World, *orchestrations: Any) -> tuple[Han
 def _turns(world: World) -> list[Commit]:
     """The batches that were handed out for instance i."""
     return [commit for commit in world.commits if gets_turn(commit)]
+
+
+def _acks_work(commit: Commit) -> bool:
+    return commit.operation == "ack_work_item" and commit.took_effect
 
 
 async def _closes_when_told(ctx: OrchestrationContext, input: str) -> str:
@@ -66,7 +79,7 @@ async def completion_queued_before_close_is_dropped(world: World) -> None:
     await world.client.enqueue_event("i", "go", "")
     await world.until(lambda: len(_turns(world)) > before)
     fetched = _turns(world)[-1]
-    acked = await world.commit(lambda commit: commit.operation == "ack_work_item" and commit.took_effect)
+    acked = await world.commit(_acks_work)
     closing = await world.commit(closes)
     late = await world.commit(gets_turn)
     status = await world.finished("i")
@@ -82,13 +95,8 @@ async def completion_queued_before_close_is_dropped(world: World) -> None:
         assert [one.id for one in batch if isinstance(one, Completion)] == [id] and len(batch) == 1, batch
         dropped = concluded(ack_of(world.commits, late))
         assert dropped.delta == [] and dropped.status is None, dropped
-        logged = [
-            one.event.fields
-            for one in world.locals
-            if isinstance(one.event, Logged) and one.event.event == "session.late_completion_dropped"
-        ]
         named = {"instance_id": "i", "execution_id": 1, "activity_id": id, "session_id": "s"}
-        assert logged == [named], logged
+        assert only(world, "session.late_completion_dropped").fields == named
         assert id not in [event.source_event_id for event in of_kind(history, ActivityCompleted)], history
         assert requests(history) == [(id, "session_closed")], history
         assert isinstance(status, Completed), status
@@ -121,7 +129,7 @@ async def completion_recorded_before_close_is_kept(world: World) -> None:
     await world.client.enqueue_event("i", "first", "")
     await world.until(lambda: len(_turns(world)) > before)
     if completion_first:
-        await world.commit(lambda commit: commit.operation == "ack_work_item" and commit.took_effect)
+        await world.commit(_acks_work)
     await world.client.enqueue_event("i", "go", "")
     status = await world.finished("i")
     history = await world.history("i")
@@ -177,101 +185,51 @@ async def timeline_close_with_inflight(world: World) -> None:
     claims, rows = {}, {}
     for instance, activity in (("i", "stop slowly"), ("j", "insist")):
         await start(world, _closes_at_twelve, instance, input=activity)
-        await world.until(lambda: bool(_claims(world, instance)))  # noqa: B023 - awaited at once
-        claims[instance], rows[instance] = _claims(world, instance)[0], world.session(instance, "s")
+        await world.until(lambda: bool(deliveries(world.commits, "s", instance)))  # noqa: B023 - at once
+        claims[instance] = deliveries(world.commits, "s", instance)[0]
+        rows[instance] = world.session(instance, "s")
         await world.sleep(apart_s)
     for instance in ("i", "j"):
         await world.finished(instance)
     with world.oracle("23.16"):
         for instance, claim in claims.items():
-            row = rows[instance]
-            assert row is not None and row.worker_id == owner.worker_id, row
-            assert row.locked_until == claim.provider_ms + D_MS, (claim, row)
-            await _same_until_the_close(world, instance, claim)
-        _signalled(world, claims["i"])
-        _refused(world, claims["j"])
+            until = claim.provider_ms + D_MS
+            assert rows[instance] == SessionRecord(instance, "s", owner.worker_id, until), (claim, rows)
+            await _closed_at_twelve(world, instance, claim)
+        calls_of_q1, told_of_q1 = _life_of(world, claims["i"])  # lines 25 and 25.3: 13 s after the close
+        assert calls_of_q1 == [(25, "renew_work_item_lock"), (25.3, "abandon_work_item")], calls_of_q1
+        assert told_of_q1 == [(25, "item_lost"), (25.3, "discarded")], told_of_q1
+        calls_of_q1, told_of_q1 = _life_of(
+            world, claims["j"]
+        )  # below the table: a handler that returns at 20
+        assert calls_of_q1 == [(20, "ack_work_item"), (20, "abandon_work_item")], calls_of_q1
+        assert told_of_q1 == [(20, "completed")], told_of_q1
+        batches = [one.result.item.messages for one in world.commits if isinstance(one.result, FetchedTurn)]
+        late = [one for batch in batches for one in batch if isinstance(one, Completion)]
+        assert ("j", item_of(claims["j"]).id) not in [(one.instance, one.id) for one in late], late
 
 
-def _claims(world: World, instance: str) -> list[Commit]:
-    """The deliveries of the instance's item of session s."""
-    return [
-        commit
-        for commit in deliveries(world.commits, "s")
-        if (work := delivered(commit)) is not None and work.item.instance == instance
-    ]
-
-
-def _from(claim: Commit, time_us: int) -> float:
-    """Seconds since the claim: the first column of the table."""
-    return (time_us - claim.time_us) / SECOND_US
-
-
-def _token(claim: Commit) -> str:
-    work = delivered(claim)
-    assert work is not None
-    return work.token
-
-
-async def _same_until_the_close(world: World, instance: str, claim: Commit) -> None:
+async def _closed_at_twelve(world: World, instance: str, claim: Commit) -> None:
     """Lines 12 and 30 of the table: the close, and the lease that is dropped."""
     closing = next(one for one in world.commits if closes(one, instance))
-    assert _from(claim, closing.time_us) == 12, closing
+    assert since(claim, closing) == 12, closing
     scheduled = [one for one in of_kind(await world.history(instance), ActivityScheduled) if one.session_id]
     delta = concluded(closing).delta
-    assert [type(event).__name__ for event in delta if isinstance(event, SessionClosed)] == ["SessionClosed"]
+    assert session_events(delta) == [("SessionClosed", "s")], delta
     assert requests(delta) == [(scheduled[0].event_id, "session_closed")], delta
-    after = [one for one in renewals(world.commits, "s") if one.arguments["instance_id"] == instance]
-    assert [_from(claim, one.time_us) for one in after] == [30], after
-    assert isinstance(after[0].error, ProviderError) and not after[0].error.retryable, after
-    ends = [
-        (_from(claim, local.time_us), local.event.cause, local.event.in_flight)
-        for local in world.locals
-        if isinstance(local.event, LeaseEnded) and local.event.instance_id == instance
-    ]
-    assert ends == [(30, "lost", 0)], ends
+    renewed = renewals(world.commits, "s", instance)
+    assert [(since(claim, one), refused(one)) for one in renewed] == [(30, True)], renewed
+    ends = told(world, LeaseEnded, instance=instance)
+    assert [(since(claim, one), one.event.cause, one.event.in_flight) for one in ends] == [(30, "lost", 0)]
 
 
-def _calls_about(world: World, claim: Commit) -> list[tuple[float, str, bool]]:
-    """What was called with the token of q1, when, and whether it was refused for good."""
-    return [
-        (
-            _from(claim, one.time_us),
-            one.operation,
-            isinstance(one.error, ProviderError) and not one.error.retryable,
-        )
-        for one in world.commits
-        if one.arguments.get("token") == _token(claim)
-    ]
-
-
-def _signals_and_stops(world: World, claim: Commit) -> list[tuple[float, str]]:
-    told: list[tuple[float, str]] = []
-    for local in world.locals:
-        if isinstance(local.event, HandlerSignalled) and local.event.token == _token(claim):
-            told.append((_from(claim, local.time_us), local.event.cause))
-        if isinstance(local.event, HandlerStopped) and local.event.token == _token(claim):
-            told.append((_from(claim, local.time_us), local.event.outcome))
-    return told
-
-
-def _signalled(world: World, claim: Commit) -> None:
-    """Lines 25 and 25.3: the signal 13 s after the close, the stop, the abandon that fails."""
-    assert _calls_about(world, claim) == [
-        (25, "renew_work_item_lock", True),
-        (25.3, "abandon_work_item", True),
-    ], _calls_about(world, claim)
-    told = _signals_and_stops(world, claim)
-    assert told == [(25, "item_lost"), (25.3, "discarded")], told
-
-
-def _refused(world: World, claim: Commit) -> None:
-    """The line below the table: a handler that returns at 20."""
-    calls = _calls_about(world, claim)
-    assert calls == [(20, "ack_work_item", True), (20, "abandon_work_item", True)], calls
-    told = _signals_and_stops(world, claim)
-    assert told == [(20, "completed")], told
-    work = delivered(claim)
-    assert work is not None
-    batches = [one.result.item.messages for one in world.commits if isinstance(one.result, FetchedTurn)]
-    late = [one for batch in batches for one in batch if isinstance(one, Completion) and one.instance == "j"]
-    assert work.item.id not in [one.id for one in late], late
+def _life_of(world: World, claim: Commit) -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
+    """By seconds since an item was handed out: the calls about it, all refused; its signal and its stop."""
+    token = work_of(claim).token
+    made = [one for one in world.commits if one.arguments.get("token") == token]
+    assert all(refused(one) for one in made), made
+    heard: list[tuple[float, str]]
+    heard = [(since(claim, one), one.event.cause) for one in signals(world) if one.event.token == token]
+    stops = [one for one in told(world, HandlerStopped) if one.event.token == token]
+    heard += [(since(claim, one), one.event.outcome) for one in stops]
+    return [(since(claim, one), one.operation) for one in made], heard

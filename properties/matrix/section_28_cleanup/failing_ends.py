@@ -8,8 +8,7 @@ from typing import Final
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Failed
 from holdfast.core.contract.events import ActivityScheduled, OpaqueEvent, OrchestrationFailed
-from holdfast.core.contract.observe import HandlerSignalled
-from holdfast.properties.matrix.parts.closings import ACK, concluded, ends_instance, gets_turn, session_items
+from holdfast.properties.matrix.parts.closings import ACK, concluded, ended, gets_turn
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     Orchestration,
@@ -18,17 +17,18 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import owner_of
+from holdfast.properties.matrix.parts.deliveries import calls, owner_of
 from holdfast.properties.matrix.parts.engine_by_hand import TOO_MANY
+from holdfast.properties.matrix.parts.rows import NOTHING, Stored, stored
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
-from holdfast.properties.matrix.parts.told import session_starts
+from holdfast.properties.matrix.parts.told import session_starts, signals, since
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
 
 R_S: Final = 30
-ITEM_RENEWAL_US: Final = 25_000_000
+ITEM_RENEWAL_S: Final = 25
 
 
 async def _opens_too_many(ctx: OrchestrationContext, input: str) -> str:
@@ -45,10 +45,6 @@ async def _opens_too_many(ctx: OrchestrationContext, input: str) -> str:
     return "never"
 
 
-def _rows(world: World, instance: str) -> list[str]:
-    return [row.session_id for row in world.sessions() if row.instance_id == instance]
-
-
 @scenario(
     covers=["28.1", "SS-18.2", "SS-1.2"],
     situations=["session.refused", "instance.failed_with_open_session"],
@@ -60,17 +56,16 @@ async def terminal_cleanup_after_check_failure(world: World) -> None:
     late = str(7 * world.draw("seconds before the third open / 7", 6))
     await start(world, _opens_too_many, "i", input=late)
     await start(world, _opens_too_many, "j", input="at once")
-    left = {}
+    left: list[Stored] = []
     for instance in ("j", "i"):
-        await world.until(lambda: any(ends_instance(one, instance) for one in world.commits))  # noqa: B023
-        left[instance] = (_rows(world, instance), session_items(world, instance))
+        ack = await ended(world, instance)
+        left.append(stored(world, instance))
     statuses = [await world.finished(instance) for instance in ("i", "j")]
     await world.sleep(R_S + 1)
     with world.oracle("28.1"):
-        assert left == {"i": ([], []), "j": ([], [])}, left
+        assert left == [NOTHING, NOTHING], left
         for status in statuses:
             assert failure_text(status) == TOO_MANY.format(2, 2), status
-        ack = next(one for one in world.commits if ends_instance(one, "i"))
         assert sorted(concluded(ack).closed) == ["s", "t"] and concluded(ack).opened == [], ack
         assert concluded(ack).work == [] and world.sessions() == [], (ack, world.sessions())
         scheduled = of_kind(await world.history("i"), ActivityScheduled)
@@ -108,20 +103,19 @@ async def terminal_cleanup_after_nondeterminism(world: World) -> None:
     turns.crash()
     world.worker("new turns", running(deployed("work")), **ONLY_TURNS)
     await world.client.enqueue_event("i", "go", "")
-    await world.until(lambda: any(ends_instance(one) for one in world.commits))
-    ended_us, rows, items = world.now_us, world.sessions(), session_items(world)
+    ack = await ended(world)
+    left = stored(world)
     status = await world.finished("i")
     await world.sleep(R_S)
     await world.quiet()  # what is due at this very moment is done
     leases = [worker.runtime.leases() for worker in workers if worker.runtime is not None]
     with world.oracle("28.2"):
-        assert (rows, items) == ([], []), (rows, items)
+        assert left == NOTHING, left
         assert failure_text(status).startswith("nondeterministic: "), status
         assert leases == [(), ()], leases
-        signals = [one for one in world.locals if isinstance(one.event, HandlerSignalled)]
-        assert len(signals) == (1 if work_s == 300 else 0), signals
-        for signal in signals:
-            assert signal.process == owner.name and signal.time_us <= ended_us + ITEM_RENEWAL_US, signal
+        signalled = signals(world)
+        assert [one.process for one in signalled] == ([owner.name] if work_s == 300 else []), signalled
+        assert all(since(ack, one) <= ITEM_RENEWAL_S for one in signalled), (ack, signalled)
 
 
 async def _waits_with_sessions(ctx: OrchestrationContext, input: str) -> str:
@@ -165,12 +159,11 @@ async def terminal_cleanup_of_poisoned_orchestration(world: World) -> None:
     for _ in range(most):
         await _fail_one_attempt(world, turns, began)
         began = len(world.commits)
-    await world.until(lambda: any(ends_instance(one) for one in world.commits))
-    rows, items = world.sessions(), session_items(world)
-    ack = world.commits[-1]
+    ack = await ended(world)
+    left = stored(world)
     status = await world.finished("i")
     with world.oracle("28.3"):
-        assert (rows, items) == ([], []), (rows, items)
+        assert left == NOTHING, left
         said = f"poison: orchestration i exceeded {most + 1} attempts (max {most})"
         assert failure_text(status) == said, status
         assert isinstance(status, Failed) and status.details is not None and status.details.poison is not None
@@ -185,9 +178,7 @@ async def _fail_one_attempt(world: World, turns: Handle, began: int) -> None:
         turns.restart()
         return
     world.break_calls(ACK, times=6)
-    await world.until(
-        lambda: any(one.operation == "abandon_orchestration_item" for one in world.commits[began:])
-    )
+    await world.until(lambda: bool(calls(world.commits[began:], "abandon_orchestration_item")))
 
 
 @scenario(
@@ -209,14 +200,13 @@ async def terminal_cleanup_with_unreadable_history(world: World) -> None:
     for instance in order:
         await world.client.enqueue_event(instance, "go", "")
         await world.sleep(0.5 * world.draw("half seconds between the two", 4))
-    left = {}
+    left, acks = list[Stored](), dict[str, Commit]()
     for instance in ("i", "k"):
-        await world.until(lambda: any(ends_instance(one, instance) for one in world.commits))  # noqa: B023
-        left[instance] = (_rows(world, instance), session_items(world, instance))
-    acks = {name: next(one for one in world.commits if ends_instance(one, name)) for name in order}
+        acks[instance] = await ended(world, instance)
+        left.append(stored(world, instance))
     statuses = [await world.finished(name) for name in ("i", "k")]
     with world.oracle("28.4"):
-        assert left == {"i": ([], []), "k": ([], [])}, left
+        assert left == [NOTHING, NOTHING], left
         for name, ack in acks.items():
             said = concluded(ack)
             assert (said.opened, said.closed, said.status) == ([], [], "Failed"), said
@@ -252,13 +242,13 @@ async def terminal_cleanup_after_failed_ack(world: World) -> None:
     change = 1 + world.draw("at which change the ack breaks", 10)
     world.break_calls(ACK, change=change, times=2, retryable=False)
     await world.client.enqueue_event("i", "go", "")
-    await world.until(lambda: any(ends_instance(one) for one in world.commits))
-    rows, items = world.sessions(), session_items(world)
-    acks = [one for one in world.commits[began:] if one.operation == ACK]
+    await ended(world)
+    left = stored(world)
+    acks = calls(world.commits[began:], ACK)
     status = await world.finished("i")
     with world.oracle("28.5"):
         assert [one.took_effect for one in acks] == [False, False, True], acks
-        assert (rows, items) == ([], []), (rows, items)
+        assert left == NOTHING, left
         said = concluded(acks[-1])
         assert sorted(said.closed) == ["s", "t"] and said.opened == [] and said.work == [], said
         assert failure_text(status).startswith(f"infrastructure:{ACK}: "), status

@@ -7,9 +7,8 @@ from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.core.contract.events import SessionClosed
 from holdfast.core.contract.ids import Millis
-from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded
+from holdfast.core.contract.observe import LeaseEnded
 from holdfast.core.contract.work_items import (
     ActivityCompletedMessage,
     ExternalRaised,
@@ -17,7 +16,7 @@ from holdfast.core.contract.work_items import (
     QueueMessage,
     StartOrchestration,
 )
-from holdfast.properties.matrix.parts.closings import concluded, ends_instance, gets_turn, session_items
+from holdfast.properties.matrix.parts.closings import ACK, concluded, ended, gets_turn
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     failure_text,
@@ -26,14 +25,15 @@ from holdfast.properties.matrix.parts.conversations import (
     session_events,
     start,
 )
+from holdfast.properties.matrix.parts.deliveries import calls
+from holdfast.properties.matrix.parts.rows import NOTHING, stored
 from holdfast.properties.matrix.parts.takeovers import end_of
-from holdfast.properties.matrix.parts.told import session_starts
+from holdfast.properties.matrix.parts.told import events, session_starts, signals, since
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
 R_S: Final = 30
-SECOND_US: Final = 1_000_000
 
 
 async def _leaves_sessions_open(ctx: OrchestrationContext, input: str) -> str:
@@ -50,10 +50,6 @@ async def _leaves_sessions_open(ctx: OrchestrationContext, input: str) -> str:
     if how == "raised":
         raise RuntimeError("given up")
     return "done"
-
-
-async def _until_end(world: World, instance: str) -> None:
-    await world.until(lambda: any(ends_instance(one, instance) for one in world.commits))
 
 
 @scenario(
@@ -76,9 +72,8 @@ async def no_session_closed_events_at_terminal(world: World) -> None:
         for instance in ("i", "j", "k"):
             history = await world.history(instance)
             assert session_events(history) == [("SessionOpened", "s"), ("SessionOpened", "t")], history
-            ack = concluded(next(one for one in world.commits if ends_instance(one, instance)))
-            assert not [event for event in ack.delta if isinstance(event, SessionClosed)], ack
-            assert sorted(ack.closed) == ["s", "t"], ack
+            ack = concluded(await ended(world, instance))
+            assert session_events(ack.delta) == [] and sorted(ack.closed) == ["s", "t"], ack
 
 
 def _late_messages(activity_id: int) -> list[Message]:
@@ -103,8 +98,7 @@ async def late_messages_do_not_resurrect(world: World) -> None:
     world.worker("a", running(_leaves_sessions_open))
     how = ("completed", "raised")[world.draw("how it ends", 2)]
     await start(world, _leaves_sessions_open, "i", input=f"{how} 3")
-    await _until_end(world, "i")
-    ended = len(world.commits)
+    end = (await ended(world)).position + 1
     before, status = await world.history("i"), await world.finished("i")
     messages = _late_messages(session_starts(world)[-1].activity_id)
     first = world.draw("which message comes first", len(messages))
@@ -118,11 +112,8 @@ async def late_messages_do_not_resurrect(world: World) -> None:
         assert (rows, items) == ([], []), (rows, items)
         assert depths.orchestrator_queue == 0, depths
         assert await world.history("i") == before and await world.status("i") == status
-        turns = [one for one in world.commits[ended:] if gets_turn(one)]
-        assert turns, "somebody has read the messages"
-        later = [one for one in world.commits[ended:] if one.operation == "ack_orchestration_item"]
-        for one in later:
-            said = concluded(one)
+        assert any(gets_turn(one) for one in world.commits[end:]), "somebody has read the messages"
+        for said in map(concluded, calls(world.commits[end:], ACK)):
             assert (said.delta, said.work, said.opened, said.status) == ([], [], [], None), said
 
 
@@ -155,30 +146,27 @@ async def parent_and_child_sessions_separate_at_end(world: World) -> None:
     await start(world, _parent, "i", input=str(1 + 3 * world.draw("seconds of the first child / 3", 6)))
     await world.until(lambda: world.session("first", "s") is not None)
     await world.until(lambda: len(session_starts(world, "first")) == 1)
-    parents = world.session("i", "s")
-    await _until_end(world, "first")
-    at_childs_end = world.session("first", "s"), world.session("i", "s")
+    parents = stored(world, "i")
+    await ended(world, "first")
+    at_childs_end = stored(world, "first"), stored(world, "i")
     await world.until(lambda: len(session_starts(world, "second")) == 2)
     await world.sleep(world.draw("seconds before the cancellation", 5))
-    childs, childs_items = world.session("second", "s"), len(session_items(world, "second"))
+    childs = stored(world, "second")
     await world.client.cancel_instance("i", "enough")
-    await _until_end(world, "i")
-    at_parents_end = world.session("i", "s"), world.session("second", "s")
-    items_then = len(session_items(world, "second"))
-    await _until_end(world, "second")
-    at_the_end = world.sessions(), session_items(world, "second")
+    await ended(world, "i")
+    at_parents_end = stored(world, "i"), stored(world, "second")
+    await ended(world, "second")
+    at_the_end = stored(world, "i"), stored(world, "second")
     statuses = [await world.finished(instance) for instance in ("first", "i", "second")]
     with world.oracle("28.9"):
-        assert parents is not None and parents.worker_id is not None, parents
-        assert at_childs_end == (None, parents), (at_childs_end, parents)
-        assert childs is not None and childs_items == 1, (childs, childs_items)
-        assert at_parents_end == (None, childs) and items_then == 1, (at_parents_end, childs)
-        assert at_the_end == ([], []), at_the_end
+        assert len(parents.rows) == 1 and parents.rows[0].worker_id is not None, parents
+        assert at_childs_end == (NOTHING, parents), (at_childs_end, parents)
+        assert len(childs.rows) == len(childs.items) == 1, childs
+        assert at_parents_end == (NOTHING, childs), (at_parents_end, childs)
+        assert at_the_end == (NOTHING, NOTHING), at_the_end
         assert isinstance(statuses[0], Completed), statuses
-        assert [failure_text(status) for status in statuses[1:]] == [
-            "canceled: enough",
-            "canceled: parent canceled",
-        ]
+        texts = [failure_text(status) for status in statuses[1:]]
+        assert texts == ["canceled: enough", "canceled: parent canceled"], texts
 
 
 async def _one_activity(ctx: OrchestrationContext, input: str) -> str:
@@ -203,22 +191,20 @@ async def cancel_one_instance_keeps_others(world: World) -> None:
         await world.until(lambda: bool(session_starts(world, instance)))  # noqa: B023 - awaited at once
     await world.sleep(4 * world.draw("seconds before the cancellation / 4", 6))
     await world.client.cancel_instance("i", "enough")
-    before = world.session("j", "s"), session_items(world, "j")
-    await _until_end(world, "i")
-    after = world.session("j", "s"), session_items(world, "j")
-    gone = world.session("i", "s"), session_items(world, "i")
+    before = stored(world, "j")
+    await ended(world)
+    after, gone = stored(world, "j"), stored(world)
     statuses = [await end_of(world, instance, within_s=90) for instance in ("i", "j")]
     with world.oracle("28.12"):
-        assert gone == (None, []), gone
-        assert before == after and before[0] is not None and len(before[1]) == 1, (before, after)
+        assert gone == NOTHING, gone
+        assert before == after and len(before.rows) == len(before.items) == 1, (before, after)
         assert failure_text(statuses[0]) == "canceled: enough", statuses
         assert isinstance(statuses[1], Completed), statuses
-        starts = session_starts(world, "j")
-        assert len(starts) == 1, starts
+        assert len(session_starts(world, "j")) == 1, session_starts(world, "j")
         value = seen(statuses[1].output)
-        assert (value.owner, value.session, value.input) == (before[0].worker_id, "s", "50"), value
-        told = [one.event.token for one in world.locals if isinstance(one.event, HandlerSignalled)]
-        assert told == [session_starts(world, "i")[0].token], told
+        assert (value.owner, value.session, value.input) == (before.rows[0].worker_id, "s", "50"), value
+        signalled = [one.event.token for one in signals(world)]
+        assert signalled == [session_starts(world, "i")[0].token], signalled
 
 
 SLOW_ITEMS: Final = {"worker_lock_timeout": timedelta(seconds=100)}
@@ -241,19 +227,15 @@ async def inflight_signal_after_terminal(world: World) -> None:
     if how == "cancelled":
         await world.sleep(seconds)
         await world.client.cancel_instance("i", "enough")
-    await _until_end(world, "i")
-    ended_us = world.now_us
+    end = await ended(world)
     await world.sleep(R_S)
     await world.quiet()  # what is due at this very moment is done
     leases = worker.runtime.leases() if worker.runtime is not None else None
     with world.oracle("28.13"):
         assert leases == (), leases
-        signals = [one for one in world.locals if isinstance(one.event, HandlerSignalled)]
-        tokens = [event.token for event in session_starts(world)]
-        assert [one.event.token for one in signals if isinstance(one.event, HandlerSignalled)] == tokens
-        bound_us = (R_S if slow else 25) * SECOND_US
-        assert ended_us <= signals[0].time_us <= ended_us + bound_us, (ended_us, signals)
-        ended = [one.event for one in world.locals if isinstance(one.event, LeaseEnded)]
-        assert sorted(event.session_id for event in ended) == ["s", "t"], ended
-        assert {event.cause for event in ended} == {"lost"}, ended
-        assert sum(event.in_flight for event in ended) == (1 if slow else 0), ended
+        (signalled,), (handler,) = signals(world), session_starts(world)
+        assert signalled.event.token == handler.token, signalled
+        assert 0 <= since(end, signalled) <= (R_S if slow else 25), (end, signalled)
+        leases_ended = sorted((one.session_id, one.cause) for one in events(world, LeaseEnded))
+        assert leases_ended == [("s", "lost"), ("t", "lost")], leases_ended
+        assert sum(one.in_flight for one in events(world, LeaseEnded)) == (1 if slow else 0)
