@@ -174,3 +174,11 @@ async def commits_more(world: World, count: int) -> None:
     """Wait until there are so many commits more than now."""
     end = len(world.commits) + count
     await world.until(lambda: len(world.commits) >= end)
+
+
+def given_back(commits: Iterable[Commit], handed: Commit) -> Commit:
+    """The call that gave an item back. Asserts that there is one, uncharged and without a delay."""
+    (back,) = calls(commits, "abandon_work_item", process=handed.process, token=work_of(handed).token)
+    assert back.took_effect and back.arguments["ignore_attempt"] is True, back
+    assert not back.arguments["delay"], back
+    return back

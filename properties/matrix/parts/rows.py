@@ -164,3 +164,8 @@ NOTHING = Stored([], [])
 def stored(world: World, instance: str = "i") -> Stored:
     """What is stored now of the sessions of an instance."""
     return Stored(rows_of(world, instance), queued(world, instance=instance))
+
+
+def by_session(world: World) -> dict[str, tuple[str | None, int | None]]:
+    """Owner and expiry by session, in a world where each session id is used by one instance."""
+    return {row.session_id: (row.worker_id, row.locked_until) for row in world.sessions()}

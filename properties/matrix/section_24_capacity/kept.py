@@ -12,9 +12,9 @@ from holdfast.core.contract.observe import CapacityChanged, LeaseEnded
 from holdfast.properties.matrix.parts.capacities import ONE, LiveRowCount, at_once, one_look
 from holdfast.properties.matrix.parts.conversations import D_MS, running, start
 from holdfast.properties.matrix.parts.deliveries import (
-    calls,
     deliveries,
     effective,
+    given_back,
     of_session,
     releases,
     renewals,
@@ -203,11 +203,9 @@ def _given_back(world: World, handed: Commit, asked_us: int) -> None:
     assert at_once(handed, asked_us), (asked_us, handed)
     work = work_of(handed)
     freed = [one for one in releases(world) if one.position > handed.position]
-    back = calls(world.commits, "abandon_work_item", process="a", token=work.token)
+    back = given_back(world.commits, handed)
     assert [(one.time_us, one.took_effect) for one in freed] == [(handed.time_us, True)], freed
-    assert [(one.time_us, one.took_effect) for one in back] == [(handed.time_us, True)], back
-    assert back[0].arguments["ignore_attempt"] is True and not back[0].arguments["delay"], back
-    assert freed[0].position < back[0].position, (freed, back)
+    assert back.time_us == handed.time_us and freed[0].position < back.position, (freed, back)
     assert work.token not in [one.token for one in starts(world)], "a handler was started"
     after = deliveries(world.commits[handed.position + 1 :], "s", "i")
     assert [work_of(one).attempt_count for one in after] == [work.attempt_count], after

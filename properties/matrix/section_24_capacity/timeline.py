@@ -13,6 +13,7 @@ from holdfast.properties.matrix.parts.closings import ACK
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, running, start
 from holdfast.properties.matrix.parts.deliveries import calls, delivered, deliveries, item_of, renewals
 from holdfast.properties.matrix.parts.idling import SECOND_US
+from holdfast.properties.matrix.parts.rows import by_session
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, R_US, end_of
 from holdfast.properties.matrix.parts.told import told
 from holdfast.sim.toolkit.scenario import scenario
@@ -59,11 +60,6 @@ def _assert_handed(world: World, process: str, word: Commit, due: list[_Due]) ->
     return handed
 
 
-def _rows(world: World) -> dict[str, tuple[str | None, int | None]]:
-    """The rows of the sessions: owner and expiry."""
-    return {row.session_id: (row.worker_id, row.locked_until) for row in world.sessions()}
-
-
 @scenario(
     covers=["24.10", "SS-14.3", "SS-13.4"],
     workers=3,
@@ -90,12 +86,12 @@ async def timeline_capacity(world: World) -> None:
         await world.sleep(1)
     if jumped:
         world.jump_clock(D_MS + 1000 * world.draw("seconds beyond the expiry", 4))
-    expiry = _rows(world)["S1"][1]
+    expiry = by_session(world)["S1"][1]
     await world.client.enqueue_event("i", "word", "")
     word = await world.commit(lambda one: one.operation == ACK and world.session("i", "S3") is not None)
     await world.sleep(0.5)
     soon_us = world.now_us
-    soon = {name: row for name, row in _rows(world).items() if name != "S2"}
+    soon = {name: row for name, row in by_session(world).items() if name != "S2"}
     last_us = world.now_us + 3 * R_US
     await world.until(lambda: world.session("i", "S2") is None or world.now_us >= last_us)
     closed_us = world.now_us

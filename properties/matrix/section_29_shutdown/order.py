@@ -10,18 +10,19 @@ from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.client import Completed
 from holdfast.core.contract.observe import HandlerStarted, HandlerStopped
 from holdfast.core.contract.provider import TagFilter
-from holdfast.properties.matrix.parts.conversations import (
-    MINUTE,
-    POLL_MS,
-    encoded,
-    observations,
-    running,
-    start,
+from holdfast.properties.matrix.parts.capacities import at_once
+from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
+from holdfast.properties.matrix.parts.deliveries import (
+    calls,
+    deliveries,
+    given_back,
+    item_of,
+    of_session,
+    work_of,
 )
-from holdfast.properties.matrix.parts.deliveries import calls_by, delivered, deliveries, of_session
-from holdfast.properties.matrix.parts.rows import owner_and_expiry, second_of, until_second
-from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, last_local
-from holdfast.properties.matrix.parts.told import signals, starts
+from holdfast.properties.matrix.parts.rows import by_session, owner_and_expiry, second_of, until_second
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
+from holdfast.properties.matrix.parts.told import at, signals, starts, told
 from holdfast.sim.stage.process import Process
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -36,12 +37,6 @@ async def _one_on_each(ctx: OrchestrationContext, input: str) -> str:
     """A short activity on each of three sessions."""
     names = [ctx.open_session_with_id(name) for name in NAMES]
     return encoded(await ctx.join(*(ctx.schedule_activity_on_session("work", "1", name) for name in names)))
-
-
-def _token(handed: Commit) -> str:
-    work = delivered(handed)
-    assert work is not None, handed
-    return work.token
 
 
 @scenario(
@@ -65,47 +60,32 @@ async def shutdown_stops_fetching_first(world: World) -> None:
     await world.sleep(world.draw("ms before the shutdown / 5", 4) * 5 / 1000)
     began = len(world.commits)
     await leaving.shutdown(20)
-    returned_ms = world.provider_now_ms
-    left = {one.session_id: one.worker_id for one in world.sessions()}
+    returned_us, left = world.now_us, by_session(world)
     other = world.worker("b", running(_one_on_each), **ONLY_ACTIVITIES)
     status = await world.finished("i")
     with world.oracle("29.1"):
         assert starts(world, "a") == [], "a handler started after the shutdown had begun"
         under_way = _handed(world, "a")
         assert len(under_way) >= taken, under_way
-        fetched = [one for one in world.commits[began:] if (one.process, one.operation) == ("a", _FETCH)]
+        fetched = calls(world.commits[began:], _FETCH, process="a")
         assert len(fetched) <= 3, f"three slots, and {len(fetched)} fetches after the shutdown began"
         for handed in under_way:
-            _given_back(world, handed)
-        assert left == dict.fromkeys(NAMES), left
+            back = given_back(world.commits, handed)
+            (freed,) = calls(world.commits, _RELEASE, process="a", session=item_of(handed).session_id)
+            assert freed.took_effect and freed.position > back.position > handed.position, (handed, freed)
+        assert left == dict.fromkeys(NAMES, (None, None)), left
         assert {entry.owner for entry in observations(status)} == {other.worker_id}, status
-        for handed in _handed(world, "b"):
-            assert 0 <= handed.provider_ms - returned_ms <= POLL_MS, (handed, returned_ms)
+        assert all(at_once(one, returned_us) for one in _handed(world, "b")), returned_us
         assert [start.attempt for start in starts(world, "b")] == [1, 1, 1], starts(world, "b")
 
 
 def _handed(world: World, process: str) -> list[Commit]:
-    return [one for name in NAMES for one in deliveries(world.commits, name) if one.process == process]
+    return [one for name in NAMES for one in deliveries(world.commits, name, process=process)]
 
 
-def _given_back(world: World, handed: Commit) -> None:
-    """Assert that an item was given back at once and uncharged, and its session released after that."""
-    token = _token(handed)
-    back = [
-        one for one in calls_by(world.commits, "a", "abandon_work_item") if one.arguments["token"] == token
-    ]
-    assert [one.took_effect for one in back] == [True], (handed, back)
-    assert back[0].arguments["ignore_attempt"] is True, back
-    assert not back[0].arguments["delay"], back
-    work = delivered(handed)
-    assert work is not None
-    freed = [
-        one
-        for one in calls_by(world.commits, "a", "release_session_lock")
-        if one.arguments["session_id"] == work.item.session_id
-    ]
-    assert [one.took_effect for one in freed] == [True], (handed, freed)
-    assert freed[0].position > back[0].position > handed.position, (handed, back, freed)
+def _released(world: World) -> list[str]:
+    """The sessions that A asked to release, in order."""
+    return [str(one.arguments["session_id"]) for one in calls(world.commits, _RELEASE, process="a")]
 
 
 def _blocking_on_s(block_ms: int) -> Any:
@@ -148,7 +128,7 @@ async def unstoppable_handler_leaves_session_to_expire(world: World) -> None:
     world.worker("turns", _blocking_on_s(block_ms), **ONLY_TURNS)
     stuck = world.worker("a", _blocking_on_s(block_ms), **ONLY_ACTIVITIES)
     await start(world, _two_idle_one_blocked, "i")
-    await world.until(lambda: any(one.session_id == "s" for one in starts(world, "a")))
+    await world.until(lambda: bool(starts(world, "a", session="s")))
     await world.sleep(3 * world.draw("seconds before the shutdown / 3", 7))
     owner, began_us = stuck.worker_id, world.now_us
     allowance_s = (20, 10, 5, 1)[world.draw("allowance", 4)]
@@ -156,8 +136,7 @@ async def unstoppable_handler_leaves_session_to_expire(world: World) -> None:
     if stall_s:
         stuck.stall(stall_s)
     await stuck.shutdown(allowance_s)
-    returned_us, returned_ms = world.now_us, world.provider_now_ms
-    left = {one.session_id: (one.worker_id, one.locked_until) for one in world.sessions()}
+    returned_us, returned_ms, left = world.now_us, world.provider_now_ms, by_session(world)
     world.worker("b", _blocking_on_s(0), **ONLY_ACTIVITIES)
     await world.client.enqueue_event("i", "more", "")
     status = await world.finished("i")
@@ -168,13 +147,11 @@ async def unstoppable_handler_leaves_session_to_expire(world: World) -> None:
         assert {name: left[name] for name in NAMES[1:]} == dict.fromkeys(NAMES[1:], (None, None)), left
         named, expiry = left["s"]
         assert named == owner and expiry is not None and expiry > returned_ms, left
-        released = [one.arguments["session_id"] for one in calls_by(world.commits, "a", _RELEASE)]
-        assert sorted(map(str, released)) == list(NAMES[1:]), released
-        again = _handed(world, "b")
-        assert [one.provider_ms for one in again if of_session(one, "s")] == [expiry], (again, expiry)
-        for one in again:
-            assert of_session(one, "s") or 0 <= one.provider_ms - returned_ms <= POLL_MS, (one, returned_ms)
-        attempts = [one.attempt for one in starts(world, "b") if one.session_id == "s"]
+        assert sorted(_released(world)) == list(NAMES[1:]), _released(world)
+        (again, *others) = _handed(world, "b")
+        assert of_session(again, "s") and again.provider_ms == expiry, (again, expiry)
+        assert others and all(at_once(one, returned_us) for one in others), (returned_us, others)
+        attempts = [one.attempt for one in starts(world, "b", session="s")]
         assert attempts == [1], f"attempts at the item of the blocked session: {attempts}"
         assert isinstance(status, Completed) and status.output == "b", status
 
@@ -223,57 +200,48 @@ async def timeline_graceful_shutdown(world: World) -> None:
     await until_second(world, 85 + 2 * world.draw("when q7 is asked / 2", 7))
     await world.client.enqueue_event("i", "q7", "")
     await until_second(world, 100)
-    busy, idle, owner = owner_and_expiry(world, "s"), owner_and_expiry(world, "t"), leaving.worker_id
+    before, owner = _rows(world), leaving.worker_id
     world.strike("slow_answer", "a", "abandon_work_item", seconds=0.1)
     ending = asyncio.ensure_future(leaving.shutdown(5))
     await until_second(world, 101.25)
-    meanwhile = owner_and_expiry(world, "s"), owner_and_expiry(world, "t")
+    meanwhile = _rows(world)
     await ending
-    returned = world.now_us / 1_000_000
-    released = owner_and_expiry(world, "s"), owner_and_expiry(world, "t")
+    returned, released = world.now_us / 1_000_000, _rows(world)
     await until_second(world, 101.4)
     taking = world.worker("b", _stops_after_a_while, **ONLY_ACTIVITIES)
     await world.until(lambda: bool(starts(world, "b")))
-    taken = owner_and_expiry(world, "s"), owner_and_expiry(world, "t")
+    taken = _rows(world)
     status = await world.finished("i")
     with world.oracle("29.7"):
-        assert busy is not None and idle is not None and (busy[0], idle[0]) == (owner, owner), (busy, idle)
-        handed = deliveries(world.commits, "s")
-        assert len(handed) == 2, handed
-        first, second = handed
-        assert [(one.time_us, one.event.cause) for one in signals(world)] == [(100_000_000, "shutdown")], (
-            signals(world)
-        )
-        ended = last_local(world, "a", HandlerStopped)
-        assert ended is not None and ended.event == _discarded(first), ended
-        assert ended.time_us == 101_200_000, ended
-        given = calls_by(world.commits, "a", "abandon_work_item")
-        assert [(one.time_us, one.took_effect) for one in given] == [(101_200_000, True)], given
-        back = given[0]
-        assert back.arguments == {"token": _token(first), "delay": None, "ignore_attempt": True}, back
-        assert meanwhile == (busy, idle), (meanwhile, busy, idle)
-        freed = calls_by(world.commits, "a", _RELEASE)
-        assert [(one.time_us, one.took_effect) for one in freed] == [(101_300_000, True)] * 2, freed
-        assert sorted(str(one.arguments["session_id"]) for one in freed) == ["s", "t"], freed
-        assert released == ((None, None), (None, None)) and returned == 101.3, (released, returned)
-        fetches = [one for one in calls_by(world.commits, "a", _FETCH) if one.time_us >= 100_000_000]
-        assert fetches == [], fetches
-        assert not calls_by(world.commits, "a", "ack_work_item")[1:], "the answer of q7 was acknowledged"
+        assert [row and row[0] for row in before] == [owner, owner], before
+        assert [meanwhile, released, taken] == [
+            before,
+            [(None, None), (None, None)],
+            [(taking.worker_id, 161.4), (None, None)],
+        ], (before, meanwhile, released, taken)
+        first, second = deliveries(world.commits, "s")
+        assert [(at(one), one.event.cause) for one in signals(world)] == [(100, "shutdown")], signals(world)
+        stopped = told(world, HandlerStopped, "a")[-1]
+        assert (at(stopped), stopped.event) == (101.2, _discarded(first)), stopped
+        assert at(given_back(world.commits, first)) == 101.2, first
+        assert len(calls(world.commits, "abandon_work_item", process="a")) == 1
+        freed = calls(world.commits, _RELEASE, process="a")
+        assert [(at(one), one.took_effect) for one in freed] == [(101.3, True)] * 2, freed
+        assert returned == 101.3, returned
+        assert sorted(_released(world)) == ["s", "t"], freed
+        fetches = calls(world.commits, _FETCH, process="a")
+        assert all(at(one) < 100 for one in fetches), fetches
+        assert len(calls(world.commits, "ack_work_item", process="a")) == 1, "the answer of q7 is discarded"
         assert (second.process, second_of(second.provider_ms)) == ("b", 101.4), second
-        assert taken == ((taking.worker_id, 161.4), (None, None)), taken
-        attempts = [(one.process, one.event.attempt) for one in _starts_on_s(world)]
+        attempts = [(one.process, one.event.attempt) for one in told(world, HandlerStarted, session="s")]
         assert attempts == [("a", 1), ("b", 1)], attempts
         assert isinstance(status, Completed) and status.output == "b", status
 
 
+def _rows(world: World) -> list[tuple[str | None, float | None] | None]:
+    """The rows of S and S'."""
+    return [owner_and_expiry(world, "s"), owner_and_expiry(world, "t")]
+
+
 def _discarded(handed: Commit) -> HandlerStopped:
-    token = _token(handed)
-    return HandlerStopped(f"work-0-{handed.arguments['worker_id']}", token, "discarded")
-
-
-def _starts_on_s(world: World) -> list[Any]:
-    return [
-        local
-        for local in world.locals
-        if isinstance(local.event, HandlerStarted) and local.event.session_id == "s"
-    ]
+    return HandlerStopped(f"work-0-{handed.arguments['worker_id']}", work_of(handed).token, "discarded")

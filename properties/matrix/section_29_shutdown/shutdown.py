@@ -22,10 +22,11 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     start,
 )
-from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries, owner_of
+from holdfast.properties.matrix.parts.deliveries import calls, deliveries, owner_of
 from holdfast.properties.matrix.parts.listening import Listened, runtime_on
+from holdfast.properties.matrix.parts.rows import by_session
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, last_local
-from holdfast.properties.matrix.parts.told import starts
+from holdfast.properties.matrix.parts.told import starts, told
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import ScriptedFault
 from holdfast.sim.toolkit.scenario import scenario
@@ -89,7 +90,7 @@ async def release_only_after_handlers_stopped(world: World) -> None:
     status = await world.finished("i")
     with world.oracle("29.2"):
         assert isinstance(status, Completed), status
-        releases = calls_by(world.commits, owner.name, "release_session_lock")
+        releases = calls(world.commits, "release_session_lock", process=owner.name)
         assert "s" in [one.arguments["session_id"] for one in releases], releases
         for release in releases:
             there = (owner.name, str(release.arguments["session_id"]))
@@ -113,28 +114,24 @@ async def one_failing_release_does_not_stop_others(world: World) -> None:
     await start(world, _three_sessions, "i", input="1")
     await world.until(lambda: len(starts(world)) == 3)
     await world.sleep(3 + world.draw("seconds before the shutdown", 20))
-    rows = {one.session_id: one.locked_until for one in world.sessions()}
+    rows = by_session(world)
     kind: ScriptedFault = ("refused", "unsent")[world.draw("how it fails", 2)]
     world.strike(kind, "a", "release_session_lock", skip=1, seconds=1)
     await owner.shutdown(20)
-    returned_ms = world.provider_now_ms
-    left = {one.session_id: (one.worker_id, one.locked_until) for one in world.sessions()}
+    returned_ms, left = world.provider_now_ms, by_session(world)
     other = world.worker("b", running(_three_sessions), **ONLY_ACTIVITIES)
     await world.client.enqueue_event("i", "more", "")
     status = await world.finished("i")
     with world.oracle("29.4"):
         assert isinstance(status, Completed), status
-        tried = calls_by(world.commits, "a", "release_session_lock")
-        assert sorted(str(one.arguments["session_id"]) for one in tried) == list(NAMES), tried
+        tried = calls(world.commits, "release_session_lock", process="a")
         assert [one.took_effect for one in tried] == [True, False, True], tried
-        free = [str(one.arguments["session_id"]) for one in tried if one.took_effect]
-        failed = str(tried[1].arguments["session_id"])
-        assert {name: left[name] for name in free} == dict.fromkeys(free, (None, None)), left
-        assert left[failed] == (owner.worker_id, rows[failed]), (left, rows)
+        names = [str(one.arguments["session_id"]) for one in tried]
+        assert sorted(names) == list(NAMES), names
+        assert left == {**dict.fromkeys(NAMES, (None, None)), names[1]: rows[names[1]]}, (left, rows)
+        assert rows[names[1]][0] == owner.worker_id, rows
         for name in NAMES:
-            taken = next(one for one in deliveries(world.commits, name) if one.process == "b")
-            due = returned_ms if name in free else rows[name]
-            assert due is not None and 0 <= taken.provider_ms - due <= POLL_MS, (taken, due)
+            _taken_at(world, name, rows[name][1] if name == names[1] else returned_ms)
         assert {one.owner for one in observations(status)[3:]} == {other.worker_id}
 
 
@@ -152,19 +149,22 @@ async def immediate_shutdown_is_a_crash(world: World) -> None:
     await start(world, _three_sessions, "i", input=str(1 + 40 * world.draw("whether they still run", 2)))
     await world.until(lambda: len(starts(world)) == 3)
     await world.sleep(2 + world.draw("seconds before the shutdown", 20))
-    rows = {one.session_id: one.locked_until for one in world.sessions()}
+    rows = by_session(world)
     await owner.shutdown(0)
     world.worker("b", running(_three_sessions), **ONLY_ACTIVITIES)
     await world.client.enqueue_event("i", "more", "")
     status = await world.finished("i")
     with world.oracle("29.5"):
         assert isinstance(status, Completed), status
-        for operation in ("release_session_lock", "abandon_work_item"):
-            assert not calls_by(world.commits, "a", operation), operation
+        assert calls(world.commits, "release_session_lock", "abandon_work_item", process="a") == []
         for name in NAMES:
-            taken = next(one for one in deliveries(world.commits, name) if one.process == "b")
-            expiry = rows[name]
-            assert expiry is not None and 0 <= taken.provider_ms - expiry <= POLL_MS, (taken, rows)
+            _taken_at(world, name, rows[name][1])
+
+
+def _taken_at(world: World, name: str, due_ms: int | None) -> None:
+    """B took the session within a poll of this moment."""
+    taken = deliveries(world.commits, name, process="b")[0]
+    assert due_ms is not None and 0 <= taken.provider_ms - due_ms <= POLL_MS, (taken, due_ms)
 
 
 def _lives_on(
@@ -215,25 +215,24 @@ async def _resists(ctx: OrchestrationContext, input: str) -> str:
 )
 async def no_calls_after_shutdown(world: World) -> None:
     """A stopped worker is silent, also if its process lives on and a handler of it does."""
-    told: list[bool] = []
+    shall_leave: list[bool] = []
     made: list[str] = []
     late: list[str] = []
     timeout_s = (20, 0, 1)[world.draw("timeout", 3)]
-    worker = world.process("a", _lives_on(timeout_s, lambda: bool(told), made, late))
+    worker = world.process("a", _lives_on(timeout_s, lambda: bool(shall_leave), made, late))
     await start(
         world, _three_sessions, "i", input=str(1 + 10 * world.draw("seconds an activity takes / 10", 5))
     )
     await start(world, _resists, "j")
     await world.until(lambda: len(starts(world)) == 4)
     await world.sleep(2 * world.draw("seconds before the shutdown / 2", 15))
-    told.append(True)
+    shall_leave.append(True)
     await world.until(lambda: last_local(world, "a", ShutdownReturned) is not None)
     returned_us = world.now_us
     await world.sleep(10 * D_MS / 1000)
     with world.oracle("29.6"):
         assert made and late == [], late
-        renewals = [one.time_us for one in world.locals if isinstance(one.event, RenewalSent)]
-        assert not renewals or renewals[-1] <= returned_us, renewals
+        assert all(one.time_us <= returned_us for one in told(world, RenewalSent)), returned_us
         assert worker.alive, "the process has ended, and so would say nothing whatever the runtime does"
 
 
