@@ -222,3 +222,10 @@ async def token_is_held(provider: Provider, token: LockToken) -> bool:
     except ProviderError:
         return False
     return True
+
+
+def held(
+    bench: Bench, worker: str, session: str = "s", instance: str = "i", for_ms: int = D
+) -> SessionRecord:
+    """The row of a session that a worker has claimed or extended at this very moment."""
+    return SessionRecord(instance, session, worker, bench.clock.now_ms() + for_ms)

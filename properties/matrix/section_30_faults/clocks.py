@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from holdfast.core import OrchestrationContext
-from holdfast.core.client import Completed
-from holdfast.core.contract.observe import RenewalSent
+from holdfast.core.client import Completed, OrchestrationStatus
+from holdfast.core.contract.observe import HandlerSignalled, RenewalSent
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, item_of
+from holdfast.properties.matrix.parts.deliveries import calls, deliveries, item_of
 from holdfast.properties.matrix.parts.rows import owner_and_expiry, second_of, until_second
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, more, one_then_one
-from holdfast.properties.matrix.parts.told import lease_ends, signals
+from holdfast.properties.matrix.parts.told import Told, at, lease_ends, signals, told
 from holdfast.properties.matrix.parts.turns_by_hand import (
     D,
     begin,
     fetch,
     fetched,
+    held,
     item,
     row_of,
     sessions_named,
 )
 from holdfast.sim.toolkit.bench import Bench
+from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
@@ -51,7 +53,13 @@ def _renewed_every(seconds: int) -> dict[str, object]:
 )
 async def forward_clock_jump(world: World) -> None:
     """After a forward jump the first to commit wins: a renewal keeps the session."""
-    await _jump_forward(world, claim_first=False)
+    jumped = await _jump_forward(world, b_starts=51.2, look=51.3)
+    with world.oracle("30.1"):
+        a = jumped.a.worker_id
+        assert jumped.rows == [(a, 90), (a, 211), (a, 211)], jumped
+        assert signals(world) == [] and len(lease_ends(world, "a")) <= 1, signals(world)
+        assert [one.process for one in deliveries(world.commits, "s")] == ["a", "a"]
+        assert {one.owner for one in observations(jumped.status)} == {a}, jumped
 
 
 @scenario(
@@ -63,10 +71,26 @@ async def forward_clock_jump(world: World) -> None:
 )
 async def forward_clock_jump_and_a_claim(world: World) -> None:
     """After a forward jump the first to commit wins: a claim takes the session over."""
-    await _jump_forward(world, claim_first=True)
+    jumped = await _jump_forward(world, b_starts=50.2, look=50.5)
+    with world.oracle("30.1"):
+        a, b = jumped.a.worker_id, jumped.b.worker_id
+        assert jumped.rows[:2] == [(a, 90), (b, 210.2)], jumped
+        assert isinstance(jumped.status, Completed), jumped
+        assert [(at(one), one.event.cause) for one in jumped.signals] == [(51, "item_lost")], jumped
+        assert [one.process for one in deliveries(world.commits, "s")] == ["a", "b", "b"]
 
 
-async def _jump_forward(world: World, *, claim_first: bool) -> None:
+class _Jumped(NamedTuple):
+    """What was seen of a jump from 50 to 150: the row before it, after it and at 153; signals until then."""
+
+    a: Handle
+    b: Handle
+    rows: list[tuple[str | None, float | None] | None]
+    signals: list[Told[HandlerSignalled]]
+    status: OrchestrationStatus
+
+
+async def _jump_forward(world: World, *, b_starts: float, look: float) -> _Jumped:
     world.worker("turns", running(one_then_one, in_passing), **ONLY_TURNS)
     owner = world.worker("a", running(one_then_one), worker_concurrency=1, **ONLY_ACTIVITIES)
     await start(world, in_passing, "x", "y", "z")
@@ -74,29 +98,14 @@ async def _jump_forward(world: World, *, claim_first: bool) -> None:
     await until_second(world, 1 + 4 * world.draw("seconds before more work / 4", 10))
     await more(world)
     await until_second(world, 50)
-    seen: dict[float, object] = {50: owner_and_expiry(world)}
+    rows = [owner_and_expiry(world)]
     world.jump_clock(100_000)
-    await until_second(world, 50.2 if claim_first else 51.2)
+    await until_second(world, b_starts)
     other = world.worker("b", running(one_then_one), worker_concurrency=1, **ONLY_ACTIVITIES)
-    await until_second(world, 50.5 if claim_first else 51.3)
-    seen[150.5] = owner_and_expiry(world)
-    await until_second(world, 53)
-    seen[153] = owner_and_expiry(world)
-    told = signals(world)
-    status = await world.finished("i")
-    with world.oracle("30.1"):
-        a, b = owner.worker_id, other.worker_id
-        assert seen[50] == (a, 90), seen
-        assert isinstance(status, Completed), status
-        if claim_first:
-            assert seen[150.5] == (b, 210.2), seen
-            assert [(one.time_us, one.event.cause) for one in told] == [(51_000_000, "item_lost")], told
-            assert [one.process for one in deliveries(world.commits, "s")] == ["a", "b", "b"]
-        else:
-            assert seen[150.5] == seen[153] == (a, 211), seen
-            assert signals(world) == [] and len(lease_ends(world, "a")) <= 1, signals(world)
-            assert [one.process for one in deliveries(world.commits, "s")] == ["a", "a"]
-            assert {one.owner for one in observations(status)} == {a}, status
+    for second in (look, 53):
+        await until_second(world, second)
+        rows.append(owner_and_expiry(world))
+    return _Jumped(owner, other, rows, signals(world), await world.finished("i"))
 
 
 async def _one_then_two(ctx: OrchestrationContext, input: str) -> str:
@@ -145,8 +154,7 @@ async def backward_clock_jump(world: World) -> None:
         handed = deliveries(world.commits, "s")
         assert [one.process for one in handed[:3]] == ["a", "a", "b"], handed
         assert second_of(handed[2].provider_ms) == 90, (second_of(handed[2].provider_ms), back_s, expires)
-        blocked_s = handed[2].time_us / 1_000_000 - 50
-        assert blocked_s == 40 + back_s, "40 s, and the jump"
+        assert at(handed[2]) == 50 + 40 + back_s, "40 s, and the jump"
         assert owner_and_expiry(world) == (other.worker_id, 150), owner_and_expiry(world)
 
 
@@ -156,17 +164,14 @@ async def expiry_boundary(bench: Bench) -> None:
     provider = bench.provider
     await begin(provider, opened=sessions_named("s"), work=[item(3, "s"), item(4, "s")])
     first = await fetched(provider, "A")
-    claimed = row_of(bench, "s")
-    assert claimed is not None and claimed.locked_until == bench.clock.now_ms() + D, claimed
+    claimed = held(bench, "A")
+    assert row_of(bench, "s") == claimed, claimed
     bench.clock.advance(D - 1)
-    assert bench.clock.now_ms() == claimed.locked_until - 1
     assert await fetch(provider, "B") is None and row_of(bench, "s") == claimed
     bench.clock.advance(1)
     taken = await fetched(provider, "B")
     assert (taken.item.id, taken.attempt_count) == (first.item.id, 2), taken
-    now_taken = row_of(bench, "s")
-    assert now_taken is not None, "the row is gone"
-    assert (now_taken.worker_id, now_taken.locked_until) == ("B", bench.clock.now_ms() + D), now_taken
+    assert row_of(bench, "s") == held(bench, "B"), row_of(bench, "s")
 
 
 @scenario(covers=["30.13", "SS-25.5", "SS-4.6"], level="provider")
@@ -182,9 +187,7 @@ async def claim_by_same_worker_after_expiry(bench: Bench) -> None:
         assert await fetch(provider, "A", claim_new=False) is None and row_of(bench, "s") == expired
         again = await fetched(provider, "A")
         assert again.item.id == 3, again
-        renewed = row_of(bench, "s")
-        assert renewed is not None, "the row is gone"
-        assert (renewed.worker_id, renewed.locked_until) == ("A", bench.clock.now_ms() + D), renewed
+        assert row_of(bench, "s") == held(bench, "A"), row_of(bench, "s")
 
 
 async def _works_then_rests(ctx: OrchestrationContext, input: str) -> str:
@@ -221,20 +224,18 @@ async def worker_wall_clock_jump(world: World) -> None:
     worker.jump_wall_clock(-HOUR_MS)
     worker.jump_wall_clock(-HOUR_MS * world.draw("and an hour more", 2))
     await until_second(world, 245)
-    calls = [one for one in world.commits if one.operation in {name for _, name in EXPECTED}]
+    made = calls(world.commits, *{name for _, name in EXPECTED})
     leases = None if worker.runtime is None else worker.runtime.leases()
     rows = world.sessions()
     await world.client.enqueue_event("i", "end", "")
     status = await world.finished("i")
     with world.oracle("30.4"):
-        expected = sorted((second * 1_000_000, name) for second, name in [*EXPECTED, *EXPECTED])
-        assert sorted((one.time_us, one.operation) for one in calls) == expected, calls
-        assert all(one.took_effect for one in calls), calls
-        for one in calls:
+        assert sorted((at(one), one.operation) for one in made) == sorted([*EXPECTED, *EXPECTED]), made
+        assert all(one.took_effect for one in made), made
+        for one in made:
             duration = one.arguments.get("extend_session_for", one.arguments.get("extend_for", 60_000))
             assert duration == 60_000, one
-        sent = [one.time_us for one in world.locals if isinstance(one.event, RenewalSent)]
-        assert sorted(sent) == [105_000_000] * 2 + [135_000_000] * 2, sent
+        assert [at(one) for one in told(world, RenewalSent)] == [105, 105, 135, 135]
         assert [(each.worker_id, each.locked_until) for each in rows] == [(None, None)] * 2, rows
         assert leases == () and signals(world) == [], leases
         assert [item_of(one).session_id for one in deliveries(world.commits, "s")] == ["s"]

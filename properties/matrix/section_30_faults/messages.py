@@ -8,11 +8,10 @@ from typing import Final
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityCompleted
-from holdfast.core.contract.ids import LockToken
 from holdfast.core.contract.store import SessionRecord, WorkerRow
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, of_kind, running, start
-from holdfast.properties.matrix.parts.deliveries import delivered, deliveries
+from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, item_of, work_of
 from holdfast.properties.matrix.parts.takeovers import end_of, refusal_of
 from holdfast.properties.matrix.parts.told import signals
 from holdfast.properties.matrix.parts.turns_by_hand import (
@@ -21,6 +20,7 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     everything,
     fetched,
+    held,
     is_refused,
     item,
     row_of,
@@ -52,13 +52,9 @@ async def _three_in_turn(ctx: OrchestrationContext, input: str) -> str:
 async def lost_fetch_response(world: World) -> None:
     """A fetch that committed but was not heard of does no lasting harm."""
     workers = {name: world.worker(name, running(_three_in_turn)) for name in ("a", "b")}
-    strike = world.strike(
-        "lost_answer",
-        operation="fetch_session_work_item",
-        skip=0,
-        times=1 + world.draw("more than one", 2),
-        seconds=(0, 5, 40)[world.draw("how long it is waited for", 3)],
-    )
+    times = 1 + world.draw("more than one", 2)
+    seconds = (0, 5, 40)[world.draw("how long it is waited for", 3)]
+    strike = world.strike("lost_answer", None, "fetch_session_work_item", times=times, seconds=seconds)
     await start(world, _three_in_turn, "i", input="10")
     await world.until(lambda: strike.count > 0)
     crashes = bool(world.draw("and who asked crashes", 2))
@@ -66,20 +62,15 @@ async def lost_fetch_response(world: World) -> None:
     if crashes:
         workers[lost.process].crash()
     last_us = world.now_us + 200_000_000
-    await world.until(lambda: bool(_redelivered(world)) or world.now_us >= last_us)
+    await world.until(lambda: _redelivered(world) or world.now_us >= last_us)
     status = await end_of(world, "i", within_s=300)
     with world.oracle("30.5"):
         assert isinstance(status, Completed), status
         for one in [each for each in world.commits if each.outcome == "lost" and delivered(each)]:
-            work = delivered(one)
-            assert work is not None, one
-            again = next(
-                (each, found)
-                for each in world.commits[one.position + 1 :]
-                if (found := delivered(each)) is not None and found.item == work.item
-            )
-            assert again[0].provider_ms >= one.provider_ms + ITEM_LOCK, (one, again)
-            assert again[1].attempt_count == work.attempt_count + 1, (one, again)
+            later = filter(delivered, world.commits[one.position + 1 :])
+            again = next(each for each in later if item_of(each) == item_of(one))
+            assert again.provider_ms >= one.provider_ms + ITEM_LOCK, (one, again)
+            assert work_of(again).attempt_count == work_of(one).attempt_count + 1, (one, again)
         last = deliveries(world.commits, "s")[-1]
         assert workers[last.process].alive and last.outcome == "answered", last
         done = [each.source_event_id for each in of_kind(await world.history("i"), ActivityCompleted)]
@@ -87,12 +78,8 @@ async def lost_fetch_response(world: World) -> None:
         assert isinstance(status, Completed), status
 
 
-def _redelivered(world: World) -> list[int]:
-    return [
-        one.position
-        for one in world.commits
-        if (work := delivered(one)) is not None and work.attempt_count > 1
-    ]
+def _redelivered(world: World) -> bool:
+    return any(work.attempt_count > 1 for work in map(delivered, world.commits) if work is not None)
 
 
 @scenario(
@@ -122,9 +109,7 @@ async def repeated_calls_change_nothing_more(bench: Bench) -> None:
     bench.clock.advance(7_000)
     for _ in range(2):
         await provider.renew_session_lock("i", "s", "A", extend_for=D)
-        seen = row_of(bench, "s")
-        assert seen is not None, "the row is gone"
-        assert (seen.worker_id, seen.locked_until) == ("A", bench.clock.now_ms() + D), seen
+        assert row_of(bench, "s") == held(bench, "A"), row_of(bench, "s")
     await provider.renew_work_item_lock(work.token, extend_for=ITEM_LOCK, extend_session_for=D)
     once = await everything(bench, "i")
     await provider.renew_work_item_lock(work.token, extend_for=ITEM_LOCK, extend_session_for=D)
@@ -137,8 +122,7 @@ async def repeated_calls_change_nothing_more(bench: Bench) -> None:
     assert await everything(bench, "i") == once
     await provider.release_session_lock("i", "s", "A")
     once = await everything(bench, "i")
-    freed = row_of(bench, "s")
-    assert freed is not None and (freed.worker_id, freed.locked_until) == (None, None), freed
+    assert row_of(bench, "s") == SessionRecord("i", "s", None, None), row_of(bench, "s")
     await provider.release_session_lock("i", "s", "A")
     assert await everything(bench, "i") == once
 
@@ -169,37 +153,21 @@ _REPEATED: Final = ("renew_session_lock", "renew_work_item_lock", "release_sessi
 async def repeat_after_lost_response(world: World) -> None:
     """Renew, release and item ack can be repeated."""
     operation = _REPEATED[world.draw("the call", 4)]
-    worker = world.worker("a", running(_works_then_rests))
+    world.worker("a", running(_works_then_rests))
     world.strike("lost_answer", "a", operation, seconds=world.draw("seconds without an answer", 4))
     await start(world, _works_then_rests, "i", "j")
     lost = await world.commit(lambda one: one.outcome == "lost")
     once = world.sessions(), world.worker_rows()
-    arguments = lost.arguments
-    instance = str(arguments.get("instance_id", "i"))
-    refused = None
     now_ms = world.provider_now_ms
-    if operation == "renew_session_lock":
-        await world.provider.renew_session_lock(instance, "s", worker.worker_id or "", extend_for=D)
-    elif operation == "renew_work_item_lock":
-        await world.provider.renew_work_item_lock(
-            LockToken(str(arguments["token"])), extend_for=ITEM_LOCK, extend_session_for=D
-        )
-    elif operation == "release_session_lock":
-        await world.provider.release_session_lock(instance, "s", worker.worker_id or "")
-    else:
-        completion = arguments["completion"]
-        assert isinstance(completion, CompletionMessage), completion
-        refused = await refusal_of(
-            world.provider.ack_work_item(LockToken(str(arguments["token"])), completion)
-        )
+    refusal = await refusal_of(getattr(world.provider, operation)(**lost.arguments))
     twice = world.sessions(), world.worker_rows()
     statuses = [await world.finished(name) for name in ("i", "j")]
     with world.oracle("30.10"):
         assert now_ms == lost.provider_ms, "it is repeated at the same instant"
         mine = [[each for each in rows if _concerns(each, lost)] for rows in (*once, *twice)]
         assert mine[:2] == mine[2:], (once, twice)
-        if operation == "ack_work_item":
-            assert refused is not None and "token" in refused.message, refused
+        assert (refusal is not None) is (operation == "ack_work_item"), refusal
+        assert refusal is None or "token" in refusal.message, refusal
         assert signals(world) == [], signals(world)
         assert all(isinstance(status, Completed) for status in statuses), statuses
         for name in ("i", "j"):
