@@ -8,8 +8,8 @@ from typing import Final
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityCompleted
-from holdfast.core.contract.observe import HandlerSignalled
 from holdfast.properties.matrix.parts.conversations import MINUTE, failure_text, of_kind, running, start
+from holdfast.properties.matrix.parts.told import signals
 from holdfast.sim import FaultBudget, World, scenario
 
 SLOW_ITEMS: Final = {**MINUTE, "worker_lock_timeout": timedelta(seconds=100)}
@@ -80,7 +80,7 @@ async def renewals_fail_for_a_moment(world: World) -> None:
     status = await world.finished("i")
     with world.oracle("SS-7.11"):
         assert isinstance(status, Completed), status
-        assert not any(isinstance(local.event, HandlerSignalled) for local in world.locals)
+        assert not signals(world), signals(world)
 
 
 @scenario(
@@ -110,7 +110,7 @@ async def session_closed_under_its_handler(world: World) -> None:
     statuses = [await world.finished(name) for name in ("i", "j")]
     with world.oracle("SS-7.13", "SS-7.14", "SS-6.9"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
-        told = [local.event for local in world.locals if isinstance(local.event, HandlerSignalled)]
+        told = [one.event for one in signals(world)]
         assert len({event.token for event in told}) == len(told), "once each"
         assert all(event.cause == "session_lost" for event in told), told
 

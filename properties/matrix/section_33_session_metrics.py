@@ -8,7 +8,14 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.observe import HandlerStarted, LeaseEnded
 from holdfast.properties.matrix.parts.conversations import MINUTE, running, start
-from holdfast.properties.matrix.parts.deliveries import deliveries, of_session, owner_of, renewals
+from holdfast.properties.matrix.parts.deliveries import (
+    calls,
+    deliveries,
+    effective,
+    first_delivery,
+    owner_and_other,
+    owner_of,
+)
 from holdfast.properties.matrix.parts.session_log import fields_of, logged, measured
 from holdfast.properties.matrix.parts.told import told
 from holdfast.sim.stage.faults import FaultBudget
@@ -48,7 +55,7 @@ async def released_and_lost_logged(world: World) -> None:
     await world.until(lambda: len(logged(world, "session.released")) == 1)
     idle_us = world.now_us
     await world.client.enqueue_event("i", "go", "")
-    await world.commit(lambda commit: of_session(commit, "s"))
+    await first_delivery(world)
     leaving = owner_of(world, workers, "i", "s")
     left = leaving.worker_id
     await world.sleep(1 + world.draw("seconds until the shutdown", 20))
@@ -57,23 +64,17 @@ async def released_and_lost_logged(world: World) -> None:
     with world.oracle("33.1"):
         assert isinstance(status, Completed), status
         losses = logged(world, "session.lost")
-        ended = [
-            (one.process, one.event)
-            for one in world.locals
-            if isinstance(one.event, LeaseEnded) and one.event.cause in ("lost", "deadline")
-        ]
+        ended = [one for one in told(world, LeaseEnded) if one.event.cause in ("lost", "deadline")]
         # What a fetch brought during the pause starts another lease, which is lost in its turn (SS-7.24).
-        brought = [one for one in deliveries(world.commits, "s") if one.process == frozen.name]
+        brought = deliveries(world.commits, "s", process=frozen.name)
         assert 1 <= len(losses) == len(ended) <= len(brought), (losses, ended)
         named = {"instance_id": "i", "session_id": "s"}
-        counts = [in_flight, *(end.in_flight for _, end in ended[1:])]
-        for lost, (process, end), count in zip(losses, ended, counts, strict=True):
-            wanted = {**named, "worker_id": lost_by, "in_flight": count, "cause": end.cause}
+        counts = [in_flight, *(one.event.in_flight for one in ended[1:])]
+        for lost, end, count in zip(losses, ended, counts, strict=True):
+            wanted = {**named, "worker_id": lost_by, "in_flight": count, "cause": end.event.cause}
             assert (lost.fields, lost.level) == (wanted, "warning"), (lost, wanted)
-            assert lost.process == process == frozen.name, (lost, process)
-        releases = logged(world, "session.released")
-        assert len(releases) == 2, releases
-        idle, shutdown = releases
+            assert lost.process == end.process == frozen.name, (lost, end)
+        idle, shutdown = logged(world, "session.released")
         assert idle.level == shutdown.level == "info", (idle, shutdown)
         assert idle.time_us == idle_us and idle.fields["reason"] == "idle", idle
         owner = next(worker.worker_id for worker in workers if worker.name == idle.process)
@@ -138,9 +139,7 @@ def _agrees(world: World, worker: Handle, *, exactly: bool) -> None:
     for name in ("claimed", "released", "renewal_failed"):
         assert counted[f"holdfast_sessions_{name}_total"] == records[name], (worker, name, counted, records)
     assert counted["holdfast_sessions_expired_total"] == records["migrated"], (worker, counted, records)
-    done = len(
-        [one for one in renewals(world.commits, "s") if one.process == worker.name and one.took_effect]
-    )
+    done = len(effective(calls(world.commits, "renew_session_lock", process=worker.name, session="s")))
     assert done - (not exactly) <= counted["holdfast_sessions_renewal_total"] <= done, (worker, counted, done)
 
 
@@ -166,15 +165,12 @@ async def first_claim_is_not_migration(world: World) -> None:
     """Claiming an unclaimed session is not a migration."""
     workers = [world.worker(name, running(_uses_again)) for name in ("a", "b")]
     await start(world, _uses_again, "i", input=str(40 + 10 * world.draw("seconds between / 10", 5)))
-    await world.commit(lambda commit: of_session(commit, "s"))
-    first = owner_of(world, workers, "i", "s")
-    second = next(worker for worker in workers if worker is not first)
+    await first_delivery(world)
+    first, second = owner_and_other(world, workers)
     await world.sleep(1 + world.draw("seconds until the shutdown", 30))
     await first.shutdown(5)
     await world.finished("i")
     with world.oracle("33.5"):
-        claims = [
-            (fields["session_id"], fields["worker_id"]) for fields in fields_of(world, "session.claimed")
-        ]
+        claims = [(one["session_id"], one["worker_id"]) for one in fields_of(world, "session.claimed")]
         assert claims == [("s", first.worker_id), ("s", second.worker_id)], claims
         assert not logged(world, "session.migrated"), logged(world, "session.migrated")

@@ -20,6 +20,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import deliveries, effective, releases, renewals
+from holdfast.properties.matrix.parts.told import told
 from holdfast.properties.matrix.section_18_single_loop import (
     LATE_ITEMS,
     SINGLE,
@@ -153,11 +154,7 @@ async def virtual_time_drives_everything(world: World) -> None:
             assert [one.time_us for one in renewed] == due, "every R until it is idle for T"
             released = releases(world, instance)
             assert [one.time_us for one in released] == [at + T_S * 1_000_000 for at in kept], released
-            ends = [
-                (local.event.cause, local.time_us)
-                for local in world.locals
-                if isinstance(local.event, LeaseEnded) and local.event.instance_id == instance
-            ]
-            lapses = [(cause, at) for cause, at in ends if cause != "idle"]
+            ends = told(world, LeaseEnded, instance=instance)
+            lapses = [(one.event.cause, one.time_us) for one in ends if one.event.cause != "idle"]
             assert lapses == [("deadline", cycles_us[cut_off] + D_MS * 1000)], ends
             assert len(ends) == CYCLES, ends

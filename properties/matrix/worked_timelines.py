@@ -10,7 +10,6 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.events import OrchestrationStarted, SessionClosed
 from holdfast.core.contract.observe import LeaseTaken
 from holdfast.core.contract.provider import TagFilter
-from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.closings import closes, concluded, requests
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
@@ -24,7 +23,15 @@ from holdfast.properties.matrix.parts.deliveries import calls, of_session, refus
 from holdfast.properties.matrix.parts.rows import Line, line, line_after, queued
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
 from holdfast.properties.matrix.parts.told import at, lease_ends, session_starts, signals, told
-from holdfast.properties.matrix.parts.turns_by_hand import begin, fetch, item, items, row_of, sessions_named
+from holdfast.properties.matrix.parts.turns_by_hand import (
+    begin,
+    fetch,
+    held_now,
+    item,
+    items,
+    row_of,
+    sessions_named,
+)
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -146,9 +153,8 @@ async def timeline_claim_race(bench: Bench) -> None:
     for instance, with_plain in (("i", True), ("j", False)):
         work = [item(1, "s", instance), *([item(2, None, instance)] if with_plain else [])]
         await begin(first, instance, opened=sessions_named(f"{instance}/s"), work=work)
-        now = bench.clock.now_ms()
         got = [await fetch(first, "A"), await fetch(second, "B")]
-        assert row_of(bench, "s", instance) == SessionRecord(instance, "s", "A", now + 60_000)
+        assert row_of(bench, "s", instance) == held_now(bench, "A", "s", instance)
         assert [one and one.item for one in got] == [work[0], work[1] if with_plain else None], got
         queued = [row for row in items(bench) if row.item is not None and row.item.instance == instance]
         assert queued[0].claimed_by == "A" and all(row.token for row in queued), queued

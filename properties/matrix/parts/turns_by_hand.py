@@ -224,7 +224,7 @@ async def token_is_held(provider: Provider, token: LockToken) -> bool:
     return True
 
 
-def held(
+def held_now(
     bench: Bench, worker: str, session: str = "s", instance: str = "i", for_ms: int = D
 ) -> SessionRecord:
     """The row of a session that a worker has claimed or extended at this very moment."""

@@ -25,6 +25,7 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     fetch,
     fetched,
     further_turn,
+    held_now,
     ids,
     is_refused,
     item,
@@ -178,7 +179,7 @@ async def ack_order_delete_insert_enqueue(bench: Bench) -> None:
     await is_refused(provider.ack_work_item(held.token))
     again = await fetched(provider, "B")
     assert (again.item.id, again.attempt_count) == (4, 1), again
-    assert row_of(bench, "s") == SessionRecord("i", "s", "B", bench.clock.now_ms() + D)
+    assert row_of(bench, "s") == held_now(bench, "B")
     await further_turn(provider, "i", closed=sessions_named("s"), work=[item(5, "s"), item(6)])
     assert records(bench) == [] and ids(bench) == [("i", 6)], (records(bench), items(bench))
     assert [one.event_id for one in await provider.read("i")] == [1], "the delta was empty"
@@ -306,11 +307,10 @@ async def close_affects_only_its_session(bench: Bench) -> None:
     assert records(bench) == rows and len(rows) == 2, (rows, records(bench))
     assert items(bench) == queued and len(queued) == 4, (queued, items(bench))
     bench.clock.advance(20_000)
-    until = bench.clock.now_ms() + D
     await provider.renew_session_lock("i", "t", "A", extend_for=D)
     await other.renew_work_item_lock(foreign.token, extend_for=ITEM_LOCK, extend_session_for=D)
     await provider.renew_work_item_lock(neighbour.token, extend_for=ITEM_LOCK, extend_session_for=D)
-    assert row_of(bench, "t") == SessionRecord("i", "t", "A", until), records(bench)
-    assert row_of(bench, "s", "j") == SessionRecord("j", "s", "B", until), records(bench)
+    assert row_of(bench, "t") == held_now(bench, "A", "t"), records(bench)
+    assert row_of(bench, "s", "j") == held_now(bench, "B", "s", "j"), records(bench)
     await is_refused(provider.renew_session_lock("i", "s", "A", extend_for=D))
     assert (await fetched(other, "B")).item == item(3, "s", "j")

@@ -16,7 +16,7 @@ from holdfast.core.contract.events import (
     OrchestrationStarted,
     SessionOpened,
 )
-from holdfast.core.contract.observe import HandlerStarted, TurnEnded
+from holdfast.core.contract.observe import TurnEnded
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.closings import continues
 from holdfast.properties.matrix.parts.conversations import (
@@ -32,7 +32,7 @@ from holdfast.properties.matrix.parts.conversations import (
 )
 from holdfast.properties.matrix.parts.deliveries import turn_acks
 from holdfast.properties.matrix.parts.engine_by_hand import NOT_OPEN
-from holdfast.properties.matrix.parts.told import told
+from holdfast.properties.matrix.parts.told import events, starts
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -102,12 +102,8 @@ async def carried_set_survives_later_turns_and_restart(world: World) -> None:
         (here,) = observations(status)
         assert (here.session, here.owner) == ("S", cold.worker_id), here
         assert of_kind(await world.history("i", 2), SessionOpened) == []
-        turns_of_b = [
-            local.event.open_sessions
-            for local in world.locals
-            if local.process == cold.name and isinstance(local.event, TurnEnded)
-        ]
-        assert turns_of_b and set(turns_of_b) == {("S",)}, turns_of_b
+        known = {one.open_sessions for one in events(world, TurnEnded, cold.name)}
+        assert known == {("S",)}, known
 
 
 async def _opens_what_it_has(ctx: OrchestrationContext, input: str) -> str:
@@ -228,11 +224,7 @@ async def _schedules_and_continues(ctx: OrchestrationContext, input: str) -> str
     if input == "again":
         return await ctx.schedule_activity_on_session("look", "next", "S")
     session = ctx.open_session_with_id("S")
-    earlier = [
-        ctx.schedule_activity_on_session("work", "90", session),
-        ctx.schedule_activity_on_session("work", "91", session),
-        ctx.schedule_activity_on_session("work", "92", session),
-    ]
+    earlier = [ctx.schedule_activity_on_session("work", each, session) for each in ("90", "91", "92")]
     await ctx.schedule_timer(timedelta(seconds=int(input)))
     late = [
         ctx.schedule_activity_on_session("look", "late", session),
@@ -280,11 +272,5 @@ async def activities_of_continuing_turn_not_enqueued(world: World) -> None:
             assert list(scheduled.values()).count("late") == 2, scheduled
             given_up = [event.source_event_id for event in of_kind(old, ActivityCancelRequested)]
             assert sorted(given_up) == sorted(scheduled), "each of them was given up, once"
-            started = [local.event for local in told(world, HandlerStarted, instance=instance)]
-            late = [
-                event
-                for event in started
-                if isinstance(event, HandlerStarted) and event.execution_id == 1
-                if scheduled[event.activity_id] == "late"
-            ]
-            assert late == [], late
+            begun = [one.activity_id for one in starts(world, instance=instance) if one.execution_id == 1]
+            assert "late" not in [scheduled[id] for id in begun], begun

@@ -14,7 +14,7 @@ from holdfast.core.contract.events import (
     OrchestrationStarted,
     SessionOpened,
 )
-from holdfast.core.contract.observe import HandlerSignalled, LeaseEnded, LeaseTaken, Logged
+from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
 from holdfast.properties.matrix.parts.closings import continues
 from holdfast.properties.matrix.parts.conversations import (
@@ -28,6 +28,9 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import deliveries
+from holdfast.properties.matrix.parts.rows import assert_held, look
+from holdfast.properties.matrix.parts.session_log import logged
+from holdfast.properties.matrix.parts.told import signals, told
 from holdfast.properties.matrix.section_27_carry_over.carry_over import RowNotes, ends_any_instance
 from holdfast.sim import FaultBudget, World, scenario
 
@@ -170,19 +173,15 @@ async def lease_not_disturbed_by_can(world: World) -> None:
         await world.sleep(20)
         leases.append([] if worker.runtime is None else list(worker.runtime.leases()))
         with world.oracle("27.10"):
-            row = world.session("i", "S")
-            assert row is not None and row.worker_id == worker.worker_id, row
-            assert row.locked_until is not None and row.locked_until > world.provider_now_ms, row
-    told = list(world.locals)
+            assert_held([look(world, "S")], worker)
+    watched_us = world.now_us
     status = await world.finished("i")
     with world.oracle("27.10"):
         assert [[one.session_id for one in held] for held in leases] == [["S"]] * 4, leases
-        assert [local for local in told if isinstance(local.event, LeaseEnded)] == []
-        assert len([local for local in world.locals if isinstance(local.event, LeaseTaken)]) == 1, "one lease"
-        assert not [
-            one for one in told if isinstance(one.event, Logged) and one.event.event == "session.lost"
-        ]
-        signals = [local.event.cause for local in world.locals if isinstance(local.event, HandlerSignalled)]
-        assert signals == (["item_lost"] if busy else []), "the item of the old execution, and it alone"
+        assert len(told(world, LeaseTaken)) == 1, "one lease"
+        assert all(one.time_us > watched_us for one in told(world, LeaseEnded)), told(world, LeaseEnded)
+        assert all(one.time_us > watched_us for one in logged(world, "session.lost")), watched_us
+        causes = [one.event.cause for one in signals(world)]
+        assert causes == (["item_lost"] if busy else []), "the item of the old execution, and it alone"
         first, second = observations(status)
         assert (first.owner, second.owner, second.warm) == (worker.worker_id, worker.worker_id, True)

@@ -18,7 +18,7 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     fetch,
     fetched,
-    held,
+    held_now,
     item,
     row_of,
     sessions_named,
@@ -164,14 +164,14 @@ async def expiry_boundary(bench: Bench) -> None:
     provider = bench.provider
     await begin(provider, opened=sessions_named("s"), work=[item(3, "s"), item(4, "s")])
     first = await fetched(provider, "A")
-    claimed = held(bench, "A")
+    claimed = held_now(bench, "A")
     assert row_of(bench, "s") == claimed, claimed
     bench.clock.advance(D - 1)
     assert await fetch(provider, "B") is None and row_of(bench, "s") == claimed
     bench.clock.advance(1)
     taken = await fetched(provider, "B")
     assert (taken.item.id, taken.attempt_count) == (first.item.id, 2), taken
-    assert row_of(bench, "s") == held(bench, "B"), row_of(bench, "s")
+    assert row_of(bench, "s") == held_now(bench, "B"), row_of(bench, "s")
 
 
 @scenario(covers=["30.13", "SS-25.5", "SS-4.6"], level="provider")
@@ -187,7 +187,7 @@ async def claim_by_same_worker_after_expiry(bench: Bench) -> None:
         assert await fetch(provider, "A", claim_new=False) is None and row_of(bench, "s") == expired
         again = await fetched(provider, "A")
         assert again.item.id == 3, again
-        assert row_of(bench, "s") == held(bench, "A"), row_of(bench, "s")
+        assert row_of(bench, "s") == held_now(bench, "A"), row_of(bench, "s")
 
 
 async def _works_then_rests(ctx: OrchestrationContext, input: str) -> str:

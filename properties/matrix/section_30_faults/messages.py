@@ -20,7 +20,7 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     begin,
     everything,
     fetched,
-    held,
+    held_now,
     is_refused,
     item,
     row_of,
@@ -109,7 +109,7 @@ async def repeated_calls_change_nothing_more(bench: Bench) -> None:
     bench.clock.advance(7_000)
     for _ in range(2):
         await provider.renew_session_lock("i", "s", "A", extend_for=D)
-        assert row_of(bench, "s") == held(bench, "A"), row_of(bench, "s")
+        assert row_of(bench, "s") == held_now(bench, "A"), row_of(bench, "s")
     await provider.renew_work_item_lock(work.token, extend_for=ITEM_LOCK, extend_session_for=D)
     once = await everything(bench, "i")
     await provider.renew_work_item_lock(work.token, extend_for=ITEM_LOCK, extend_session_for=D)

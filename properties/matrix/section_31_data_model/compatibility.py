@@ -14,7 +14,7 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.clock import Clock
 from holdfast.core.contract.codec import encode_event, encode_work_item
 from holdfast.core.contract.errors import ActivityError
-from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.provider import ExecutionMetadata, FetchedWork, Provider, TagFilter
 from holdfast.core.contract.work_items import ActivityCompletedMessage, WorkItem
 from holdfast.core.engine import actions
@@ -80,57 +80,33 @@ _WRAPPERS: Final[dict[str, Callable[[Provider], Provider]]] = {
     "gate": _gate,
 }
 
-_CALLS: Final[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = [
-    (
-        "fetch_session_work_item",
-        (Millis(11), Millis(12)),
-        {
-            "worker_id": "A",
-            "session_lock_duration": Millis(13),
-            "tag_filter": TagFilter.only("gpu"),
-            "claim_new": False,
-        },
-    ),
-    ("renew_session_lock", ("i", "s", "A"), {"extend_for": Millis(14)}),
-    ("release_session_lock", ("i", "s", "A"), {}),
-    (
-        "renew_work_item_lock",
-        (LockToken("t"),),
-        {"extend_for": Millis(15), "extend_session_for": Millis(16)},
-    ),
-    ("abandon_work_item", (LockToken("t"),), {"delay": Millis(17), "ignore_attempt": True}),
-    ("enqueue_for_worker", (item(2, "s"),), {}),
-    (
-        "ack_orchestration_item",
-        (LockToken("t"),),
-        {
-            "execution_id": 3,
-            "history_delta": [],
-            "worker_items": [item(2, "s")],
-            "orchestrator_items": [],
-            "metadata": ExecutionMetadata(
-                opened_sessions=sessions_named("s"), cancelled_sessions=sessions_named("t")
-            ),
-            "cancelled_activities": [],
-        },
-    ),
-]
-"""Every method that has to do with sessions, each argument different from its default and the others."""
-
-_POSITIONAL: Final = {
-    "fetch_session_work_item": ("lock_timeout", "poll_timeout"),
-    "renew_session_lock": ("instance_id", "session_id", "worker_id"),
-    "release_session_lock": ("instance_id", "session_id", "worker_id"),
-    "renew_work_item_lock": ("token",),
-    "abandon_work_item": ("token",),
-    "enqueue_for_worker": ("item",),
-    "ack_orchestration_item": ("token",),
+_CALLS: Final[dict[str, dict[str, Any]]] = {
+    "fetch_session_work_item": {
+        "lock_timeout": 11,
+        "poll_timeout": 12,
+        "worker_id": "A",
+        "session_lock_duration": 13,
+        "tag_filter": TagFilter.only("gpu"),
+        "claim_new": False,
+    },
+    "renew_session_lock": {"instance_id": "i", "session_id": "s", "worker_id": "A", "extend_for": 14},
+    "release_session_lock": {"instance_id": "i", "session_id": "s", "worker_id": "A"},
+    "renew_work_item_lock": {"token": "t", "extend_for": 15, "extend_session_for": 16},
+    "abandon_work_item": {"token": "t", "delay": 17, "ignore_attempt": True},
+    "enqueue_for_worker": {"item": item(2, "s")},
+    "ack_orchestration_item": {
+        "token": "t",
+        "execution_id": 3,
+        "history_delta": [],
+        "worker_items": [item(2, "s")],
+        "orchestrator_items": [],
+        "metadata": ExecutionMetadata(
+            opened_sessions=sessions_named("s"), cancelled_sessions=sessions_named("t")
+        ),
+        "cancelled_activities": [],
+    },
 }
-
-
-def _by_name(method: str, positional: tuple[Any, ...], by_name: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by their names, however they were given."""
-    return {**dict(zip(_POSITIONAL[method], positional, strict=False)), **by_name}
+"""Every method that has to do with sessions, each argument different from its default and the others."""
 
 
 @scenario(covers=["31.6", "SS-12.16"], workers=0, level="unit")
@@ -141,13 +117,14 @@ async def wrappers_forward() -> None:
             inner = _Recording(sessions=supported)
             wrapped = wrap(cast(Provider, inner))
             assert wrapped.supports_sessions() is supported, name
-        for method, positional, by_name in _CALLS:
+        for method, arguments in _CALLS.items():
             inner = _Recording(sessions=True)
-            result = await getattr(wrap(cast(Provider, inner)), method)(*positional, **by_name)
-            ((asked, given, given_by_name),) = inner.asked
+            result = await getattr(wrap(cast(Provider, inner)), method)(**arguments)
+            ((asked, positional, by_name),) = inner.asked
             assert asked == method, f"{name}: {method} reaches {asked}"
-            expected = _by_name(method, positional, by_name)
-            assert _by_name(method, given, given_by_name) == expected, f"{name}.{method}: {inner.asked}"
+            # a wrapper may pass on by position what the contract has first
+            given = {**dict(zip(arguments, positional, strict=False)), **by_name}
+            assert given == arguments, f"{name}.{method}: {inner.asked}"
             brings = method.startswith("fetch")
             assert result == (method if brings else None), f"{name}.{method} answers {result}"
 
@@ -232,12 +209,8 @@ async def worker_without_feature(world: World) -> None:
         handed_out = deliveries(world.commits, "s", "i")
         assert [commit.process for commit in handed_out] == ["current"] * 3, handed_out
         assert all(commit.operation == "fetch_session_work_item" for commit in handed_out), handed_out
-        by_plain_fetch = [item_of(commit) for commit in world.commits if _by_old(commit)]
+        by_plain_fetch = [item_of(one) for one in world.commits if one.process == "old" and delivered(one)]
         assert by_plain_fetch == [work.item for work in worked], by_plain_fetch
-
-
-def _by_old(commit: Commit) -> bool:
-    return commit.process == "old" and delivered(commit) is not None
 
 
 async def _child(ctx: OrchestrationContext, input: str) -> str:

@@ -18,6 +18,7 @@ from holdfast.properties.matrix.parts.turns_by_hand import (
     fetch,
     fetched,
     further_turn,
+    held_now,
     item,
     items,
     records,
@@ -76,9 +77,8 @@ async def lock_holder_recorded_and_cleared(bench: Bench) -> None:
     assert _holder(bench, 2) == "B", "an expiry writes nothing"
     again = await fetched(provider, "A")
     assert (again.item.id, again.attempt_count, _holder(bench, 2)) == (2, 3, "A"), items(bench)
-    until = bench.clock.now_ms() + 2 * D
     await provider.renew_work_item_lock(again.token, extend_for=ITEM_LOCK, extend_session_for=Millis(2 * D))
-    assert row_of(bench, "s") == SessionRecord("i", "s", "A", until), "the renewal knows whose lock it is"
+    assert row_of(bench, "s") == held_now(bench, "A", for_ms=2 * D), "the renewal knows whose lock it is"
     await provider.release_session_lock("i", "s", "A")
     await fetched(other, "B")
     assert _holder(bench, 2) == "A" and _holder(bench, 4) is None, items(bench)
@@ -104,13 +104,8 @@ async def operations_stay_within_key(bench: Bench) -> None:
     """No session operation touches another key."""
     provider, other = bench.provider, bench.open()
     for instance in ("i", "j"):
-        work = [
-            item(2, "s", instance),
-            item(3, "s", instance),
-            item(4, "t", instance),
-            item(5, "t", instance),
-        ]
-        await begin(provider, instance, opened=sessions_named(f"{instance}/s", f"{instance}/t"), work=[*work])
+        work = [item(id, session, instance) for id, session in ((2, "s"), (3, "s"), (4, "t"), (5, "t"))]
+        await begin(provider, instance, opened=sessions_named(f"{instance}/s", f"{instance}/t"), work=work)
     # j's sessions are B's; of i's, t is A's too, and an item of each is in flight
     held: dict[tuple[str, str | None], FetchedWork] = {}
     for by, worker, count in ((provider, "A", 4), (other, "B", 4)):
@@ -159,13 +154,12 @@ async def session_lifetime_independent_of_queue(bench: Bench) -> None:
     """An open session without items keeps existing; a closed one does not, items or not."""
     provider = bench.provider
     await begin(provider, opened=sessions_named("s", "t", "never"), work=[item(2, "s"), item(3, "t")])
-    until = bench.clock.now_ms() + D
     for _ in range(2):
         await provider.ack_work_item((await fetched(provider, "A")).token)
     open_rows = [
         SessionRecord("i", "never", None, None),
-        SessionRecord("i", "s", "A", until),
-        SessionRecord("i", "t", "A", until),
+        held_now(bench, "A", "s"),
+        held_now(bench, "A", "t"),
     ]
     for _ in range(10):
         bench.clock.advance(D)

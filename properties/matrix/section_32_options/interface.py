@@ -110,9 +110,8 @@ async def _asks_who(ctx: OrchestrationContext, input: str) -> str:
     session = ctx.open_session_with_id("s")
     told: list[object] = []
     for _ in range(2):
-        told += await ctx.join(
-            *(ctx.schedule_activity_on_session("whoami", seconds, session) for seconds in ("5", "6", "7"))
-        )
+        asked = [ctx.schedule_activity_on_session("whoami", seconds, session) for seconds in ("5", "6", "7")]
+        told += await ctx.join(*asked)
     return encoded(told)
 
 
@@ -156,9 +155,8 @@ async def injected_identity(world: World) -> None:
         for process, identity in identities.items()
     ]
     await start(world, _asks_once, "i", "j")
-    await world.until(
-        lambda: len({row.worker_id for row in world.sessions()} - {None}) == 2  # each worker has one session
-    )
+    # each worker has one session then
+    await world.until(lambda: len({row.worker_id for row in world.sessions()} - {None}) == 2)
     rows = world.sessions()
     answers = [answer(await world.finished(row.instance_id)) for row in rows]
     with world.oracle("32.8"):
@@ -236,7 +234,7 @@ async def orthogonal_to_timers_and_events(world: World) -> None:
     instances = ("bound", "plain")
     await start(world, _waits_for_all, "bound", input="with a session")
     await start(world, _waits_for_all, "plain")
-    await world.until(lambda: len([row for row in world.sessions() if row.worker_id is not None]) == 1)
+    await world.until(lambda: any(row.worker_id for row in world.sessions()))
     left = ["one", "q", "other", "q", "one"]
     for number in range(5):
         await world.sleep(1.5 + 2 * world.draw("seconds before an event / 2", 3))

@@ -13,7 +13,15 @@ from holdfast.core.contract.store import SessionRecord
 from holdfast.core.engine.turn_values import ExecutionContinues
 from holdfast.core.hosting.options import RuntimeOptions, Timing
 from holdfast.properties.matrix.parts.conversations import encoded, running, start
-from holdfast.properties.matrix.parts.deliveries import delivered, of_session, owner_of
+from holdfast.properties.matrix.parts.deliveries import (
+    calls,
+    delivered,
+    deliveries,
+    item_renewals,
+    of_session,
+    owner_of,
+    renewals,
+)
 from holdfast.properties.matrix.parts.engine_by_hand import (
     TOO_MANY,
     EngineByHand,
@@ -67,19 +75,13 @@ async def explicit_lock_duration(world: World) -> None:
         status = await world.finished(instance)
         assert isinstance(status, Completed), status
     with world.oracle("32.2"):
-        fetches = [one for one in world.commits if one.operation == "fetch_session_work_item"]
+        fetches = calls(world.commits, "fetch_session_work_item")
         assert {one.arguments["session_lock_duration"] for one in fetches} == {90_000}
-        served = [one for one in fetches if of_session(one, "s")]
-        assert len(served) == 4, "a claim and an extension for each instance"
-        renewed = [one for one in world.commits if one.operation == "renew_session_lock"]
-        assert renewed and {one.arguments["extend_for"] for one in renewed} == {90_000}, renewed
-        long = {work.token for one in served if (work := delivered(one)) and work.item.name == "work"}
-        riding = [one for one in _item_renewals(world) if one.arguments["token"] in long]
-        assert riding and {one.arguments["extend_session_for"] for one in riding} == {90_000}, riding
-
-
-def _item_renewals(world: World) -> list[Commit]:
-    return [one for one in world.commits if one.operation == "renew_work_item_lock"]
+        assert len(deliveries(fetches, "s")) == 4, "a claim and an extension for each instance"
+        renewed = renewals(world.commits, "s")
+        assert {one.arguments["extend_for"] for one in renewed} == {90_000}, renewed
+        riding = item_renewals(world.commits, "s")
+        assert {one.arguments["extend_session_for"] for one in riding} == {90_000}, riding
 
 
 _NO_DURATIONS: Final = (90, 90.0, 0, -1, float("nan"), float("inf"), "90", True)
