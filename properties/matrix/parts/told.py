@@ -1,4 +1,4 @@
-"""Told: what processes reported of themselves, with who did and when, read out of a run."""
+"""ToldEvent: what processes reported of themselves, with who did and when, read out of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from holdfast.traces.record import Commit, Local
 E = TypeVar("E")
 
 
-class Told(NamedTuple, Generic[E]):
+class ToldEvent(NamedTuple, Generic[E]):
     """One report, and who made it when."""
 
     time_us: int
@@ -20,13 +20,13 @@ class Told(NamedTuple, Generic[E]):
     event: E
 
 
-class Span(NamedTuple):
+class HandlerSpan(NamedTuple):
     """From when to when a handler ran, in seconds since the run began."""
 
     began: float
     ended: float
 
-    def overlaps(self, other: Span) -> bool:
+    def overlaps(self, other: HandlerSpan) -> bool:
         """Whether there was a moment at which both ran."""
         return self.began < other.ended and other.began < self.ended
 
@@ -38,10 +38,10 @@ def told(
     *,
     instance: str | None = None,
     session: str | None = None,
-) -> list[Told[E]]:
+) -> list[ToldEvent[E]]:
     """What was reported of a kind, in order: by one process or all, about one instance or session or any."""
     return [
-        Told(local.time_us, local.process, local.event)
+        ToldEvent(local.time_us, local.process, local.event)
         for local in world.locals
         if isinstance(local.event, kind)
         and process in (None, local.process)
@@ -57,12 +57,12 @@ def events(
     return [one.event for one in told(world, kind, process, **about)]
 
 
-def at(happened: Commit | Local | Told[E]) -> float:
+def at(happened: Commit | Local | ToldEvent[E]) -> float:
     """When something was, in seconds since the run began."""
     return happened.time_us / 1_000_000
 
 
-def since(earlier: Commit | Local | Told[Any], happened: Commit | Local | Told[Any]) -> float:
+def since(earlier: Commit | Local | ToldEvent[Any], happened: Commit | Local | ToldEvent[Any]) -> float:
     """How many seconds after another thing something was."""
     return (happened.time_us - earlier.time_us) / 1_000_000
 
@@ -77,7 +77,7 @@ def session_starts(world: World, instance: str = "i", session: str = "s") -> lis
     return events(world, HandlerStarted, instance=instance, session=session)
 
 
-def signals(world: World, process: str | None = None) -> list[Told[HandlerSignalled]]:
+def signals(world: World, process: str | None = None) -> list[ToldEvent[HandlerSignalled]]:
     """When and how handlers were told to stop."""
     return told(world, HandlerSignalled, process)
 
@@ -87,7 +87,9 @@ def lease_ends(world: World, process: str | None = None, **about: str | None) ->
     return [(at(one), one.event.cause) for one in told(world, LeaseEnded, process, **about)]
 
 
-def spans(world: World, session: str) -> list[Span]:
+def spans(world: World, session: str) -> list[HandlerSpan]:
     """When handlers of a session ran, in order of their starts; all of them have stopped."""
     ended = {one.event.token: at(one) for one in told(world, HandlerStopped)}
-    return [Span(at(one), ended[one.event.token]) for one in told(world, HandlerStarted, session=session)]
+    return [
+        HandlerSpan(at(one), ended[one.event.token]) for one in told(world, HandlerStarted, session=session)
+    ]

@@ -12,7 +12,7 @@ from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, obse
 from holdfast.properties.matrix.parts.deliveries import calls, deliveries, item_of
 from holdfast.properties.matrix.parts.rows import owner_and_expiry, second_of, until_second
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, more, one_then_one
-from holdfast.properties.matrix.parts.told import Told, at, lease_ends, signals, told
+from holdfast.properties.matrix.parts.told import ToldEvent, at, lease_ends, signals, told
 from holdfast.properties.matrix.parts.turns_by_hand import (
     D,
     begin,
@@ -86,7 +86,7 @@ class _Jumped(NamedTuple):
     a: Handle
     b: Handle
     rows: list[tuple[str | None, float | None] | None]
-    signals: list[Told[HandlerSignalled]]
+    signals: list[ToldEvent[HandlerSignalled]]
     status: OrchestrationStatus
 
 
