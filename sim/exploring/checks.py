@@ -61,7 +61,7 @@ def run_alone(body: Callable[[], Awaitable[object]]) -> object:
 
     loop.turn([(lambda: tasks.append(loop.create_task(main())), ())])
     while not tasks[0].done() and (due_us := loop.next_due_us()) is not None:
-        time.now_us = max(time.now_us, due_us)
+        time.advance(max(time.now_us, due_us))
         loop.turn([(loop.pop_due().fire, ())])
     if not tasks[0].done():
         raise TimeoutError("it still waits, and no timer is left that could end that")

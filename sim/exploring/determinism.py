@@ -63,6 +63,8 @@ def compare(first: Run, second: Run) -> Difference | None:
 
     The draws tell of the commit that made them differ, so commits come first.
     """
+    assert first.digest is not None, f"the first run of {first.scenario} was not recorded in full"
+    assert second.digest is not None, f"the second run of {second.scenario} was not recorded in full"
     one, other = Digest(), Digest()
     for position, (mine, its) in enumerate(zip_longest(first.commits, second.commits)):
         left = None if mine is None else one.line(mine)
@@ -89,6 +91,7 @@ def _apart(first: str, second: str) -> tuple[str, str]:
     end = 0
     while end < shortest - begin and first[-1 - end] == second[-1 - end]:
         end += 1
+    assert begin + end <= shortest, f"{begin} and {end} in common of {shortest} characters"
     return _middle(first, begin, end), _middle(second, begin, end)
 
 

@@ -225,6 +225,7 @@ class _Running:
 
     def to_the_end(self) -> None:
         """Run until the body has returned and every timed obligation is met or its bound has passed."""
+        assert not self._steps, f"a run that has had {self._steps} steps begins again"
         try:
             self._loop()
         except SimulationError as error:
@@ -264,6 +265,10 @@ class _Running:
         next_us = engine.stage.next_time_us()
         if world.over:
             open_until_us = engine.stage.chronicle.open_until_us()
+            now_us = engine.stage.time.now_us
+            assert open_until_us > now_us, (
+                f"the run goes on at {now_us} us, nothing is open since {open_until_us} us"
+            )
             next_us = open_until_us if next_us is None else min(next_us, open_until_us)
         if next_us is None:
             self._cut_off = "deadlock: nothing is enabled and nothing is due, but the scenario still waits"
@@ -278,6 +283,11 @@ class _Running:
         self, scenario: str, digest: str | None, watchers: Sequence[Watcher], refused: Sequence[str]
     ) -> Run:
         """What came of it."""
+        limits, now_us = self._limits, self._engine.stage.time.now_us
+        assert self._steps <= limits.max_steps, (
+            f"{self._steps} steps, at most {limits.max_steps} were allowed"
+        )
+        assert now_us <= limits.max_virtual_us, f"{now_us} us, at most {limits.max_virtual_us} were allowed"
         engine, world, chronicle = self._engine, self._world, self._engine.stage.chronicle
         run = Run(
             scenario=scenario,

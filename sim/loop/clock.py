@@ -4,10 +4,9 @@ Its monotonic clock starts somewhere else at every boot, so that comparing those
 one for the store's, is visibly wrong. Its wall clock may be off.
 """
 
-import asyncio
-
 from holdfast.core.contract.ids import Micros, Millis
 from holdfast.sim.loop.event_loop import Loop
+from holdfast.sim.loop.tasks import Future
 from holdfast.sim.loop.virtual_time import EPOCH_MS, VirtualTime
 
 
@@ -34,14 +33,16 @@ class ProcessClock:
         loop = self._loop
         if due <= self._time.now_us + loop.offset_us:
             return
-        future = loop.create_future()
+        future: Future = loop.create_future()
         timer = loop.call_at_us(due, _wake, future)
         try:
             await future
         finally:
             timer.cancel()
+        woken_us = self._time.now_us + loop.offset_us
+        assert woken_us >= due, f"{loop} was woken at {woken_us} us, it sleeps until {due} us"
 
 
-def _wake(future: asyncio.Future[None]) -> None:
+def _wake(future: Future) -> None:
     if not future.done():
         future.set_result(None)

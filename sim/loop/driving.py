@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from asyncio import _set_running_loop
+from asyncio import _get_running_loop, _set_running_loop
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from holdfast.sim.errors import ProviderSuspended
 from holdfast.sim.loop.event_loop import Loop
+
+_Result = TypeVar("_Result")
 
 
 @contextmanager
@@ -17,6 +19,8 @@ def store_loop_running(loop: Loop) -> Iterator[None]:
 
     Once for a whole run, because asking the machine which loop runs costs more than a commit's bookkeeping.
     """
+    running = _get_running_loop()
+    assert running is None, f"a run within another one: {running} is running"
     _set_running_loop(loop)
     try:
         yield
@@ -24,7 +28,7 @@ def store_loop_running(loop: Loop) -> Iterator[None]:
         _set_running_loop(None)
 
 
-def drive(coroutine: Coroutine[Any, Any, Any], operation: str) -> Any:
+def drive(coroutine: Coroutine[object, None, _Result], operation: str) -> _Result:
     """The result of a provider call, which may wait for nothing but `run_in_executor`.
 
     Raises what the call raises, and ProviderSuspended, naming the await, if it waits for anything else.
@@ -32,7 +36,8 @@ def drive(coroutine: Coroutine[Any, Any, Any], operation: str) -> Any:
     try:
         coroutine.send(None)
     except StopIteration as finished:
-        return finished.value
+        result: _Result = finished.value
+        return result
     awaited = _innermost(coroutine)
     coroutine.close()
     raise ProviderSuspended(

@@ -2,7 +2,21 @@
 
 asyncio's own classes run on it unmodified: tasks, futures, locks, queues, `TaskGroup`, `timeout`. It never
 waits: `turn` delivers something (an answer, a due timer, a signal) and runs the process until it is waiting
-again, in asyncio's own first-in-first-out order.
+again.
+
+                  the world's choice
+                         |
+    turn([a, b])    a, b --> [ a  b ]                        ready, first in, first out
+                             run a: it wakes task t  [ b  t ]
+                             run b: it starts task u [ t  u ]
+                             run t, run u, ...       [ ]     the process waits: the turn is over
+
+    call_at(...)    heap of (due, number)    left alone by a turn, even if due: the world asks `next_due_us`
+                                             and hands the timer to a later turn, as a choice like others
+
+Within a turn there is nothing to choose: the order is asyncio's own, and code that works by it (a lock is
+fair, a task started first runs first) works here. Whether a timer that is due fires in a turn of its own, or
+with others, or after an answer that came later, asyncio leaves open: that is the world's choice.
 
 The queue holds plain tuples, and a turn neither selects nor looks at timers: that, and handing out a real
 handle only to callers that can cancel it, is what makes a task switch cheaper than stock asyncio's.
@@ -16,7 +30,7 @@ import itertools
 import sys
 from asyncio import _set_running_loop
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import Any, Final, NoReturn, TypeVarTuple
@@ -35,7 +49,10 @@ _TASKS_SWEPT_AT: Final = 64
 
 _UNCANCELLABLE: Final = SharedContextHandle()
 
-Blocking = Callable[[Callable[..., Any], tuple[Any, ...]], asyncio.Future[Any]]
+Callback = tuple[Callable[..., object], tuple[object, ...]]
+"""A function and its arguments: what a turn delivers."""
+
+Blocking = Callable[[Callable[..., object], tuple[object, ...]], Future]
 """Runs a blocking function of a process: how long it takes is the tape's decision."""
 
 
@@ -53,6 +70,7 @@ class Loop(RefusingLoop):
     def __init__(
         self, name: str, time: VirtualTime, *, offset_us: int = 0, resting: Loop | None = None
     ) -> None:
+        assert offset_us >= 0, f"the monotonic clock of {name} starts at {offset_us} us"
         self.name = name
         self._resting = resting
         self.offset_us = offset_us
@@ -60,7 +78,7 @@ class Loop(RefusingLoop):
         self.complaints: list[str] = []
         self.blocking: Blocking | None = None
         self._time = time
-        self._ready: deque[tuple[Callable[..., object], tuple[Any, ...], Context]] = deque()
+        self._ready: deque[tuple[Callable[..., object], tuple[object, ...], Context]] = deque()
         self._timers: list[tuple[int, int, Timer]] = []
         self._tasks: list[Task] = []
         self._sweep_at = _TASKS_SWEPT_AT
@@ -75,11 +93,14 @@ class Loop(RefusingLoop):
 
     # --- what the world does --------------------------------------------------------------------------
 
-    def turn(self, callbacks: Sequence[tuple[Callable[..., object], tuple[Any, ...]]]) -> None:
+    def turn(self, callbacks: Sequence[Callback]) -> None:
         """Call these in order, as one pass of the loop, and run the process until it is waiting again.
 
         Raises NeverWaits if it does not come to that; KeyboardInterrupt and SystemExit pass through.
         """
+        assert not self._dead, f"a turn of {self}, whose process is dead"
+        assert callbacks, f"a turn of {self} that delivers nothing"
+        assert self.call_soon is not self._call_soon, f"a turn of {self} within its own turn"
         ready = self._ready
         popleft = ready.popleft
         for callback, arguments in callbacks:
@@ -87,7 +108,7 @@ class Loop(RefusingLoop):
         self.call_soon = self._call_soon
         _set_running_loop(self)
         try:
-            while ready:
+            while ready:  # one pass, and one more after each callback that raised
                 try:
                     for _ in itertools.repeat(None, _CALLBACKS_MAX):
                         if not ready:
@@ -112,7 +133,7 @@ class Loop(RefusingLoop):
     def next_due_us(self) -> int | None:
         """Virtual time at which the next timer is due, None if there is none."""
         timers = self._timers
-        while timers and timers[0][2].callback is None:
+        while timers and timers[0][2].callback is None:  # cancelled
             heapq.heappop(timers)
         return timers[0][0] - self.offset_us if timers else None
 
@@ -122,11 +143,18 @@ class Loop(RefusingLoop):
         return sum(1 for due_us, _, timer in self._timers if due_us <= now_us and timer.callback is not None)
 
     def pop_due(self) -> Timer:
-        """Take the timer that `next_due_us` told about."""
-        return heapq.heappop(self._timers)[2]
+        """Take the timer that `next_due_us` told about, which must be due."""
+        timer = heapq.heappop(self._timers)[2]
+        now_us = self._time.now_us + self.offset_us
+        assert timer.due_us <= now_us, (
+            f"a timer of {self} fires at {now_us} us, it is due at {timer.due_us} us"
+        )
+        assert timer.callback is not None, f"a timer of {self} fires that was cancelled"
+        return timer
 
     def kill(self) -> None:
         """Cut the loop off: from here on it refuses everything, for good."""
+        assert not self._dead, f"{self} is cut off twice"
         self._dead = True
         self._call_soon = self._fenced
         self.call_soon = self._fenced
@@ -139,15 +167,20 @@ class Loop(RefusingLoop):
 
     def forget(self) -> None:
         """Let go of all tasks."""
+        assert self._dead, f"{self} is to forget its tasks, but its process is alive"
+        assert not self._ready, f"{self} has callbacks, made after its process was dead: {self._ready}"
+        assert not self._timers, f"{self} has timers, made after its process was dead: {self._timers}"
         self._tasks.clear()
         self.blocking = None
 
     # --- scheduling -----------------------------------------------------------------------------------
 
-    def _make_call_soon(self) -> Callable[..., Any]:
+    def _make_call_soon(self) -> Callable[..., CallHandle | SharedContextHandle]:
         append = self._ready.append
 
-        def call_soon(callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+        def call_soon(
+            callback: Callable[..., object], *args: object, context: Context | None = None
+        ) -> CallHandle | SharedContextHandle:
             if context is None:
                 handle = CallHandle(callback, args)
                 append((handle.run, (), copy_context()))
@@ -158,7 +191,7 @@ class Loop(RefusingLoop):
         return call_soon
 
     def _foreign_call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Any = None
+        self, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> NoReturn:
         running = asyncio._get_running_loop()
         culprit = running.name if isinstance(running, Loop) else "code outside every process"
@@ -169,24 +202,25 @@ class Loop(RefusingLoop):
         self.complaints.append(message)
         raise ForeignLoop(message)
 
-    def _fenced(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def _fenced(self, *args: object, **kwargs: object) -> NoReturn:
         raise Fenced(f"process {self.name} has crashed")
 
-    def call_later(
+    # a Timer does what asyncio's TimerHandle does, without being one
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> Any:
-        """A timer, `delay` seconds from now; cut up to whole microseconds."""
+    ) -> Timer:
+        """A timer, `delay` seconds from now, to the microsecond."""
         due_us = self._time.now_us + self.offset_us + round(delay * 1_000_000)
         return self.call_at_us(due_us, callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> Any:
+    ) -> Timer:
         """A timer at a time of `loop.time()`."""
         return self.call_at_us(round(when * 1_000_000), callback, *args, context=context)
 
     def call_at_us(
-        self, due_us: int, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, due_us: int, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> Timer:
         """A timer at a time of the process's monotonic clock; one due already waits for a step, too."""
         if self._dead:
@@ -202,21 +236,22 @@ class Loop(RefusingLoop):
 
     # --- tasks and futures ----------------------------------------------------------------------------
 
-    def create_future(self) -> Any:
+    def create_future(self) -> Future:
         """A future of this loop."""
         if self._dead:
             self._fenced()
         return Future(loop=self)
 
     def create_task(
-        self, coro: Any, *, name: str | None = None, context: Context | None = None, **options: Any
-    ) -> Any:
+        self, coro: Any, *, name: str | None = None, context: Context | None = None, **options: object
+    ) -> Task:
         """A task of this loop; unnamed ones take the name of their coroutine."""
         if self._dead:
             coro.close()
             self._fenced()
         if self._factory is not None:
-            return self._factory(self, coro, name=name, context=context)
+            made: Task = self._factory(self, coro, name=name, context=context)
+            return made
         task = Task(coro, loop=self, name=name or getattr(coro, "__qualname__", "task"), context=context)
         tasks = self._tasks
         tasks.append(task)
@@ -235,7 +270,7 @@ class Loop(RefusingLoop):
 
     # --- blocking work --------------------------------------------------------------------------------
 
-    def run_in_executor(self, executor: Any, func: Callable[[*_Ts], Any], *args: *_Ts) -> Any:
+    def run_in_executor(self, executor: object, func: Callable[[*_Ts], object], *args: *_Ts) -> Future:
         """Run a blocking function inline: on the store's loop at once, in a process as the tape decides."""
         if self._dead:
             self._fenced()
@@ -252,7 +287,7 @@ class Loop(RefusingLoop):
             future.set_result(result)
         return future
 
-    def set_default_executor(self, executor: Any) -> None:
+    def set_default_executor(self, executor: object) -> None:
         """Accepted and ignored: there are no threads."""
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
@@ -277,7 +312,7 @@ class Loop(RefusingLoop):
     def set_debug(self, enabled: bool) -> None:
         """Accepted and ignored."""
 
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
+    def call_exception_handler(self, context: Mapping[str, object]) -> None:
         """Take note of it; on a dead loop nothing is worth noting."""
         if self._dead:
             return
@@ -286,15 +321,14 @@ class Loop(RefusingLoop):
             f"{self.name}: {context.get('message')}" + (f": {error!r}" if error is not None else "")
         )
 
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """The same as `call_exception_handler`."""
+    def default_exception_handler(self, context: Mapping[str, object]) -> None:
         self.call_exception_handler(context)
 
-    def set_exception_handler(self, handler: Any) -> None:
+    def set_exception_handler(self, handler: object) -> None:
         """Accepted and ignored: complaints are collected."""
 
     def get_exception_handler(self) -> None:
-        """There is none."""
+        """None: complaints are collected."""
 
 
 @contextmanager

@@ -4,10 +4,10 @@ What is caught how:
 
 - a call in `GUARDED` raises `OutsideSimulation` while it is a simulated process's turn, on the thread that
   simulates; at any other time, and on any other thread, it does what it always did;
-- what loops offer (`loop.add_reader`, sockets, subprocesses) is refused by `sim.loop`;
+- what loops offer (`loop.add_reader`, sockets, subprocesses) is refused by `refusals`;
 - what cannot be intercepted (`datetime.now`, a name imported before the guards were installed such as
-  `from time import time`, an unseeded `random.Random()`) is looked for in registered code by `sim.suspects`,
-  and caught by running twice (`sim.determinism`).
+  `from time import time`, an unseeded `random.Random()`) is looked for in registered code by
+  `toolkit.suspects`, and caught by running twice (`exploring.determinism`).
 
 Python's own `logging` may read the time: it gets the real one, and nothing depends on it.
 """
@@ -24,7 +24,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast.sim.errors import OutsideSimulation
 
@@ -39,7 +39,7 @@ _WORLD = "keep it inside an activity, and register a fake of that activity here"
 class Guard(NamedTuple):
     """One call that leaves the simulation, by the object that holds it, and what to do instead."""
 
-    owner: Any
+    owner: object
     attribute: str
     shown: str
     fix: str
@@ -81,26 +81,28 @@ class _State:
     thread = 0
     process = ""
     installed = 0
-    originals: tuple[Any, ...] = ()
+    originals: tuple[Callable[..., object], ...] = ()
     refused: list[str] | None = None
 
 
 def enter(process: str) -> None:
     """From here on a process of this name runs on this thread."""
+    assert not _State.thread, f"a turn of {process} within the turn of {_State.process}"
     _State.process = process
     _State.thread = _thread()
 
 
 def leave() -> None:
     """No process runs any more."""
+    assert _State.thread, f"the turn of {_State.process} is over twice"
     _State.thread = 0
 
 
 _thread = threading.get_ident
 
 
-def _guarded(guard: Guard, original: Callable[..., Any]) -> Callable[..., Any]:
-    def asked(*args: Any, **kwargs: Any) -> Any:
+def _guarded(guard: Guard, original: Callable[..., object]) -> Callable[..., object]:
+    def asked(*args: object, **kwargs: object) -> object:
         if _State.thread != _thread() or sys._getframe(1).f_globals.get("__name__") in _EXCUSED:
             return original(*args, **kwargs)
         message = f"{guard.shown} leaves the simulation (process {_State.process}): {guard.fix}"

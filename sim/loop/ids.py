@@ -20,6 +20,7 @@ class VirtualIds:
     __slots__ = ("_bits", "_identity_line", "_line", "_made")
 
     def __init__(self, line: int, identity_line: int | None = None) -> None:
+        assert line >= 0, f"a source of names has line {line}"
         self._line = line << 64
         self._identity_line = (line if identity_line is None else identity_line) << 64 | 1 << 63
         self._made = 0
@@ -40,6 +41,7 @@ class VirtualIds:
 
     def bits(self, count: int) -> int:
         """A number of `count` bits, the same at every boot with the same identity."""
+        assert count > 0, f"a number of {count} bits"
         self._bits += 1
         value = (self._identity_line + self._bits) * _SPREAD & _MASK_128
         if count <= 128:

@@ -16,14 +16,14 @@ _PIPES: Final = "keep pipes and subprocesses inside activities, and replace thos
 
 
 def _plain(name: str, fix: str) -> Any:
-    def refused(self: object, *args: Any, **kwargs: Any) -> None:
+    def refused(self: object, *args: object, **kwargs: object) -> None:
         raise OutsideSimulation(f"loop.{name}() leaves the simulation ({self!r}): {fix}")
 
     return refused
 
 
 def _coroutine(name: str, fix: str) -> Any:
-    async def refused(self: object, *args: Any, **kwargs: Any) -> None:
+    async def refused(self: object, *args: object, **kwargs: object) -> None:
         raise OutsideSimulation(f"loop.{name}() leaves the simulation ({self!r}): {fix}")
 
     return refused

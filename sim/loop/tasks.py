@@ -1,8 +1,10 @@
 """Task, Future and handles of a simulated loop: asyncio's own, in a fixed order.
 
-`TaskGroup`, `asyncio.wait` and users' code keep tasks and futures in sets, which Python orders by address.
-Here they hash by a number that their loop gives out, so that one program always has one order. The number is
-given when it is first asked for: most futures never see a set.
+`TaskGroup`, `asyncio.wait` and users' code keep tasks and futures in sets. Python orders a set by the hashes
+of its members, and these hash by their address: which of a group's tasks is cancelled first would depend on
+where the allocator put them, and two runs of one tape would part there. Here they hash by a number that their
+loop gives out, so that a set of them has the same order in every run. The number is given when it is first
+asked for, because most futures never see a set. Equality stays identity: two loops may give one number.
 """
 
 from __future__ import annotations
@@ -20,32 +22,29 @@ if TYPE_CHECKING:
         numbers: Iterator[int]
 
 
+def _number(self: Future | Task) -> int:
+    try:
+        return self.number
+    except AttributeError:
+        loop: _Numbering = self.get_loop()  # type: ignore[assignment]
+        self.number = next(loop.numbers)
+        return self.number
+
+
 class Future(asyncio.Future[Any]):
     """A future that hashes by its number."""
 
-    __slots__ = ("_number",)
-
-    def __hash__(self) -> int:
-        try:
-            return self._number
-        except AttributeError:
-            loop: _Numbering = self.get_loop()  # type: ignore[assignment]
-            self._number: int = next(loop.numbers)
-            return self._number
+    __slots__ = ("number",)
+    number: int
+    __hash__ = _number
 
 
 class Task(asyncio.Task[Any]):
     """A task that hashes by its number."""
 
-    __slots__ = ("_number",)
-
-    def __hash__(self) -> int:
-        try:
-            return self._number
-        except AttributeError:
-            loop: _Numbering = self.get_loop()  # type: ignore[assignment]
-            self._number: int = next(loop.numbers)
-            return self._number
+    __slots__ = ("number",)
+    number: int
+    __hash__ = _number
 
 
 class CallHandle:
@@ -53,7 +52,7 @@ class CallHandle:
 
     __slots__ = ("_arguments", "_callback")
 
-    def __init__(self, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, callback: Callable[..., object], arguments: tuple[object, ...]) -> None:
         self._callback: Callable[..., object] | None = callback
         self._arguments = arguments
 
@@ -101,7 +100,7 @@ class Timer:
         self,
         due_us: int,
         callback: Callable[..., object],
-        arguments: tuple[Any, ...],
+        arguments: tuple[object, ...],
         context: Context,
     ) -> None:
         self.due_us = due_us

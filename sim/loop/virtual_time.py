@@ -21,6 +21,11 @@ class VirtualTime:
         self.now_us = 0
         self.jump_ms = 0
 
+    def advance(self, to_us: int) -> None:
+        """Time goes on to this point, or stays."""
+        assert to_us >= self.now_us, f"virtual time would go back from {self.now_us} to {to_us} us"
+        self.now_us = to_us
+
     def provider_ms(self) -> Millis:
         """The store's one authoritative clock (SS-24.1)."""
         return Millis(EPOCH_MS + self.now_us // 1000 + self.jump_ms)

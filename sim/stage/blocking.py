@@ -9,7 +9,6 @@ the time instead: `Process.blocking_ms`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from holdfast.sim.loop.tasks import Future
 from holdfast.sim.loop.virtual_time import VirtualTime
@@ -21,8 +20,8 @@ def run_blocking(
     process: Process,
     time: VirtualTime,
     known_delays_ms: Callable[[], tuple[int, ...]],
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
+    function: Callable[..., object],
+    arguments: tuple[object, ...],
 ) -> Future:
     """Run a function of a process as if in a thread; the future is settled when the drawn time is over."""
     delays_ms: tuple[int, ...]
@@ -30,6 +29,7 @@ def run_blocking(
         delays_ms, drawn = (process.blocking_ms,), 2  # it acts at the end, like what takes that long
     else:
         delays_ms = known_delays_ms()
+        assert delays_ms, "there is no duration for a blocking call to take"
         drawn = process.draw("blocking call", 1 + 2 * len(delays_ms))
     future = Future(loop=process.loop)
     outcome = _Outcome(function, arguments)
@@ -37,6 +37,7 @@ def run_blocking(
         outcome.tell(future)
         return future
     acts_late, index = divmod(drawn - 1, len(delays_ms))
+    assert acts_late in (0, 1), f"{drawn} is no time for a blocking call, there are {len(delays_ms)} delays"
     if not acts_late:
         outcome.happen()
     due_us = time.now_us + process.loop.offset_us + delays_ms[index] * 1000
@@ -49,11 +50,11 @@ class _Outcome:
 
     __slots__ = ("_arguments", "_error", "_function", "_happened", "_result")
 
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
         self._function = function
         self._arguments = arguments
         self._happened = False
-        self._result: Any = None
+        self._result: object = None
         self._error: BaseException | None = None
 
     def happen(self) -> None:

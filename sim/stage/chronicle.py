@@ -36,6 +36,7 @@ class Chronicle:
         self.ended: dict[str, str] = {}
         self.executions: dict[str, int] = {}
         self._time = time
+        self._over = False
         self._watchers = tuple(watchers)
         self._turns: dict[str, str] = {}  # token of a turn -> instance
         self._sequence = bytearray()
@@ -54,6 +55,14 @@ class Chronicle:
     ) -> Commit:
         """A call has been at the store, or was kept from it."""
         time = self._time
+        assert not self._over, f"{operation} of {process!r} commits after the end of the run"
+        if outcome in ("refused", "unsent"):
+            assert result is None, f"{operation} was {outcome}, yet it has a result: {result!r}"
+            assert error is None, f"{operation} was {outcome}, yet the store raised {error!r}"
+        assert error is None or result is None, f"{operation} has both a result and an error: {error!r}"
+        if self.commits:
+            before_us = self.commits[-1].time_us
+            assert before_us <= time.now_us, f"{operation} commits at {time.now_us} us, after {before_us} us"
         commit = Commit(
             len(self.commits),
             process.name,
@@ -78,25 +87,31 @@ class Chronicle:
 
     def local(self, process: Process, event: LocalEvent) -> None:
         """A process reported something."""
+        assert process.alive, f"{process!r} is dead, yet it reports {event!r}"
         local = Local(process.name, process.boot, self._time.now_us, event)
         self.locals.append(local)
         self._tell("on_local", local)
 
     def fault(self, kind: FaultKind, process: str | None, amount_ms: int = 0) -> None:
         """A fault struck."""
+        may_be_negative = kind in ("provider_clock", "wall_clock")
+        assert amount_ms >= 0 or may_be_negative, f"a {kind} of {amount_ms} ms"
         fault = Fault(kind, process, self._time.now_us, amount_ms)
         self.faults.append(fault)
         self._tell("on_fault", fault)
 
     def booted(self, process: Process) -> None:
         """A process was started."""
+        assert process.alive, f"{process!r} was started, yet it is dead"
         booted = Booted(process.name, process.boot, self._time.now_us)
         self._tell("on_boot", booted)
 
     def end(self, steps: int, cut_off: str | None) -> None:
         """The run is over."""
+        assert not self._over, "the run ends twice"
         end = RunEnd(self._time.now_us, steps, cut_off)
         self._tell("on_end", end)
+        self._over = True
 
     def _tell(self, how: str, what: object) -> None:
         """Tell every watcher. One that raises must not disturb the process it watches: it is told no more."""

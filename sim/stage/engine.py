@@ -2,13 +2,24 @@
 
 A step lets one request commit, or delivers an answer or a due timer to one process, or several in one turn; a
 fault may strike along with it; and then that process runs until it is waiting again. A commit has four
-outcomes (design idea 6): done and answered, done and the answer lost, refused, never sent.
+outcomes (design idea 6), by where the call or its answer goes astray:
+
+    caller ──── call ────> store ──── answer ────> caller        outcome      fault
+         unsent      refused    done     lost       heard
+           x                                                     unsent       unsent
+                        x                                        refused      refused
+                                           x                     lost         lost_answer, crash
+                                                      x          answered     none, slow_call, slow_answer
+
+A caller that was cancelled while its call was under way has no part in this: its future is done, and whatever
+answer comes is dropped. The call itself is not taken back by that, as a request on a wire is not: it commits
+like any other, with outcome `lost`, or the tape lets it vanish before it was sent. Both are lawful, and a
+worker that takes its own cancellation for "it was not done" must be found out.
 """
 
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Any
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.sim.errors import SimulationError
@@ -36,11 +47,14 @@ class Engine:
         """Take one of the enabled steps; there must be one."""
         ready = self.stage.ready
         count = len(ready)
+        assert count, "no step is enabled: only time can go on"
         if count == 1:
             step = ready.pop()
         else:
             self._offer(map(_actor, ready))
             step = ready.pop(self._draw("schedule", "step", count))
+        on_its_way = type(step) is Request and step.slowed
+        assert step.process.alive or on_its_way, f"{step.actor} is enabled, but {step.process!r} is dead"
         if isinstance(step, Request):
             self._commit(step)
         else:
@@ -49,7 +63,9 @@ class Engine:
     # --- committing -----------------------------------------------------------------------------------
 
     def _commit(self, request: Request) -> None:
-        if request.future.done():  # its caller was cancelled: done all the same, or never sent
+        answered_already = request.settled and request.operation not in FETCHES  # a fetch may have given up
+        assert not answered_already, f"{request.actor} commits, but its caller has an answer already"
+        if request.future.done():  # its caller was cancelled
             if self._draw("schedule", "cancelled call", 2):
                 self.stage.parking.gave_up(request)
                 return
@@ -68,6 +84,10 @@ class Engine:
     def _commit_under(self, kind: FaultKind, request: Request, planned: Strike | None) -> None:
         """A fault befalls a call, by the tape, or by a strike that the scenario has planned."""
         process = request.process
+        assert process.alive, f"a {kind} befalls {request.actor}, but its process is dead"
+        assert process.fallible, (
+            f"a {kind} befalls {request.actor}, but faults do not strike the scenario's own"
+        )
         match kind:
             case "crash":
                 before = planned.before if planned is not None else not self._draw("fault", "crash.when", 2)
@@ -81,6 +101,7 @@ class Engine:
                     self.misfortunes.draw_delay("slow_call.for") if planned is None else planned.delay_ms
                 )
                 self.stage.chronicle.fault(kind, process.name, delay_ms)
+                request.slowed = True
                 self.stage.after(delay_ms, lambda: self._arrive(request))
             case "refused":
                 self._spend(kind, planned)
@@ -113,7 +134,9 @@ class Engine:
 
     def _arrive(self, request: Request) -> None:
         """A slow call is there; it was on its way, so a crash of its process has not stopped it."""
+        assert request.slowed, f"{request.actor} arrives, but it was not held up"
         if request.process.alive or request.process.crashed:
+            assert request not in self.stage.ready, f"{request.actor} arrives twice"
             self.stage.ready.append(request)
 
     def _execute(self, request: Request, kind: FaultKind | None, planned: Strike | None = None) -> None:
@@ -144,6 +167,7 @@ class Engine:
                 self._spend(kind, planned)
                 self._answer_late(request, kind, result, told, planned, least=1)
             case "stall":
+                assert planned is None, f"a stall does not strike a call by plan: {planned}"
                 self._faults.spend(kind)
                 self.stage.stall(process, self.misfortunes.draw_delay("stall.for"))
                 self.stage.answer(request, result, told)
@@ -153,7 +177,7 @@ class Engine:
             case _:
                 raise AssertionError(f"{kind} does not strike a call that commits")
 
-    def _call(self, request: Request) -> tuple[Any, ProviderError | None, BaseException | None]:
+    def _call(self, request: Request) -> tuple[object, ProviderError | None, BaseException | None]:
         """Result, the error as recorded, and the exception that the caller sees."""
         operation = request.operation
         try:
@@ -180,7 +204,6 @@ class Engine:
         least: int = 0,
     ) -> None:
         """Answer after a drawn or planned delay, `least` 0 for at once."""
-        request.settled = True
         if planned is None:
             delays = (0, *self._faults.delays_ms)[least:]
             delay_ms = delays[self._draw("fault", f"{kind}.for", len(delays))]
@@ -188,11 +211,13 @@ class Engine:
             delay_ms = planned.delay_ms
         self.stage.chronicle.fault(kind, request.process.name, delay_ms)
         if delay_ms:
+            request.settled = True
             self.stage.after(delay_ms, lambda: self._late(request, result, error))
         else:
             self.stage.answer(request, result, error)
 
     def _late(self, request: Request, result: object, error: BaseException | None) -> None:
+        assert request.settled, f"{request.actor} gets a late answer that was not decided before"
         if request.process.alive and not request.future.done():
             self.stage.post(request.process, settle_future, request.future, result, error)
 

@@ -7,7 +7,16 @@ if one strikes, detail draws follow (their sites have a dot: `crash.when`, `stal
 
 Nothing is late but by a fault: time only advances when nothing is enabled. So the record of the faults, with
 the process and the `amount_ms` of each, is the whole book of how long anything was held back, and
-`held_back_us` adds it up.
+`held_back_us` adds it up. A fault is booked when it strikes, in full and to the process it strikes, whatever
+becomes of it: a stall that a crash cuts short, an answer that comes while its process is stalled anyway.
+
+    stall         |-------- 30 s --------|
+    slow answer         |------- 30 s -------|
+    a rule from   ^ 0                    30  36 ^       held back by 60 s: an upper bound, of truly 36
+
+Too much is the safe side: a rule is widened by more than it had to be, and the many runs in which little
+struck judge it to the microsecond. To take overlaps off would need to know what each of them held back, which
+differs: a stall the whole process, a slow answer one call.
 """
 
 from __future__ import annotations
@@ -189,6 +198,7 @@ class Faults:
 
     def spend(self, kind: FaultKind) -> None:
         """One of this kind has struck."""
+        assert kind in self._left, f"a {kind} struck, but none is left in the budget: {self._left}"
         self._kinds = {}
         left = self._left[kind] - 1
         if left:
@@ -213,7 +223,9 @@ def delays_of(options: RuntimeOptions) -> tuple[int, ...]:
     return tuple(sorted(interesting))
 
 
-_HOLDS_BACK: Final = frozenset({"stall", "slow_call", "slow_answer", "lost_answer", "unsent"})
+_HOLDS_BACK: Final[frozenset[FaultKind]] = frozenset(
+    {"stall", "slow_call", "slow_answer", "lost_answer", "unsent"}
+)
 
 
 def held_back_us(faults: Iterable[Fault], process: str, *, since_us: int, until_us: int) -> int:

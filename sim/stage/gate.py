@@ -6,7 +6,7 @@ the store is called with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, cast
 
 from holdfast.core.contract.errors import ProviderError
@@ -27,8 +27,9 @@ from holdfast.core.contract.provider import (
 from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.sim.errors import Fenced
 from holdfast.sim.stage.process import Process
+from holdfast.sim.stage.steps import Arguments
 
-Submit = Callable[[Process, str, dict[str, Any]], Any]
+Submit = Callable[[Process, str, Arguments], Awaitable[Any]]
 """Hands a call to the world; the future it returns is settled when the answer is delivered."""
 
 
@@ -36,6 +37,9 @@ class Gate(Provider):
     """`core.provider.Provider` for one process of a world."""
 
     def __init__(self, process: Process, behind: Provider, submit: Submit) -> None:
+        assert not isinstance(behind, Gate), (
+            f"a gate behind the gate of {process!r}: each call would be two steps"
+        )
         self._process = process
         self._submit = submit
         self._name = behind.name()
@@ -45,7 +49,7 @@ class Gate(Provider):
             None if behind.as_management() is None else cast(Management, _ManagementGate(self._call))
         )
 
-    async def _call(self, operation: str, arguments: dict[str, Any]) -> Any:
+    async def _call(self, operation: str, arguments: Arguments) -> Any:
         process = self._process
         if not process.alive:
             raise Fenced(f"process {process.name} has crashed")
@@ -234,13 +238,13 @@ class Gate(Provider):
 class _ManagementGate:
     """Every method of `core.management.Management`, as a request named `management.<method>`."""
 
-    def __init__(self, call: Callable[[str, dict[str, Any]], Any]) -> None:
+    def __init__(self, call: Callable[[str, Arguments], Awaitable[object]]) -> None:
         self._call = call
 
-    def __getattr__(self, method: str) -> Callable[..., Any]:
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[object]]:
         names = _parameters(method)
 
-        async def call(*args: Any, **kwargs: Any) -> Any:
+        async def call(*args: object, **kwargs: object) -> object:
             return await self._call(
                 f"management.{method}", {**dict(zip(names, args, strict=False)), **kwargs}
             )
@@ -256,12 +260,13 @@ def _parameters(method: str) -> tuple[str, ...]:
     return tuple(code.co_varnames[1 : code.co_argcount])
 
 
-def behind(store_provider: Any, operation: str) -> Callable[..., Any]:
+def behind(store_provider: Provider, operation: str) -> Callable[..., Coroutine[object, None, object]]:
     """The method of the store's own provider that a request names."""
+    owner: object = store_provider
     if operation.startswith("management."):
-        management = store_provider.as_management()
-        if management is None:
+        owner = store_provider.as_management()
+        if owner is None:
             raise ProviderError.permanent(operation, "this provider has no management")
-        store_provider, operation = management, operation.removeprefix("management.")
-    method: Callable[..., Any] = getattr(store_provider, operation)
+    method: Callable[..., Coroutine[object, None, object]]
+    method = getattr(owner, operation.removeprefix("management."))
     return method

@@ -26,6 +26,7 @@ class Misfortunes:
 
     def strike_while_idle(self) -> None:
         """Before plain time advances: a fault may strike a process or a clock."""
+        assert self._stage.quiet, f"{len(self._stage.ready)} steps are enabled: this is no quiet time"
         kinds = self.faults.kinds_for_idle()
         victims = [process for process in self._stage.processes if process.fallible and not process.stalled]
         if not victims or not kinds:
@@ -46,6 +47,7 @@ class Misfortunes:
         if kind == "stall":
             self._stage.stall(victims[which], self.draw_delay("stall.for"))
         else:
+            assert kind == "wall_clock", f"a {kind} does not strike in quiet times"
             self._stage.jump_wall_clock(victims[which], self._draw_jump("wall_clock.by"))
 
     def crash(self, process: Process) -> None:
@@ -58,6 +60,7 @@ class Misfortunes:
 
     def duplicate(self, request: Request) -> None:
         """Deliver the completion of this acknowledgement once more, by a process called `network`."""
+        assert request.operation == "ack_work_item", f"{request.operation} delivers no completion"
         completion = request.arguments["completion"]
         if completion is None:
             return

@@ -6,17 +6,38 @@ at which a lock or a delay ends. A wake-up is no promise: the fetch is tried, an
 nothing. Of the fetches of one process that ask the same, only the oldest is woken, and the next once that one
 has found something; a new fetch joins them at once if one like it has just found nothing. So an empty queue
 costs one empty fetch per process and change, not one per slot and poll.
+
+Fetches of one kind (one process asks one thing with one filter) go round together:
+
+                    nothing found               a commit, a moment
+    issued, enabled ------------->    parked   --------------------> the oldest is enabled: awake
+       |                                 ^  ^                            |         |
+       |     the kind is hopeless        |  |       nothing found        |         | something found,
+       +---------------------------------+  +----------------------------+         | or it never looked
+                                                                                   v
+                                                               the next oldest is enabled: awake
+
+What holds between the tables below:
+
+- A fetch is enabled, or under way to the store, or in `_parked`: never in two of them.
+- A kind is in `_awake`, or in `_hopeless`, or in neither: one is out looking, or looking is known to be of no
+  use, or (after a change that met nobody waiting) nothing is known. Both hold only kinds that `_parked` has.
+- Each fetch in `_parked` has its deadline on the stage's agenda, and its process is alive.
+- `_looked_ms` is what the store's clock shows, since whatever moves that clock calls `pass_time`: no moment
+  in `_passed` is later, none in `_times` is earlier. One key may be in both: a lock renewed too late.
+- `_times` may hold moments that no longer matter, such as the end of a session that is closed: each costs an
+  empty look. One that is missing could cost a wait for ever, so `_LEARN` has each call that sets a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
 from holdfast.core.contract.work_items import TimerFiredMessage
 from holdfast.sim.stage.process import Process
-from holdfast.sim.stage.steps import FETCHES, Kind, Request
+from holdfast.sim.stage.steps import FETCHES, Arguments, Kind, Request
 
 FetchQueue = Literal["turns", "work", "sessions"]
 
@@ -30,6 +51,10 @@ _TURNS: Final[tuple[FetchQueue, ...]] = ("turns",)
 _SESSIONS: Final[tuple[FetchQueue, ...]] = ("sessions",)
 
 MomentKey = tuple[str, ...]
+"""What ends at a moment: an item's or a turn's lock, a session, a delay."""
+
+Moment = tuple[int, tuple[FetchQueue, ...]]
+"""When, on the store's clock, and for whose fetches it may matter."""
 
 
 class Parking:
@@ -41,27 +66,28 @@ class Parking:
     def __init__(self, enable: Callable[[Request], None], store_ms: Callable[[], int]) -> None:
         self._enable = enable
         self._store_ms = store_ms
-        self._parked: dict[Kind, list[Request]] = {}
-        self._awake: set[Kind] = set()  # only ever looked into
+        self._parked: dict[Kind, list[Request]] = {}  # who waits, the one issued first in front
+        self._awake: set[Kind] = set()  # only ever looked into: sets have no order to rely on
         self._hopeless: dict[Kind, int] = {}  # found nothing at this time, and no commit mattered since
-        self._times: dict[MomentKey, tuple[int, tuple[FetchQueue, ...]]] = {}
-        self._passed: dict[
-            MomentKey, tuple[int, tuple[FetchQueue, ...]]
-        ] = {}  # may come again: the clock may jump back
+        self._times: dict[MomentKey, Moment] = {}  # to come
+        self._passed: dict[MomentKey, Moment] = {}  # may come again: the clock may jump back
         self._looked_ms = 0
-        self._session_of: dict[str, MomentKey] = {}  # item token -> the session it extends
+        self._session_of: dict[str, MomentKey] = {}  # item token -> the session that its renewal extends
         self._arrivals = 0  # messages that became visible so far
         self._arrivals_at_fetch: dict[str, int] = {}  # turn token -> the number of them then
-        self._made = 0
+        self._delays = 0
 
     # --- parking and waking ---------------------------------------------------------------------------
 
     def park(self, request: Request) -> None:
         """Let it wait; it found nothing."""
         kind = request.fetch_kind()
+        assert request.process.alive, f"{request.actor} is parked, but its process is dead"
+        assert request.deadline_us is not None, f"{request.actor} is parked with no time at which it gives up"
         self._awake.discard(kind)
         self._hopeless[kind] = self._store_ms()
         waiting = self._parked.setdefault(kind, [])
+        assert request not in waiting, f"{request.actor} is parked twice"
         waiting.append(request)
         if len(waiting) > 1:
             waiting.sort(key=_issued)
@@ -86,7 +112,8 @@ class Parking:
             waiting.remove(request)
 
     def remove_process(self, process: Process) -> None:
-        """Forget all fetches of a process that has crashed."""
+        """Forget all fetches of a process that has crashed or ended."""
+        assert not process.alive, f"{process!r} is alive, its fetches must not be forgotten"
         for kind in [kind for kind in self._parked if kind[0] is process]:
             del self._parked[kind]
             self._awake.discard(kind)
@@ -106,6 +133,9 @@ class Parking:
         while waiting:
             request = waiting.pop(0)
             if not request.future.done():
+                assert request.process.alive, f"{request.actor} is woken, but its process is dead"
+                assert kind not in self._hopeless, f"{request.actor} is woken, but looking is of no use"
+                assert not request.settled, f"{request.actor} is woken, but it has its answer"
                 self._awake.add(kind)
                 self._enable(request)
                 return
@@ -116,12 +146,16 @@ class Parking:
         """When, on the store's clock, a parked fetch must look again; None if no time matters."""
         if not self._times or not any(self._parked.values()):
             return None
-        return min(self._times.values())[0]
+        next_ms = min(self._times.values())[0]
+        assert next_ms >= self._looked_ms, (
+            f"a moment was missed: {next_ms} ms, looked at {self._looked_ms} ms"
+        )
+        return next_ms
 
     def pass_time(self) -> None:
         """Wake whoever waits for a time that has come."""
         now = self._store_ms()
-        if now < self._looked_ms:
+        if now < self._looked_ms:  # a jump back: what had passed is still to come
             for key in [key for key, (at, _) in self._passed.items() if at > now]:
                 self._times.setdefault(key, self._passed.pop(key))
         self._looked_ms = now
@@ -135,13 +169,14 @@ class Parking:
 
     def _later(self, after_ms: int, queues: tuple[FetchQueue, ...], key: MomentKey | None = None) -> None:
         if key is None:
-            self._made += 1
-            key = ("delay", str(self._made))
+            self._delays += 1
+            key = ("delay", str(self._delays))
+        assert after_ms >= self._looked_ms, f"{key} ends at {after_ms} ms, it is {self._looked_ms} ms already"
         self._times[key] = (after_ms, queues)
 
     # --- what a commit changes ------------------------------------------------------------------------
 
-    def note(self, request: Request, result: Any) -> None:
+    def note(self, request: Request, result: object) -> None:
         """A call took effect: learn the times it set, and wake those for whom it may matter."""
         learn = _LEARN.get(request.operation)
         if learn is not None:
@@ -151,7 +186,7 @@ class Parking:
         self._arrivals += 1
         self.wake(_TURNS)
 
-    def _enqueued_message(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _enqueued_message(self, request: Request, arguments: Arguments, result: None) -> None:
         delay = arguments["delay"] or 0
         self._message(arguments["item"], delay)
 
@@ -164,40 +199,38 @@ class Parking:
         else:
             self._arrived()
 
-    def _fetched_turn(
-        self, request: Request, arguments: Mapping[str, Any], result: FetchedTurn | None
-    ) -> None:
+    def _fetched_turn(self, request: Request, arguments: Arguments, result: FetchedTurn | None) -> None:
         self._found(request)
         if result is not None:
             self._later(self._store_ms() + arguments["lock_timeout"], _TURNS, ("turn", result.token))
             self._arrivals_at_fetch[result.token] = self._arrivals
 
-    def _acked_turn(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _acked_turn(self, request: Request, arguments: Arguments, result: None) -> None:
         token = arguments["token"]
         self._times.pop(("turn", token), None)
+        # What arrived for the instance while it was locked was hidden by the lock until now. For whom it was
+        # nobody knows here: any arrival since the fetch will do.
         if self._arrivals_at_fetch.pop(token, -1) != self._arrivals:
-            self.wake(_TURNS)  # something arrived while the instance was locked
+            self.wake(_TURNS)
         for item in arguments["orchestrator_items"]:
             self._message(item)
         if arguments["worker_items"]:
             self.wake(_WORK)
 
-    def _abandoned_turn(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _abandoned_turn(self, request: Request, arguments: Arguments, result: None) -> None:
         self._times.pop(("turn", arguments["token"]), None)
         if arguments["delay"]:
             self._later(self._store_ms() + arguments["delay"], _TURNS)
         else:
             self._arrived()
 
-    def _renewed_turn(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _renewed_turn(self, request: Request, arguments: Arguments, result: None) -> None:
         self._later(self._store_ms() + arguments["extend_for"], _TURNS, ("turn", arguments["token"]))
 
-    def _enqueued_work(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _enqueued_work(self, request: Request, arguments: Arguments, result: None) -> None:
         self.wake(_WORK)
 
-    def _fetched_work(
-        self, request: Request, arguments: Mapping[str, Any], result: FetchedWork | None
-    ) -> None:
+    def _fetched_work(self, request: Request, arguments: Arguments, result: FetchedWork | None) -> None:
         self._found(request)
         if result is None:
             return
@@ -221,13 +254,13 @@ class Parking:
         before = self._times.get(session)
         self._later(at if before is None else max(before[0], at), _SESSIONS, session)
 
-    def _acked_work(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _acked_work(self, request: Request, arguments: Arguments, result: None) -> None:
         self._times.pop(("item", arguments["token"]), None)
         self._session_of.pop(arguments["token"], None)
         if arguments["completion"] is not None:
             self._arrived()
 
-    def _abandoned_work(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _abandoned_work(self, request: Request, arguments: Arguments, result: None) -> None:
         self._times.pop(("item", arguments["token"]), None)
         self._session_of.pop(arguments["token"], None)
         if arguments["delay"]:
@@ -235,7 +268,7 @@ class Parking:
         else:
             self.wake(_WORK)
 
-    def _renewed_work(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _renewed_work(self, request: Request, arguments: Arguments, result: None) -> None:
         token = arguments["token"]
         self._later(self._store_ms() + arguments["extend_for"], _WORK, ("item", token))
         if token in self._session_of:
@@ -243,12 +276,12 @@ class Parking:
                 self._session_of[token], arguments["extend_session_for"] or arguments["extend_for"]
             )
 
-    def _renewed_session(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _renewed_session(self, request: Request, arguments: Arguments, result: None) -> None:
         self._extend_session(
             ("session", arguments["instance_id"], arguments["session_id"]), arguments["extend_for"]
         )
 
-    def _released_session(self, request: Request, arguments: Mapping[str, Any], result: None) -> None:
+    def _released_session(self, request: Request, arguments: Arguments, result: None) -> None:
         self._times.pop(("session", arguments["instance_id"], arguments["session_id"]), None)
         self.wake(_SESSIONS)
 

@@ -1,10 +1,17 @@
 """Process: one boot of a simulated operating system process.
 
 A process is a boot function, run afresh at every start (design idea 4): it has its own loop, clocks, ids and
-provider handle, and shares nothing with others but the store. A crash cuts it off at once: its loop and its
-provider refuse everything, so that no `finally` of it reaches a store. Its coroutines are kept, and closed
-only at the end of the run: the garbage collector would run those `finally`s in the middle of somebody
-else's step.
+provider handle, and shares nothing with others but the store.
+
+A crash cuts it off at once, but its coroutines still stand where they waited, with their `finally` and
+`except` blocks ahead of them, which no power cut would run. Two things keep those from doing anything:
+
+- The fence: the loop and the provider of a dead process raise `Fenced` whatever they are asked, its clock and
+  ids do no harm, and what it notifies nobody hears. `Fenced` is a `GeneratorExit`, because those blocks run
+  when the coroutine is closed, and just that may pass out of a coroutine being closed without a sound.
+- The time: coroutines are kept (by the tasks of the loop) until the end of the run and closed there. Left to
+  the garbage collector, those blocks would run in the middle of somebody else's step, at a place that depends
+  on the memory.
 """
 
 from __future__ import annotations
@@ -59,7 +66,7 @@ class Process:
         self.crashed = False
         self.stalled = False
         self.provider: Provider
-        self.store: Any = None
+        self.store: Provider
         """The store's own provider object behind `provider`: what the world calls when a request commits."""
         self.timers_announced = False
         """Whether the world already lists this process's due timers as a step."""
@@ -90,6 +97,8 @@ class Process:
 
     def begin(self, boot: Callable[[Process], Awaitable[object]]) -> None:
         """Start the boot function as the first task; called in a turn of the loop."""
+        assert self.alive, f"{self!r} is dead, it cannot begin"
+        assert self.main is None, f"{self!r} has begun already"
 
         async def main() -> object:
             return await boot(self)
@@ -98,6 +107,7 @@ class Process:
 
     def kill(self) -> None:
         """Cut it off."""
+        assert self.alive, f"{self!r} is cut off twice"
         self.alive = False
         self.loop.kill()
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal, get_args
 
+from holdfast.sim.stage.faults import FAULT_TABLE
 from holdfast.sim.stage.steps import Request
 
 ScriptedFault = Literal["crash", "slow_call", "slow_answer", "lost_answer", "refused", "unsent"]
 """The kinds of the table that strike a call and can be set for one."""
+
+_STRIKE_CALLS: Final = {entry.kind for entry in FAULT_TABLE if "commit" in entry.sites}
+assert set(get_args(ScriptedFault)) <= _STRIKE_CALLS, f"a kind can be scripted that is not in {_STRIKE_CALLS}"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -42,6 +46,7 @@ class Strike:
 
     def spare(self) -> None:
         """It was a fetch that found nothing and waits on: it has no answer yet to be late or lost."""
+        assert self.count > 0, f"{self.kind} has struck nothing, so nothing can be spared"
         self.count -= 1
 
     @property
@@ -51,6 +56,7 @@ class Strike:
 
     def befalls(self, request: Request) -> bool:
         """Whether this call, which is about to commit, is one of those."""
+        assert not self.over, f"{self.kind} is over after {self.count} strikes, yet it looks at another call"
         if self.process not in (None, request.process.name) or self.operation not in (
             None,
             request.operation,
@@ -79,6 +85,7 @@ class Script:
 
     def set(self, strike: Strike) -> None:
         """From now on it looks at every call."""
+        assert strike not in self._strikes, f"{strike} is set twice"
         self._strikes.append(strike)
 
     def take(self, request: Request) -> Strike | None:

@@ -1,8 +1,26 @@
 """Stage: the processes of a world, what each of them may hear next, and time.
 
-The enabled steps are kept in one list, in the order in which they became enabled, so that choice 0 is the
-oldest. What a step delivers is heard by one process, in one turn of its loop, several things at once if the
-tape says so (design idea 3); then that process runs until it is waiting again.
+The enabled steps are kept in one list, `ready`, in the order in which they became enabled, so that choice 0
+is the oldest: to take it always is to serve first come, first served. What a step delivers is heard by one
+process, in one turn of its loop, several things at once if the tape says so (design idea 3); then that
+process runs until it is waiting again.
+
+    a turn sends a call, or a timer of its process is due
+        |
+        |            the delay is over         a commit, or time, may have brought something
+        v                   |                                  |
+      ready <---------------+----------------------------------+
+        |                   |                                  |
+        | chosen            |                                  |
+        +--- slow --->   agenda   <--- its poll is over ---  parked
+        |                                                      ^
+        +--- a fetch that finds nothing -----------------------+
+        v
+      a call commits and is answered, or what was held back is delivered: a turn
+
+Whatever is appended at one time is in an order of its own: actions of the agenda by their time and then as
+they were put there, processes as they were started, kinds of parked fetches as they were first seen. So
+nothing but the tape decides, neither hashing nor the machine.
 """
 
 from __future__ import annotations
@@ -10,16 +28,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from heapq import heappop, heappush
-from typing import Any
 
 from holdfast.core.contract.store import Store
 from holdfast.sim.loop import guards
 from holdfast.sim.loop.clock import ProcessClock
-from holdfast.sim.loop.event_loop import Loop
+from holdfast.sim.loop.event_loop import Callback, Loop
 from holdfast.sim.loop.ids import VirtualIds
 from holdfast.sim.loop.tasks import Future
 from holdfast.sim.loop.virtual_time import VirtualTime
+from holdfast.sim.stage.agenda import Agenda
 from holdfast.sim.stage.blocking import run_blocking
 from holdfast.sim.stage.chronicle import Chronicle
 from holdfast.sim.stage.draws import Draws
@@ -27,17 +44,18 @@ from holdfast.sim.stage.gate import Gate
 from holdfast.sim.stage.parking import Parking
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import Script
-from holdfast.sim.stage.steps import FETCHES, Delivery, DueTimers, Request, Step, settle_future
+from holdfast.sim.stage.steps import FETCHES, Arguments, Delivery, DueTimers, Request, Step, settle_future
 
 Boot = Callable[[Process], Awaitable[object]]
 """What a process does: run afresh at every start."""
 
-Callbacks = list[tuple[Callable[..., object], tuple[Any, ...]]]
-
 
 @dataclass(slots=True)
 class _Program:
-    """What runs under a process name: its boot function, and how often it was started."""
+    """What runs under a process name: its boot function, and how often it was started.
+
+    `line` and `identity` are what the names that its boots make are functions of (`VirtualIds`).
+    """
 
     boot: Boot
     line: int
@@ -77,8 +95,7 @@ class Stage:
         self._dead: list[Process] = []
         self._programs: dict[str, _Program] = {}
         self._withheld: dict[Process, list[Step]] = {}
-        self._agenda: list[tuple[int, int, Callable[[], None], Request | None]] = []
-        self._agenda_count = 0
+        self._agenda = Agenda(time)
 
     # --- processes ------------------------------------------------------------------------------------
 
@@ -91,7 +108,10 @@ class Stage:
     def start(self, name: str, *, same_identity: bool = False) -> Process:
         """Start a boot of a registered process; its first turn is a step like others."""
         program = self._programs[name]
+        running = [process for process in self.processes if process.name == name]
+        assert not running, f"{name} starts again, but {running} runs"
         program.boot_count += 1
+        assert program.boot_count < 1 << 16, f"boot {program.boot_count} of {name} would have another's names"
         if not same_identity:
             program.identity = program.boot_count
         line = program.line << 16 | program.boot_count
@@ -122,11 +142,12 @@ class Stage:
         return process
 
     def crash(self, process: Process) -> None:
-        """Cut a process off, for good. Nothing happens if it is dead already."""
-        if process.alive:
-            process.crashed = True
-            self.chronicle.fault("crash", process.name)
-            self.remove(process)
+        """Cut a process off, for good."""
+        assert process.alive, f"{process!r} crashes, but it is dead already"
+        assert process.fallible, f"{process!r} crashes, but faults do not strike the scenario's own"
+        process.crashed = True
+        self.chronicle.fault("crash", process.name)
+        self.remove(process)
 
     def remove(self, process: Process) -> None:
         """Take a process out of the world: it has crashed, or its boot function has returned."""
@@ -143,6 +164,7 @@ class Stage:
         """End of the run: close everything that is left, under the fence."""
         for process in list(self.processes):
             self.remove(process)
+        assert not self._withheld, f"something is kept for {self._withheld}, and nobody is left to hear it"
         for process in self._dead:
             process.bury()
         self.ready.clear()
@@ -153,6 +175,8 @@ class Stage:
         """A process hears nothing and runs nothing for a while; what it has sent may still commit."""
         if process.stalled or not process.alive:
             return
+        assert process not in self._withheld, f"{process!r} is not stalled, yet something is kept for it"
+        assert process.fallible, f"{process!r} stalls, but faults do not strike the scenario's own"
         self.chronicle.fault("stall", process.name, duration_ms)
         process.stalled = True
         withheld = [step for step in self.ready if step.process is process and type(step) is not Request]
@@ -162,8 +186,9 @@ class Stage:
 
     def _resume(self, process: Process) -> None:
         if process.alive:
+            assert process.stalled, f"{process!r} resumes, but it is not stalled"
             process.stalled = False
-            self.ready += self._withheld.pop(process, ())
+            self.ready += self._withheld.pop(process)
             self._announce_timers(process)
 
     def jump_clock(self, amount_ms: int) -> None:
@@ -189,8 +214,9 @@ class Stage:
         """Whether nothing is enabled but time."""
         return not self.ready
 
-    def turn(self, process: Process, callbacks: Callbacks) -> None:
+    def turn(self, process: Process, callbacks: list[Callback]) -> None:
         """Call these in the process and run it until it is waiting again."""
+        assert not process.stalled, f"{process!r} is stalled, it cannot have a turn"
         guards.enter(process.loop.name)
         try:
             process.loop.turn(callbacks)
@@ -221,15 +247,25 @@ class Stage:
             self.remove(process)
 
     def _announce_timers(self, process: Process) -> None:
+        """Enable a step for the due timers of a process, unless one is enabled already.
+
+        Timers become due in three ways, and after each of them this is called: the process makes one whose
+        time is now, so after each of its turns, which is also when there may be more than the last step took;
+        time goes on; or a stall is over that had kept them back. In between nobody needs to look.
+        """
         if process.timers_announced or process.stalled:
             return
         due_us = process.loop.next_due_us()
         if due_us is not None and due_us <= self.time.now_us:
+            assert process.alive, f"the timers of {process!r} are announced, but it is dead"
             process.timers_announced = True
             self.ready.append(DueTimers(process))
 
     def deliver(self, first: Delivery | DueTimers) -> None:
+        """Let a process hear this, and as much of what else is enabled for it as the tape says."""
         process = first.process
+        listed = type(first) is Delivery or process.timers_announced
+        assert listed, f"the timers of {process!r} are taken, but they were not announced"
         if type(first) is DueTimers and not self._timer_is_due(process):
             process.timers_announced = False  # it was cancelled meanwhile
             return
@@ -237,13 +273,14 @@ class Stage:
         batch: list[Step] = [first]
         if others:
             batch += others[: self.draws.draw("schedule", "together", len(others) + 1)]
-        callbacks: Callbacks = []
+        callbacks: list[Callback] = []
         for step in batch:
             if step is not first:
                 self.ready.remove(step)
             if type(step) is Delivery:
                 callbacks.append((step.callback, step.arguments))
             else:
+                assert process.timers_announced, f"the timers of {process!r} are enabled twice"
                 process.timers_announced = False
                 if self._timer_is_due(process):
                     self._take_timers(process, callbacks)
@@ -253,20 +290,22 @@ class Stage:
         due_us = process.loop.next_due_us()
         return due_us is not None and due_us <= self.time.now_us
 
-    def _take_timers(self, process: Process, callbacks: Callbacks) -> None:
+    def _take_timers(self, process: Process, callbacks: list[Callback]) -> None:
         """The first due timer; with it, if the tape says so, others that are due as well."""
         loop = process.loop
         due_count = loop.count_due()
         taken = 1 if due_count == 1 else 1 + self.draws.draw("schedule", "timers", due_count)
         for _ in range(taken):
-            if loop.next_due_us() is None:
-                return
-            timer = loop.pop_due()
-            callbacks.append((timer.fire, ()))
+            due_us = loop.next_due_us()
+            assert due_us is not None, f"{due_count} timers of {process!r} were due, and {taken} are too many"
+            callbacks.append((loop.pop_due().fire, ()))
 
     def answer(self, request: Request, result: object, error: BaseException | None) -> None:
         """Deliver an answer: at once, or, if more may come in the same turn, when the tape says so."""
         process = request.process
+        again = request.settled and request.operation not in FETCHES  # a fetch may have given up meanwhile
+        assert not again, f"{request.actor} is answered twice"
+        assert error is None or result is None, f"{request.actor} is answered {result!r} as well as {error!r}"
         request.settled = True
         if not process.alive or request.future.done():
             return
@@ -284,15 +323,18 @@ class Stage:
                 return True
         return False
 
-    def post(self, process: Process, callback: Callable[..., object], *arguments: Any) -> None:
-        """Let a process hear something that is no answer, such as a signal; delivered as a step."""
+    def post(self, process: Process, callback: Callable[..., object], *arguments: object) -> None:
+        """Let a process hear something as a step of its own: a signal, an answer that comes late."""
+        assert process.alive, f"{process!r} is dead, it cannot hear {callback!r}"
         delivery = Delivery(process, callback, arguments)
         if process.stalled:
+            assert process in self._withheld, f"{process!r} is stalled, yet nothing is kept for it"
             self._withheld[process].append(delivery)
         else:
             self.ready.append(delivery)
 
-    def _submit(self, process: Process, operation: str, arguments: dict[str, Any]) -> Future:
+    def _submit(self, process: Process, operation: str, arguments: Arguments) -> Future:
+        assert process.alive, f"{process!r} is dead, it cannot call {operation}"
         future = Future(loop=process.loop)
         request = Request(process, operation, arguments, future, self.time.now_us)
         if operation in FETCHES and arguments["poll_timeout"] and self.parking.is_hopeless(request):
@@ -302,7 +344,11 @@ class Stage:
         return future
 
     def nothing_found(self, request: Request) -> None:
-        """A fetch came to nothing: it waits for a change, or until its own poll timeout is over."""
+        """A fetch came to nothing: it waits for a change, or until its own poll timeout is over.
+
+        With it, those that are enabled and ask the same: they would find nothing either.
+        """
+        assert request.operation in FETCHES, f"{request.operation} is no fetch, it does not wait"
         if request.future.done() or not request.process.alive:
             self.parking.gave_up(request)
         elif request.issued_us + request.arguments["poll_timeout"] * 1000 <= self.time.now_us:
@@ -327,11 +373,14 @@ class Stage:
     def _park(self, request: Request) -> None:
         if request.deadline_us is None:
             request.deadline_us = request.issued_us + request.arguments["poll_timeout"] * 1000
-            self.at(request.deadline_us, partial(self._give_up, request), request)
+            self._agenda.put(request.deadline_us, partial(self._give_up, request), request)
         self.parking.park(request)
 
     def _give_up(self, request: Request) -> None:
         """The poll timeout of a fetch has passed: only now its process sees that there was nothing."""
+        now_us, due_us = self.time.now_us, request.deadline_us
+        assert due_us is not None, f"{request.actor} gives up, but has never waited"
+        assert now_us >= due_us, f"{request.actor} gives up at {now_us} us, it is to wait until {due_us} us"
         self.parking.remove(request)
         if request in self.ready:
             self.ready.remove(request)
@@ -348,21 +397,16 @@ class Stage:
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
         """Do something after a time; at once if that is none."""
+        assert delay_ms >= 0, f"something is to happen {-delay_ms} ms ago"
         if delay_ms:
-            self.at(self.time.now_us + delay_ms * 1000, action, None)
+            self._agenda.put(self.time.now_us + delay_ms * 1000, action)
         else:
             action()
 
-    def at(self, time_us: int, action: Callable[[], None], request: Request | None) -> None:
-        self._agenda_count += 1
-        heappush(self._agenda, (time_us, self._agenda_count, action, request))
-
     def next_time_us(self) -> int | None:
         """The next time at which something is due; None if nothing ever is."""
-        agenda = self._agenda
-        while agenda and (request := agenda[0][3]) is not None and (request.settled or request.future.done()):
-            heappop(agenda)
-        times = [agenda[0][0]] if agenda else []
+        agenda_us = self._agenda.next_us()
+        times = [] if agenda_us is None else [agenda_us]
         for process in self.processes:
             if not process.stalled and (due_us := process.loop.next_due_us()) is not None:
                 times.append(due_us)
@@ -373,12 +417,11 @@ class Stage:
 
     def advance(self, to_us: int) -> None:
         """Let time go on to a point that is not beyond `next_time_us`, and enable what is due then."""
-        self.time.now_us = to_us
-        agenda = self._agenda
-        while agenda and agenda[0][0] <= to_us:
-            _, _, action, request = heappop(agenda)
-            if request is None or not (request.settled or request.future.done()):
-                action()
+        assert self.quiet, f"time goes on although {len(self.ready)} steps are enabled"
+        due_us = self.next_time_us()
+        assert due_us is None or to_us <= due_us, f"time goes on to {to_us} us, beyond {due_us} us"
+        self.time.advance(to_us)
+        self._agenda.do_what_is_due()
         for process in self.processes:
             self._announce_timers(process)
         self.parking.pass_time()

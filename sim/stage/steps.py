@@ -1,20 +1,24 @@
 """What a step can be: a request that commits, an answer that arrives, timers that fire.
 
-The world keeps the enabled ones in one list, in the order in which they became enabled; a fault is drawn when
+The stage keeps the enabled ones in one list, in the order in which they became enabled; a fault is drawn when
 one of them is taken, and time advances when there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
+from holdfast.sim.loop.tasks import Future
 from holdfast.sim.stage.process import Process
 
 FETCHES = frozenset({"fetch_orchestration_item", "fetch_work_item", "fetch_session_work_item"})
 """The calls that may wait; the world does it for them (design idea 5)."""
 
-_NO_TIMEOUT: Mapping[str, object] = {"poll_timeout": 0}
+Arguments = dict[str, Any]
+"""The arguments of a provider call by parameter name, defaults filled in; their types are the contract's."""
+
+_NO_TIMEOUT: Final = {"poll_timeout": 0}
 
 
 Kind = tuple[Process, str, object]
@@ -24,8 +28,9 @@ Kind = tuple[Process, str, object]
 class Request:
     """A provider call on its way. Enabled until it commits, unless it is parked or slow.
 
-    `deadline_us` is when a fetch that found nothing gives up; None until it has been parked once. `settled`
-    says that the answer is decided, delivered or not.
+    `deadline_us` is when a fetch that found nothing gives up; None until it has been parked once. `slowed`
+    says that a fault has held it up: it was on its way then, and a crash of its process does not stop it.
+    `settled` says that the answer is decided, delivered or not.
     """
 
     __slots__ = (
@@ -37,10 +42,11 @@ class Request:
         "operation",
         "process",
         "settled",
+        "slowed",
     )
 
     def __init__(
-        self, process: Process, operation: str, arguments: dict[str, Any], future: Any, issued_us: int
+        self, process: Process, operation: str, arguments: Arguments, future: Future, issued_us: int
     ) -> None:
         self.process = process
         self.operation = operation
@@ -49,6 +55,7 @@ class Request:
         self.issued_us = issued_us
         self.deadline_us: int | None = None
         self.settled = False
+        self.slowed = False
         self.kind: Kind | None = None
 
     @property
@@ -56,7 +63,7 @@ class Request:
         """Who moves if this is chosen, for strategies that keep priorities."""
         return f"{self.process.name}/{self.operation}"
 
-    def effective_arguments(self) -> Mapping[str, Any]:
+    def effective_arguments(self) -> Arguments:
         """What the store is called with: fetches never wait there."""
         if self.operation in FETCHES:
             return {**self.arguments, **_NO_TIMEOUT}
@@ -66,6 +73,7 @@ class Request:
         """The kind of a fetch, made once."""
         kind = self.kind
         if kind is None:
+            assert self.operation in FETCHES, f"{self.operation} is no fetch, it has no kind"
             arguments = self.arguments
             asked = (arguments.get("tag_filter"), arguments.get("claim_new"), arguments.get("filter"))
             kind = self.kind = (self.process, self.operation, asked)
@@ -77,7 +85,9 @@ class Delivery:
 
     __slots__ = ("arguments", "callback", "process")
 
-    def __init__(self, process: Process, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, process: Process, callback: Callable[..., object], arguments: tuple[object, ...]
+    ) -> None:
         self.process = process
         self.callback = callback
         self.arguments = arguments
@@ -89,7 +99,11 @@ class Delivery:
 
 
 class DueTimers:
-    """The timers of one process whose time has come; they fire in order of due time, one a step."""
+    """The timers of one process whose time has come; they fire in order of due time.
+
+    At most one of these stands for a process, and for all its timers: which of them fire in the step is drawn
+    when it is taken, and if more are due then, the next one is announced after that turn.
+    """
 
     __slots__ = ("process",)
 
@@ -105,7 +119,7 @@ class DueTimers:
 Step = Request | Delivery | DueTimers
 
 
-def settle_future(future: Any, result: object, error: BaseException | None) -> None:
+def settle_future(future: Future, result: object, error: BaseException | None) -> None:
     """Answer a request, unless its caller has been cancelled meanwhile: then the answer is dropped."""
     if future.done():
         return

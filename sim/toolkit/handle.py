@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from holdfast.core.runtime import Runtime
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.stage import Stage
-
-if TYPE_CHECKING:
-    pass
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
@@ -48,8 +45,8 @@ class Handle:
         return None if self.runtime is None else self.runtime.owner_identity
 
     def crash(self) -> None:
-        """Cut it off now: whatever it had sent and not committed is gone."""
-        if self.process is not None:
+        """Cut it off now: whatever it had sent and not committed is gone. Nothing happens if it is dead."""
+        if self.process is not None and self.process.alive:
             self._stage.crash(self.process)
 
     def restart(self, identity: Literal["fresh", "same"] = "fresh") -> None:
@@ -57,9 +54,12 @@ class Handle:
         if not self.alive:
             self.runtime = None
             self._stage.restart(self.name, same_identity=identity == "same")
+            assert self.alive, f"{self!r} does not run, though it was started again"
 
     def stall(self, seconds: float) -> None:
-        """Let it hear and run nothing for that long."""
+        """Let it hear and run nothing for that long. Raises ValueError for less than no time."""
+        if seconds < 0:
+            raise ValueError(f"a stall lasts {seconds} seconds, expected 0 or more")
         if self.process is not None:
             self._stage.stall(self.process, round(seconds * 1000))
 
@@ -79,7 +79,7 @@ class Handle:
         if process is None or not process.alive:
             return
         await self._until(lambda: self.runtime is not None or not process.alive)
-        if (runtime := self.runtime) is None:
+        if (runtime := self.runtime) is None or not process.alive:
             return
         timeout = None if timeout_s is None else timedelta(seconds=timeout_s)
         self._stage.post(process, _shut_down, process, runtime, timeout)

@@ -10,6 +10,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.provider import Provider
 from holdfast.sim.stage.gate import Gate, behind
 from holdfast.sim.stage.process import Process
+from holdfast.sim.stage.steps import Arguments
 from holdfast.traces.record import Commit, RunEnd, Watcher
 
 CHECK = "check"
@@ -26,17 +27,19 @@ class CallRecord:
     def __init__(self, clock: ProviderClock) -> None:
         self.commits: list[Commit] = []
         self.errors: list[str] = []
+        self._over = False
         self._clock = clock
         self._watching: Sequence[Watcher] = ()
 
     def watch(self, watchers: Sequence[Watcher]) -> None:
         """Tell these, from now on."""
+        assert not self.commits, f"{len(self.commits)} calls were made before anybody was told"
         self._watching = watchers
 
-    def call(
-        self, operation: str, arguments: dict[str, Any], result: object, error: ProviderError | None
-    ) -> None:
+    def call(self, operation: str, arguments: Arguments, result: object, error: ProviderError | None) -> None:
         """A call has been answered."""
+        assert error is None or result is None, f"{operation} has both a result and an error: {error!r}"
+        assert not self._over, f"{operation} is called after the end of the check"
         now = self._clock()
         at = len(self.commits)
         commit = Commit(at, CHECK, 1, operation, arguments, "answered", result, error, now * 1000, now)
@@ -50,6 +53,8 @@ class CallRecord:
 
     def end(self) -> None:
         """Nothing follows."""
+        assert not self._over, "the check ends twice"
+        self._over = True
         for watcher in self._watching:
             watcher.on_end(RunEnd(self._clock() * 1000, len(self.commits), None))
 
@@ -62,7 +67,7 @@ class RecordedProvider(Gate):
         self._provider = provider
         self._record = record
 
-    async def _call(self, operation: str, arguments: dict[str, Any]) -> Any:
+    async def _call(self, operation: str, arguments: Arguments) -> Any:
         try:
             result = await behind(self._provider, operation)(**arguments)
         except ProviderError as error:

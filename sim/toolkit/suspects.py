@@ -2,15 +2,15 @@
 
 `datetime.now` cannot be replaced, nor can a name that was imported before the guards stood (`from time import
 time`). So the compiled code of orchestrations and activities is read for such names. A finding is a hint, and
-none is no proof: the proof is running twice (`sim.determinism`).
+none is no proof: the proof is running twice (`exploring.determinism`).
 """
 
 from __future__ import annotations
 
 import dis
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast.core.program.registry import Registry
 from holdfast.sim.loop.guards import GUARDED
@@ -69,7 +69,7 @@ _SCANNED: dict[CodeType, tuple[Suspect, ...]] = {}
 """Every code object is read once: a registry is made afresh at each boot, from the same code."""
 
 
-def _suspects(code: CodeType, names: dict[str, Any]) -> Iterator[Suspect]:
+def _suspects(code: CodeType, names: Mapping[str, object]) -> Iterator[Suspect]:
     pending = [code]
     while pending:
         current = pending.pop()
@@ -78,7 +78,7 @@ def _suspects(code: CodeType, names: dict[str, Any]) -> Iterator[Suspect]:
         pending += [constant for constant in current.co_consts if isinstance(constant, CodeType)]
 
 
-def _suspect_names(code: CodeType, names: dict[str, Any]) -> Iterator[str]:
+def _suspect_names(code: CodeType, names: Mapping[str, object]) -> Iterator[str]:
     owner = ""
     for instruction in dis.get_instructions(code):
         loaded = instruction.argval if isinstance(instruction.argval, str) else ""

@@ -22,10 +22,12 @@ from holdfast.core.contract.store import SessionRecord, Store, WorkerRow, inspec
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.core.program.registry import Registry
 from holdfast.core.runtime import Runtime
+from holdfast.sim.loop.event_loop import Callback
+from holdfast.sim.loop.tasks import Future
 from holdfast.sim.stage.misfortune import NETWORK
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import ScriptedFault, Strike
-from holdfast.sim.stage.stage import Callbacks, Stage
+from holdfast.sim.stage.stage import Stage
 from holdfast.sim.stage.steps import settle_future
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.suspects import Suspect, scan_registry
@@ -71,10 +73,10 @@ class World:
         self._store = store
         self._raw = store.open()
         self._handles: dict[str, Handle] = {}
-        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
-        self._matching: list[tuple[Callable[[Commit], bool], asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Callable[[], bool], Future]] = []
+        self._matching: list[tuple[Callable[[Commit], bool], Future]] = []
         self._matched_count = 0
-        self._quiet: list[asyncio.Future[Any]] = []
+        self._quiet: list[Future] = []
         stage.on_boot = self._booted
         stage.register(SCENARIO, lambda process: body(self), fallible=False)
         self._process = stage.start(SCENARIO)
@@ -100,7 +102,9 @@ class World:
                 ids=process.ids,
                 observer=process.observer,
             )
-            self._handles[name].runtime = runtime
+            handle = self._handles[name]
+            assert handle.runtime is None, f"{handle!r} has a runtime already"
+            handle.runtime = runtime
             await runtime.run()
 
         handle = self.process(name, boot)
@@ -119,6 +123,7 @@ class World:
     def _booted(self, process: Process) -> None:
         handle = self._handles.get(process.name)
         if handle is not None:
+            assert not handle.alive, f"{handle!r} is started, and its last boot still runs"
             handle.process = process
             handle.runtime = None
 
@@ -167,7 +172,7 @@ class World:
     def serve(self) -> None:
         """Wake the body as long as something it waits for is there. Called by the explorer after a step."""
         while self._waiting or self._matching:
-            told: Callbacks = []
+            told: list[Callback] = []
             for waiter in tuple(self._waiting):
                 answered, error = _ask(waiter[0])
                 if answered:
@@ -180,7 +185,11 @@ class World:
             self._stage.turn(self._process, told)
         self._matched_count = len(self.commits)
 
-    def _match(self, told: Callbacks) -> None:
+    def _match(self, told: list[Callback]) -> None:
+        count = len(self.commits)
+        assert self._matched_count <= count, (
+            f"{self._matched_count} commits were looked at, there are {count}"
+        )
         for commit in self.commits[self._matched_count :]:
             for waiter in self._matching[:]:
                 answered, error = _ask(partial(waiter[0], commit))
@@ -193,6 +202,9 @@ class World:
         """Wake those who wait for quiet; whether there were any. Called by the explorer when all is quiet."""
         waiting, self._quiet = self._quiet, []
         if waiting:
+            assert self._stage.quiet, (
+                f"told that all is quiet, and {len(self._stage.ready)} steps are enabled"
+            )
             self._stage.turn(self._process, [(settle_future, (future, None, None)) for future in waiting])
         return bool(waiting)
 
@@ -277,7 +289,12 @@ class World:
         seconds: float = 0,
         before: bool = False,
     ) -> Strike:
-        """Let a fault befall calls to come; see `Strike`. A process that crashes so stays down."""
+        """Let a fault befall calls to come; see `Strike`. A process that crashes so stays down.
+
+        Raises ValueError for less than no time.
+        """
+        if seconds < 0:
+            raise ValueError(f"a {kind} of {seconds} seconds, expected 0 or more")
         strike = Strike(
             kind=kind,
             process=process,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from holdfast.core.contract.errors import ConfigurationError, ProviderError
-from holdfast.core.contract.ids import LockToken
+from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.sim.exploring.checks import run_check
@@ -15,6 +16,7 @@ from holdfast.sim.exploring.explorer import run_schedule
 from holdfast.sim.stage.faults import FAULT_TABLE, FaultBudget, delays_of, held_back_us
 from holdfast.sim.strategies import Fifo
 from holdfast.sim.toolkit.bench import Bench
+from holdfast.sim.toolkit.recorded import CallRecord
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.failure import Failure
@@ -164,3 +166,27 @@ def test_the_calls_of_a_provider_check_are_watched(stumbles: bool) -> None:
     else:
         assert fussy.heard == ["ack_work_item", "release_session_lock", "end after 2"]
         assert run.error is None
+
+
+def _ended(record: CallRecord) -> CallRecord:
+    record.end()
+    return record
+
+
+BUSY = ProviderError.transient("read", "busy")
+
+
+@pytest.mark.parametrize(
+    ("provoke", "message"),
+    [
+        (lambda record: _ended(record).end(), "the check ends twice"),
+        (lambda record: _ended(record).call("read", {}, None, None), "read is called after the end"),
+        (lambda record: record.call("read", {}, 1, BUSY), "read has both a result and an error"),
+        (lambda record: (record.call("read", {}, 1, None), record.watch(())), "1 calls were made before"),
+    ],
+)
+def test_a_forbidden_state_of_the_calls_of_a_check(
+    provoke: Callable[[CallRecord], object], message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        provoke(CallRecord(lambda: Millis(0)))

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from holdfast.core.contract.ids import Micros
 from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits, OutsideSimulation
+from holdfast.sim.loop.clock import ProcessClock
 from holdfast.sim.loop.event_loop import Loop
+from holdfast.sim.loop.ids import VirtualIds
 from holdfast.sim.loop.virtual_time import VirtualTime
 
 OFFSET_US = 7_000_000
@@ -31,7 +34,7 @@ class Alone:
 
         self.loop.turn([(lambda: tasks.append(self.loop.create_task(body())), ())])
         while (due_us := self.loop.next_due_us()) is not None:
-            self.time.now_us = max(self.time.now_us, due_us)
+            self.time.advance(max(self.time.now_us, due_us))
             self.loop.turn([(self.loop.pop_due().fire, ())])
         assert tasks[0].done(), "the body still waits, and no timer is left"
         return tasks[0].result()
@@ -253,6 +256,75 @@ def test_waking_another_loop_is_reported(alone: Alone) -> None:
 
     with pytest.raises(ForeignLoop, match=r"alone scheduled .* on the loop of other"):
         alone.run(main)
+
+
+def _killed(loop: Loop) -> None:
+    loop.kill()
+    loop.kill()
+
+
+def _turn_of_the_dead(loop: Loop) -> None:
+    loop.kill()
+    loop.turn([(print, ())])
+
+
+def _early(loop: Loop) -> None:
+    loop.call_later(1, print)
+    loop.pop_due()
+
+
+def _cancelled(loop: Loop) -> None:
+    loop.call_later(0, print).cancel()
+    loop.pop_due()
+
+
+def _callback_of_the_dead(loop: Loop) -> None:
+    loop.kill()
+    loop._ready.append((print, (), contextvars.copy_context()))
+    loop.forget()
+
+
+def _timer_of_the_dead(loop: Loop) -> None:
+    loop.call_later(1, print)
+    loop._dead = True
+    loop.forget()
+
+
+def _woken_early(loop: Loop) -> None:
+    tasks: list[asyncio.Task[None]] = []
+    sleeping = ProcessClock(VirtualTime(), loop).sleep_until(Micros(OFFSET_US + 5))
+    loop.turn([(lambda: tasks.append(loop.create_task(sleeping)), ())])
+    loop.turn([(loop._timers[0][2].fire, ())])
+    tasks[0].result()
+
+
+def _turn_within_a_turn(loop: Loop) -> None:
+    loop.call_soon = loop._call_soon  # as it is during a turn
+    loop.turn([(print, ())])
+
+
+@pytest.mark.parametrize(
+    ("provoke", "message"),
+    [
+        (_killed, "is cut off twice"),
+        (_turn_of_the_dead, "whose process is dead"),
+        (_turn_within_a_turn, "within its own turn"),
+        (lambda loop: loop.turn([]), "that delivers nothing"),
+        (_early, "fires at 7000000 us, it is due at 8000000 us"),
+        (_cancelled, "fires that was cancelled"),
+        (lambda loop: loop.forget(), "but its process is alive"),
+        (_callback_of_the_dead, "has callbacks, made after its process was dead"),
+        (_timer_of_the_dead, "has timers, made after its process was dead"),
+        (_woken_early, "was woken at 7000000 us, it sleeps until 7000005 us"),
+        (lambda loop: VirtualTime().advance(-1), "would go back from 0 to -1 us"),
+        (lambda loop: Loop("x", VirtualTime(), offset_us=-1), "starts at -1 us"),
+        (lambda loop: VirtualIds(-1), "has line -1"),
+        (lambda loop: VirtualIds(1).bits(0), "a number of 0 bits"),
+    ],
+)
+def test_a_forbidden_state_of_a_loop(alone: Alone, provoke: Callable[[Loop], object], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        provoke(alone.loop)
 
 
 def test_a_dead_loop_refuses_everything(alone: Alone) -> None:

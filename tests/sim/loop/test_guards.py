@@ -94,6 +94,17 @@ def test_other_threads_are_left_alone() -> None:
     assert len(heard) == 1
 
 
+def test_two_processes_cannot_run_at_once_nor_one_end_twice() -> None:
+    guards.enter("v")
+    try:
+        with pytest.raises(AssertionError, match="a turn of w within the turn of v"):
+            guards.enter("w")
+    finally:
+        guards.leave()
+    with pytest.raises(AssertionError, match="the turn of v is over twice"):
+        guards.leave()
+
+
 def test_logging_may_read_the_time(run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
     async def body(world: World) -> None:
         logging.getLogger("holdfast.test").warning("from within")

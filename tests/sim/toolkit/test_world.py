@@ -532,6 +532,34 @@ def test_answers_of_one_process_may_arrive_in_one_turn(run: Runs) -> None:
     assert together == {1, 2}
 
 
+def test_a_forbidden_state_of_a_world(run: Runs) -> None:
+    async def body(world: World) -> None:
+        handle = world.process("w", worker)
+        assert handle.process is not None
+        with pytest.raises(AssertionError, match="is started, and its last boot still runs"):
+            world._booted(handle.process)
+        world._quiet.append(world._process.loop.create_future())
+        with pytest.raises(AssertionError, match="told that all is quiet, and 1 steps are enabled"):
+            world.serve_quiet()
+        world._matched_count = 1
+        with pytest.raises(AssertionError, match="1 commits were looked at, there are 0"):
+            world._match([])
+        world._matched_count = 0
+
+    result = run(body)
+    assert result.error is None and not result.failures, result
+
+
+def test_less_than_no_time_is_refused(run: Runs) -> None:
+    async def body(world: World) -> None:
+        with pytest.raises(ValueError, match="a stall lasts -1 seconds"):
+            world.process("w", worker).stall(-1)
+        with pytest.raises(ValueError, match="a slow_call of -1 seconds"):
+            world.strike("slow_call", seconds=-1)
+
+    assert not run(body).failures
+
+
 class _Continued(RandomWalk):
     """Goes on where the last run ended, whatever it is told."""
 

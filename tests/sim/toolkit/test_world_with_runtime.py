@@ -197,6 +197,9 @@ def test_lean_and_full_recording_give_the_same_run() -> None:
     lean, full = once(RandomWalk(2), 9, full=False), once(RandomWalk(2), 9)
     assert lean.digest is None and not lean.draws
     assert (lean.fingerprint, lean.tape) == (full.fingerprint, full.tape)
+    for runs, which in (((lean, full), "first"), ((full, lean), "second")):
+        with pytest.raises(AssertionError, match=f"the {which} run of .* was not recorded in full"):
+            compare(*runs)
 
 
 def test_running_twice_finds_no_difference_and_names_the_first_one_if_there_is() -> None:

@@ -1,0 +1,53 @@
+"""Agenda: what is put off until a time: the end of a stall, a late answer, the end of a poll."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from holdfast.sim.loop.virtual_time import VirtualTime
+from holdfast.sim.stage.steps import Request
+
+
+class Agenda:
+    """Actions by the time at which they are due, and those of one time in the order in which they were put.
+
+    An action put with a request is void once that request has its answer: the poll of a fetch that found
+    something never ends. Void ones stay where they are until their turn comes, but they let no time pass.
+    """
+
+    def __init__(self, time: VirtualTime) -> None:
+        self._time = time
+        self._entries: list[tuple[int, int, Callable[[], None], Request | None]] = []
+        self._count = 0
+
+    def put(self, at_us: int, action: Callable[[], None], request: Request | None = None) -> None:
+        """Do this when the time has come."""
+        now_us = self._time.now_us
+        assert at_us >= now_us, f"{action!r} is put off until {at_us} us, and it is {now_us} us already"
+        self._count += 1
+        heappush(self._entries, (at_us, self._count, action, request))
+
+    def next_us(self) -> int | None:
+        """When the next one is due; None if none ever is."""
+        entries = self._entries
+        while entries and _is_void(entries[0][3]):
+            heappop(entries)
+        return entries[0][0] if entries else None
+
+    def do_what_is_due(self) -> None:
+        """Do everything whose time has come, also what that puts on the agenda for now."""
+        entries, now_us = self._entries, self._time.now_us
+        while entries and entries[0][0] <= now_us:
+            at_us, _, action, request = heappop(entries)
+            if not _is_void(request):
+                assert at_us == now_us, f"{action!r} was due at {at_us} us, it is done at {now_us} us"
+                action()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+
+def _is_void(request: Request | None) -> bool:
+    return request is not None and (request.settled or request.future.done())
