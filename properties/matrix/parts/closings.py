@@ -13,7 +13,6 @@ from holdfast.core.contract.events import (
     StoredEvent,
 )
 from holdfast.core.contract.provider import TERMINAL_STATUSES, FetchedTurn
-from holdfast.core.contract.store import WorkerRow
 from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
@@ -109,15 +108,6 @@ def requests(events: Iterable[StoredEvent]) -> list[tuple[int | None, str]]:
         (event.source_event_id, event.reason)
         for event in events
         if isinstance(event, ActivityCancelRequested)
-    ]
-
-
-def session_items(world: World, instance: str = "i") -> list[WorkerRow]:
-    """What the worker queue holds for sessions of an instance."""
-    return [
-        row
-        for row in world.worker_rows()
-        if row.session_id is not None and row.item is not None and row.item.instance == instance
     ]
 
 

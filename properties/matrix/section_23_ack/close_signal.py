@@ -11,7 +11,7 @@ from holdfast.core.client import Completed, Running
 from holdfast.core.contract.events import ActivityCompleted, ActivityScheduled
 from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted, LeaseEnded, RenewalAnswered
 from holdfast.core.contract.store import WorkerRow
-from holdfast.properties.matrix.parts.closings import closes, concluded, requests, session_items
+from holdfast.properties.matrix.parts.closings import closes, concluded, requests
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     failure_text,
@@ -21,7 +21,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, item_of, refused
-from holdfast.properties.matrix.parts.rows import NOTHING, stored
+from holdfast.properties.matrix.parts.rows import NOTHING, queued, stored
 from holdfast.properties.matrix.parts.takeovers import R_US
 from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.toolkit.scenario import scenario
@@ -139,7 +139,7 @@ async def same_turn_schedule_then_close(world: World) -> None:
 
     def closing_ack(commit: Commit) -> bool:
         if closed := closes(commit):
-            items.extend(session_items(world))
+            items.extend(queued(world, instance="i"))
         return closed
 
     # The first instance may close before the second is started: the watch begins before both.
