@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
@@ -12,7 +12,7 @@ from holdfast.core.contract.events import ActivityScheduled, TimerFired
 from holdfast.core.contract.observe import HandlerStarted
 from holdfast.core.contract.store import SessionRecord
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
-from holdfast.properties.matrix.parts.closings import gets_turn, lists_closed, requests
+from holdfast.properties.matrix.parts.closings import gets_turn, lists_closed, requests, turn_ack
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
@@ -114,8 +114,9 @@ class _Gaps:
 
     def __call__(self, commit: Commit) -> bool:
         """Whether every instance has closed and opened again."""
-        metadata: Any = commit.arguments.get("metadata")
-        if metadata is not None and commit.took_effect:
+        ack = turn_ack(commit)
+        if ack is not None:
+            metadata = ack.metadata
             for kind, listed in (("open", metadata.opened_sessions), ("close", metadata.cancelled_sessions)):
                 for one in listed:
                     self.acks.setdefault(one.instance, []).append(kind)

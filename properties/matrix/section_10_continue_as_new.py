@@ -10,7 +10,7 @@ from holdfast.core.contract.codec import encode_event, encode_work_item
 from holdfast.core.contract.events import OrchestrationContinuedAsNew, OrchestrationStarted, SessionOpened
 from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
 from holdfast.core.contract.work_items import ContinueAsNewMessage
-from holdfast.properties.matrix.parts.closings import continues
+from holdfast.properties.matrix.parts.closings import continues, turn_ack
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     encoded,
@@ -175,8 +175,8 @@ async def can_with_no_open_sessions(world: World) -> None:
         messages = [
             item
             for commit in world.commits
-            if continues(commit)
-            for item in commit.arguments["orchestrator_items"]  # type: ignore[attr-defined]
+            if (ack := turn_ack(commit)) is not None and ack.metadata.status == "ContinuedAsNew"
+            for item in ack.orchestrator_items
             if isinstance(item, ContinueAsNewMessage)
         ]
         assert len(messages) == 2

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.errors import ActivityError
-from holdfast.core.contract.events import ActivityCancelRequested, ActivityScheduled
+from holdfast.core.contract.events import ActivityCancelRequested, ActivityScheduled, StoredEvent
 from holdfast.core.contract.store import SessionRecord
+from holdfast.properties.matrix.parts.closings import turn_ack
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     Seen,
@@ -155,8 +156,8 @@ async def _losses(world: World, *instances: str) -> dict[str, _Loss]:
         return _Loss([one.id for one in items if one.instance == instance], look(world, "s", instance))
 
     def given_up(commit: Commit) -> bool:
-        named: Any = commit.arguments.get("cancelled_activities", ())
-        for activity in named if commit.took_effect else ():
+        ack = turn_ack(commit)
+        for activity in () if ack is None else ack.cancelled_activities:
             found.setdefault(activity.instance, now(activity.instance))
         return len(found) == len(instances)
 
@@ -164,7 +165,7 @@ async def _losses(world: World, *instances: str) -> dict[str, _Loss]:
     return found
 
 
-def _lost_select(history: list[Any], name: str, input: str) -> int:
+def _lost_select(history: list[StoredEvent], name: str, input: str) -> int:
     """The id of the one activity that was given up, and that it is this one and for that reason."""
     (request,) = of_kind(history, ActivityCancelRequested)
     assert request.reason == "dropped_future", request

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.events import ActivityCompleted, ActivityScheduled
 from holdfast.core.contract.observe import LeaseEnded, LeaseTaken
 from holdfast.core.contract.store import SessionRecord
+from holdfast.properties.matrix.parts.closings import turn_ack
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     answer,
@@ -20,6 +20,7 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     seen,
     session_events,
+    sources,
     start,
     two_workers,
 )
@@ -125,11 +126,11 @@ class _Closings:
 
     def __call__(self, commit: Commit) -> bool:
         before, self._before = self._before, self._world.sessions()
-        metadata: Any = commit.arguments.get("metadata")
-        if metadata is not None and commit.took_effect and metadata.status is None:
+        ack = turn_ack(commit)
+        if ack is not None and ack.metadata.status is None:
             self.found += [
                 (closed.instance, closed.session_id, before, self._before)
-                for closed in metadata.cancelled_sessions
+                for closed in ack.metadata.cancelled_sessions
             ]
         return len(self.found) == self._wanted
 
@@ -159,9 +160,9 @@ async def close_one_keep_other(world: World) -> None:
             history = await world.history(instance)
             assert session_events(history)[2:] == [("SessionClosed", closed)], history
             scheduled = {event.event_id: event for event in of_kind(history, ActivityScheduled)}
+            answers = of_kind(history, ActivityCompleted)
             done = [
-                (scheduled[event.source_event_id], seen(event.result))
-                for event in of_kind(history, ActivityCompleted)
+                (scheduled[id], seen(one.result)) for id, one in zip(sources(answers), answers, strict=True)
             ]
             (late,) = (result for event, result in done if event.input == "after the close")
             assert (late.session, late.warm, late.owner) == (kept, True, worker.worker_id), late

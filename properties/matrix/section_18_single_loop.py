@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.contract.observe import HandlerStarted, HandlerStopped
@@ -29,6 +29,7 @@ from holdfast.properties.matrix.parts.deliveries import (
 )
 from holdfast.properties.matrix.parts.told import at, told
 from holdfast.sim import World, scenario
+from holdfast.sim.toolkit.handle import Handle
 from holdfast.traces.record import Commit
 
 SINGLE: Final = {**MINUTE, "orchestration_concurrency": 1, "worker_concurrency": 1}
@@ -124,7 +125,7 @@ async def waits_on_the_slot(ctx: OrchestrationContext, input: str) -> str:
     return encoded([answer])
 
 
-async def busy_for_three_d(world: World, worker: Any, name: str) -> LiveWatch:
+async def busy_for_three_d(world: World, worker: Handle, name: str) -> LiveWatch:
     """Session s of `i` is used and then idle; then one of `j` has a handler for 3 D on the only slot."""
     begun_ms = world.provider_now_ms
     watch = LiveWatch(world, [("i", "s"), ("j", "s")], begun_ms + 3 * D_MS)
@@ -139,7 +140,7 @@ async def busy_for_three_d(world: World, worker: Any, name: str) -> LiveWatch:
     return watch
 
 
-async def check_renewed_on_schedule(world: World, worker: Any, watch: LiveWatch) -> None:
+async def check_renewed_on_schedule(world: World, worker: Handle, watch: LiveWatch) -> None:
     """Live throughout, and no two extensions further apart than R; the handler ran for 3 D."""
     begun, stopped = told(world, HandlerStarted), told(world, HandlerStopped, worker.name)
     assert at(stopped[1]) - at(begun[1]) == 3 * D_MS / 1000, (begun, stopped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from holdfast.core.contract.events import (
     ActivityCancelRequested,
@@ -15,6 +15,7 @@ from holdfast.core.contract.events import (
 from holdfast.core.contract.provider import TERMINAL_STATUSES, FetchedTurn
 from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.sim.toolkit.world import World
+from holdfast.traces.calls import AckOrchestrationItemCall
 from holdfast.traces.record import Commit
 
 ACK = "ack_orchestration_item"
@@ -34,43 +35,46 @@ class Concluded(NamedTuple):
 
 def concluded(commit: Commit) -> Concluded:
     """The conclusions of the turn whose ack a commit is; sessions and activities by their own ids."""
-    assert commit.operation == ACK, commit
-    said: Any = commit.arguments
+    said = commit.call
+    assert isinstance(said, AckOrchestrationItemCall), commit
     return Concluded(
-        token=said["token"],
-        delta=list(said["history_delta"]),
-        work=list(said["worker_items"]),
-        opened=[each.session_id for each in said["metadata"].opened_sessions],
-        closed=[each.session_id for each in said["metadata"].cancelled_sessions],
-        cancelled=[each.activity_id for each in said["cancelled_activities"]],
-        status=said["metadata"].status,
+        token=said.token,
+        delta=list(said.history_delta),
+        work=list(said.worker_items),
+        opened=[each.session_id for each in said.metadata.opened_sessions],
+        closed=[each.session_id for each in said.metadata.cancelled_sessions],
+        cancelled=[each.activity_id for each in said.cancelled_activities],
+        status=said.metadata.status,
     )
+
+
+def turn_ack(commit: Commit) -> AckOrchestrationItemCall | None:
+    """The acknowledgement of a turn that a commit is, if it is one and took effect."""
+    call = commit.call
+    return call if isinstance(call, AckOrchestrationItemCall) and commit.took_effect else None
 
 
 def closes(commit: Commit, instance: str = "i", session_id: str = "s") -> bool:
     """Whether a commit is the ack of a turn that closes this session."""
-    return (
-        commit.operation == ACK
-        and commit.took_effect
-        and any(
-            isinstance(event, SessionClosed)
-            and (event.instance_id, event.session_id) == (instance, session_id)
-            for event in concluded(commit).delta
-        )
+    ack = turn_ack(commit)
+    return ack is not None and any(
+        isinstance(event, SessionClosed) and (event.instance_id, event.session_id) == (instance, session_id)
+        for event in ack.history_delta
     )
 
 
 def lists_closed(commit: Commit, instance: str = "i") -> bool:
     """Whether a commit is the ack of a turn that lists a session of the instance as closed, and goes on."""
-    if commit.operation != ACK or not commit.took_effect or concluded(commit).status is not None:
+    ack = turn_ack(commit)
+    if ack is None or ack.metadata.status is not None:
         return False
-    metadata: Any = commit.arguments["metadata"]
-    return any(one.instance == instance for one in metadata.cancelled_sessions)
+    return any(one.instance == instance for one in ack.metadata.cancelled_sessions)
 
 
 def continues(commit: Commit) -> bool:
     """Whether a commit is the ack of a turn that continued as new."""
-    return commit.operation == ACK and commit.took_effect and concluded(commit).status == "ContinuedAsNew"
+    ack = turn_ack(commit)
+    return ack is not None and ack.metadata.status == "ContinuedAsNew"
 
 
 def ends_instance(commit: Commit, instance: str = "i") -> bool:

@@ -27,9 +27,10 @@ from holdfast.core.program.registry import ActivityHandler
 from holdfast.sim import World
 from holdfast.sim.toolkit.handle import Handle
 
-Orchestration = Callable[[OrchestrationContext, str], Coroutine[Any, Any, object]]
+Orchestration = Callable[[OrchestrationContext, str], Coroutine[object, None, object]]
 
 _T = TypeVar("_T")
+EventT = TypeVar("EventT", bound=Event)
 
 MINUTE: Final = {"session_lock_duration": timedelta(seconds=60)}
 """D = 60 s, as in the worked timelines; R = 30 s, L = 30 s, I = 25 s."""
@@ -158,9 +159,14 @@ def session_events(history: list[StoredEvent]) -> list[tuple[str, str]]:
     ]
 
 
-def of_kind(history: list[StoredEvent], kind: type[Event]) -> list[Any]:
+def of_kind(history: list[StoredEvent], kind: type[EventT]) -> list[EventT]:
     """The events of one kind, in order."""
     return [event for event in history if isinstance(event, kind)]
+
+
+def sources(answers: Iterable[Event]) -> list[int]:
+    """The ids of the events that these answer, in order."""
+    return [event.source_event_id for event in answers if event.source_event_id is not None]
 
 
 def answers_to(history: list[StoredEvent], *activities: int) -> list[StoredEvent]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.engine.futures import DurableFuture
@@ -16,7 +16,7 @@ SECOND_US: Final = 1_000_000
 _FINAL: Final = ("ack_work_item", "abandon_work_item")
 
 
-def idle_after(seconds: float, **options: Any) -> dict[str, Any]:
+def idle_after(seconds: float, **options: object) -> dict[str, object]:
     """Options of a worker with D = 60 s and T of so many seconds."""
     return {**MINUTE, "session_idle_timeout": timedelta(seconds=seconds), **options}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from holdfast.core.contract.errors import ProviderError
@@ -155,7 +155,7 @@ async def fetched(provider: Provider, worker: str, **how: Any) -> FetchedWork:
     return work
 
 
-async def is_refused(call: Any) -> ProviderError:
+async def is_refused(call: Awaitable[object]) -> ProviderError:
     """The permanent error of a call that must raise one."""
     try:
         await call

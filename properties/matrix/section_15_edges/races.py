@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from itertools import product
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
-from holdfast.core.contract.events import ActivityCancelRequested
+from holdfast.core.contract.events import ActivityCancelRequested, StoredEvent
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork, Provider
 from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.conversations import (
@@ -131,7 +131,7 @@ async def close_during_inflight_activity(world: World) -> None:
         _no_completion_of_the_session(world, await world.history("i"))
 
 
-def _no_completion_of_the_session(world: World, history: list[Any]) -> None:
+def _no_completion_of_the_session(world: World, history: list[StoredEvent]) -> None:
     """Neither in a batch that a turn got, nor in history."""
     ids = {event.activity_id for event in session_starts(world)}
     batches = [one.result.item.messages for one in world.commits if isinstance(one.result, FetchedTurn)]

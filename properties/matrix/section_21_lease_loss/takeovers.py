@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import ActivityContext, OrchestrationContext
 from holdfast.core.client import Completed
@@ -42,6 +42,7 @@ from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TUR
 from holdfast.properties.matrix.parts.told import at, lease_ends, signals
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
+from holdfast.traces.calls import FetchSessionWorkItemCall
 
 TAKEOVERS: Final = 20
 
@@ -201,8 +202,9 @@ async def refused_item_renewal_is_loss_for_that_item(world: World) -> None:
 def _row_after(world: World, second: float) -> object:
     """The row that the delivery at this second left behind, as its fetch is bound to leave it."""
     one = next(each for each in deliveries(world.commits, "s") if second_of(each.provider_ms) == second)
-    duration: Any = one.arguments["session_lock_duration"]
-    return one.arguments["worker_id"], round(second + duration / 1000, 3)
+    asked = one.call
+    assert isinstance(asked, FetchSessionWorkItemCall), one
+    return asked.worker_id, round(second + asked.session_lock_duration / 1000, 3)
 
 
 async def _uses_one_session(ctx: OrchestrationContext, input: str) -> str:

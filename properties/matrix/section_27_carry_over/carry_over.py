@@ -28,6 +28,7 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     seen,
     session_events,
+    sources,
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import turn_acks
@@ -270,7 +271,7 @@ async def activities_of_continuing_turn_not_enqueued(world: World) -> None:
             old = await world.history(instance, 1)
             scheduled = {event.event_id: event.input for event in of_kind(old, ActivityScheduled)}
             assert list(scheduled.values()).count("late") == 2, scheduled
-            given_up = [event.source_event_id for event in of_kind(old, ActivityCancelRequested)]
+            given_up = sources(of_kind(old, ActivityCancelRequested))
             assert sorted(given_up) == sorted(scheduled), "each of them was given up, once"
             begun = [one.activity_id for one in starts(world, instance=instance) if one.execution_id == 1]
             assert "late" not in [scheduled[id] for id in begun], begun

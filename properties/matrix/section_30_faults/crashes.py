@@ -22,6 +22,7 @@ from holdfast.properties.matrix.parts.conversations import (
     encoded,
     of_kind,
     running,
+    sources,
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import (
@@ -82,7 +83,7 @@ async def crash_between_any_two_calls(world: World) -> None:
     with world.oracle("30.6"):
         assert isinstance(status, Completed), status
         scheduled = of_kind(history, ActivityScheduled)
-        done = [each.source_event_id for each in of_kind(history, ActivityCompleted)]
+        done = sources(of_kind(history, ActivityCompleted))
         assert sorted({*done}) == sorted(done) and len(done) >= len(scheduled) - 1, history
         assert world.sessions() == [], world.sessions()
         assert [each for each in world.worker_rows() if each.session_id is not None] == []
