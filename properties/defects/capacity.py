@@ -22,7 +22,7 @@ from holdfast.core.working.lease_records import (
 )
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 
 _NO_LIMIT: Final = 1_000_000
 
@@ -159,7 +159,7 @@ class IdleSessionsAreFree(LeaseTable):
 def unanswered_calls_do_not_count() -> Changes:
     """A session given up frees its unit D after the last call that was answered."""
 
-    def end(ended: Any, calls: ExtendingCalls, now: Micros, answer: RenewalAnswer) -> None:
+    def end(ended: Original, calls: ExtendingCalls, now: Micros, answer: RenewalAnswer) -> None:
         ended(calls, now, "refused" if answer == "unknown" else answer)
 
     yield around(ExtendingCalls, "ended", end)
@@ -169,7 +169,7 @@ def unanswered_calls_do_not_count() -> Changes:
 def sessions_assumed() -> Changes:
     """The worker fetches session items whether or not the provider has sessions."""
 
-    def make_with_sessions(make: Any, this: Runtime) -> Worker:
+    def make_with_sessions(make: Original, this: Runtime) -> Worker:
         worker: Worker = make(this)
         worker._uses_sessions = this.options.max_sessions_per_worker > 0
         return worker
@@ -181,7 +181,7 @@ def sessions_assumed() -> Changes:
 def zero_sessions_is_no_limit() -> Changes:
     """A limit of zero sessions is taken for no limit."""
 
-    def make_unlimited(make: Any, this: Runtime) -> Worker:
+    def make_unlimited(make: Original, this: Runtime) -> Worker:
         worker: Worker = make(this)
         if this.options.max_sessions_per_worker == 0:
             worker._uses_sessions = True
@@ -195,7 +195,7 @@ def zero_sessions_is_no_limit() -> Changes:
 def plain_fetch_at_capacity() -> Changes:
     """At its capacity a worker fetches items without session only, not those of its sessions."""
 
-    async def fetch_plainly(fetch_in_mode: Any, worker: Worker, fetch: FetchUnderWay | None) -> Any:
+    async def fetch_plainly(fetch_in_mode: Original, worker: Worker, fetch: FetchUnderWay | None) -> Any:
         if fetch is not None and not fetch.claim_new:
             return await worker._provider.fetch_work_item(
                 worker._timing.item_lock, worker._keeper.poll_timeout(fetch), worker._tag_filter

@@ -12,7 +12,7 @@ from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.driver import Driver
 from holdfast.core.engine.open_sessions import OpenSessions, check_session_id
 from holdfast.core.engine.turn_state import TurnState
-from holdfast.properties.defects.defect import Change, Changes, around, defect, original
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, original
 from holdfast.properties.defects.replacements import activities_emitted
 
 _NOT_OPEN: Final = "schedule_activity_on_session called for session '{}' which is not open"
@@ -70,7 +70,7 @@ def checks_when_the_code_waits() -> Changes:
         self._state.sessions.open(session_id)
         return session_id
 
-    def poll_and_check(poll: Any, this: Driver) -> None:
+    def poll_and_check(poll: Original, this: Driver) -> None:
         poll(this)
         state = this._state
         count, limit = len(state.sessions), state.turn.limits.sessions_per_orchestration_max
@@ -196,7 +196,7 @@ def generated_ids_clash() -> Changes:
 def executions_share_ids() -> Changes:
     """A generated session id does not tell the execution."""
 
-    def same_in_each(new_id: Any, sessions: OpenSessions, *, execution_id: int, position: int) -> str:
+    def same_in_each(new_id: Original, sessions: OpenSessions, *, execution_id: int, position: int) -> str:
         return str(new_id(sessions, execution_id=1, position=position))
 
     yield around(OpenSessions, "new_id", same_in_each)

@@ -8,7 +8,8 @@ from typing import Any
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import TERMINAL_STATUSES, ExecutionMetadata
-from holdfast.properties.defects.defect import Change, Changes, around, defect, original, statements
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, original, statements
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import deletion as memory_deletion
@@ -29,12 +30,12 @@ from holdfast.providers.sqlite.database import Transaction
 def sessions_are_settled_first() -> Changes:
     """What an acknowledgement does to sessions is committed by itself, before the rest of it."""
 
-    def in_memory(write: Any, tables: Tables, now: Millis, instance: str, turn: Any) -> None:
+    def in_memory(write: Original, tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
         memory_acknowledgement._settle_sessions(tables, instance, turn.metadata)
         tables.journal._steps.clear()
         write(tables, now, instance, turn)
 
-    def in_sqlite(put: Any, transaction: Transaction, instance: str, *rest: Any) -> None:
+    def in_sqlite(put: Original, transaction: Transaction, instance: str, *rest: Any) -> None:
         _execution_id, metadata = rest
         sqlite_acknowledgement._close_and_open_sessions(transaction, instance, metadata)
         transaction.execute("COMMIT")
@@ -54,7 +55,7 @@ def sessions_are_settled_first() -> Changes:
 def first_fetch_makes_the_row() -> Changes:
     """The provider leaves it to the first claim to make the row of a session that was opened."""
 
-    def open_later(settle: Any, tables: Tables, instance: str, metadata: ExecutionMetadata) -> None:
+    def open_later(settle: Original, tables: Tables, instance: str, metadata: ExecutionMetadata) -> None:
         settle(tables, instance, replace(metadata, opened_sessions=()))
 
     yield around(memory_acknowledgement, "_settle_sessions", open_later)
@@ -84,7 +85,7 @@ def closes_come_last() -> Changes:
             memory_affinity.close_session(tables, instance, closed.session_id)
 
     def settle_in_sqlite(
-        settle: Any, transaction: Transaction, instance: str, metadata: ExecutionMetadata
+        settle: Original, transaction: Transaction, instance: str, metadata: ExecutionMetadata
     ) -> Any:
         closed = settle(transaction, instance, metadata)
         if metadata.status not in TERMINAL_STATUSES:
@@ -116,7 +117,7 @@ def held_items_survive() -> Changes:
         work.__dict__.update(tables.work.__dict__)
         return _Instead(tables, work)
 
-    def close(before: Any, tables: Tables, *which: str) -> None:
+    def close(before: Original, tables: Tables, *which: str) -> None:
         before(sparing(tables), *which)
 
     yield around(memory_affinity, "close_session", close)
@@ -144,7 +145,7 @@ class _Instead:
 def openings_start_afresh() -> Changes:
     """Opening a session that has a row takes it from its owner."""
 
-    def open_afresh(settle: Any, tables: Tables, instance: str, metadata: ExecutionMetadata) -> None:
+    def open_afresh(settle: Original, tables: Tables, instance: str, metadata: ExecutionMetadata) -> None:
         settle(tables, instance, metadata)
         for opened in metadata.opened_sessions:
             if metadata.status not in TERMINAL_STATUSES:
@@ -199,14 +200,18 @@ def namesakes_close_too() -> Changes:
 def stale_acks_are_swallowed() -> Changes:
     """An acknowledgement whose token holds no lock is taken for a repetition, and succeeds."""
 
-    def in_memory(acknowledge: Any, tables: Tables, now: Millis, token: LockToken, turn: Any) -> None:
+    def in_memory(
+        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, turn: Conclusions
+    ) -> None:
         try:
             memory_turns.held_lock(tables, "ack_orchestration_item", token, now)
         except ProviderError:
             return
         acknowledge(tables, now, token, turn)
 
-    def in_sqlite(acknowledge: Any, transaction: Transaction, token: LockToken, conclusions: Any) -> None:
+    def in_sqlite(
+        acknowledge: Original, transaction: Transaction, token: LockToken, conclusions: Conclusions
+    ) -> None:
         try:
             sqlite_turns.held_instance(transaction, token)
         except ProviderError:
@@ -234,7 +239,7 @@ def ends_close_what_is_named() -> Changes:
 def deletion_forgets_sessions() -> Changes:
     """The deletion of an instance leaves its session rows."""
 
-    def remove_all_but_sessions(remove: Any, tables: Tables, instance: str) -> Any:
+    def remove_all_but_sessions(remove: Original, tables: Tables, instance: str) -> Any:
         kept = tables.sessions.get(instance)
         result = remove(tables, instance)
         if kept:

@@ -10,7 +10,7 @@ from msgspec import structs
 from holdfast.core.contract import codec
 from holdfast.core.contract.events import ActivityScheduled, SessionClosed, SessionOpened
 from holdfast.core.contract.work_items import ActivityExecute
-from holdfast.properties.defects.defect import Change, Changes, defect, original
+from holdfast.properties.defects.defect import Change, Changes, Original, defect, original
 from holdfast.properties.defects.replacements import encoded
 
 _MAY_BE_ON_A_SESSION: Final = (ActivityScheduled, ActivityExecute)
@@ -21,7 +21,7 @@ _NAMES_A_SESSION: Final = (*_MAY_BE_ON_A_SESSION, SessionOpened, SessionClosed)
 def no_session_is_null() -> Changes:
     """An activity without session is written with a session id of null."""
 
-    def with_null(encode: Any, value: object) -> bytes:
+    def with_null(encode: Original, value: object) -> bytes:
         text: bytes = encode(value)
         if isinstance(value, _MAY_BE_ON_A_SESSION) and value.session_id is None:
             return text[:-1] + b',"session_id":null}'
@@ -40,7 +40,7 @@ def no_session_is_null() -> Changes:
 def session_ids_are_tidied() -> Changes:
     """Session ids are stripped of blanks and brought to one normal form when they are written."""
 
-    def tidied(encode: Any, value: object) -> bytes:
+    def tidied(encode: Original, value: object) -> bytes:
         if isinstance(value, _NAMES_A_SESSION) and value.session_id is not None:
             tidy = unicodedata.normalize("NFC", value.session_id.strip())
             value = structs.replace(value, session_id=tidy)
@@ -53,7 +53,7 @@ def session_ids_are_tidied() -> Changes:
 def items_are_written_sessionless() -> Changes:
     """A worker item is written without its session id."""
 
-    def sessionless(encode: Any, value: object) -> bytes:
+    def sessionless(encode: Original, value: object) -> bytes:
         if isinstance(value, ActivityExecute):
             value = structs.replace(value, session_id=None)
         return bytes(encode(value))

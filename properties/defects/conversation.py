@@ -22,7 +22,7 @@ from holdfast.core.working.lease_keeper import LeaseKeeper
 from holdfast.core.working.lease_records import Lease
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 from holdfast.properties.defects.replacements import encoded, scheduled_on
 
 
@@ -30,7 +30,7 @@ from holdfast.properties.defects.replacements import encoded, scheduled_on
 def lost_selects_work_on() -> Changes:
     """An activity of a session that loses a select is left to the session and not cancelled."""
 
-    def collect_plain(collect: Any, operations: Iterable[Operation], **rest: Any) -> Any:
+    def collect_plain(collect: Original, operations: Iterable[Operation], **rest: Any) -> Any:
         plain = [
             each
             for each in operations
@@ -53,7 +53,7 @@ def unopened_means_plain() -> Changes:
 def carried_sessions_are_free() -> Changes:
     """The limit of open sessions counts those that the execution has opened, not the carried ones."""
 
-    def open_uncounted(open_counted: Any, context: OrchestrationContext, session_id: str) -> Any:
+    def open_uncounted(open_counted: Original, context: OrchestrationContext, session_id: str) -> Any:
         state = context._state
         turn_input = state.turn
         limits = turn_input.limits
@@ -78,7 +78,7 @@ def carried_sessions_are_free() -> Changes:
 def carried_sessions_open_again() -> Changes:
     """Opening the id of a carried session opens it once more."""
 
-    def open_if_carried(open_with_id: Any, context: OrchestrationContext, session_id: str) -> Any:
+    def open_if_carried(open_with_id: Original, context: OrchestrationContext, session_id: str) -> Any:
         carried = session_id in context._state.started.open_sessions
         return context._open(session_id) if carried else open_with_id(context, session_id)
 
@@ -129,7 +129,7 @@ class NoTimeoutIsNoTime(LeaseTable):
 def renewals_wait_for_the_slot() -> Changes:
     """Sessions are renewed when a handler ends, not while one runs."""
 
-    def plan_when_free(plan: Any, keeper: LeaseKeeper) -> None:
+    def plan_when_free(plan: Original, keeper: LeaseKeeper) -> None:
         if not keeper._attempts:
             plan(keeper)
         elif keeper._sleeper is not None:
@@ -145,7 +145,7 @@ def renewals_wait_for_the_slot() -> Changes:
 def plain_functions_run_inline() -> Changes:
     """An activity that is a plain function is called on the event loop instead of in a thread."""
 
-    async def called(function: Any, context: Any, input: str) -> object:
+    async def called(function: Original, context: Any, input: str) -> object:
         outcome = function(context, input)
         return await outcome if asyncio.iscoroutine(outcome) else outcome
 
@@ -158,7 +158,7 @@ def fetches_take_turns() -> Changes:
     """The fetches of a runtime go through one lock, so that a long poll for work holds up its turns."""
     locks: dict[Clock, asyncio.Lock] = {}
 
-    async def fetch_in_turn(fetch: Any, fetching: Dispatcher | Worker, *how: Any) -> Any:
+    async def fetch_in_turn(fetch: Original, fetching: Dispatcher | Worker, *how: Any) -> Any:
         async with locks.setdefault(fetching._clock, asyncio.Lock()):
             return await fetch(fetching, *how)
 
@@ -170,7 +170,7 @@ def fetches_take_turns() -> Changes:
 def empty_lists_are_written() -> Changes:
     """The list of carried sessions is written into every text, also when it is empty."""
 
-    def with_list(encode: Any, value: object) -> bytes:
+    def with_list(encode: Original, value: object) -> bytes:
         text: bytes = encode(value)
         if getattr(value, "open_sessions", None) == ():
             text = text[:-1] + b',"open_sessions":[]}'

@@ -36,6 +36,8 @@ class Change(NamedTuple):
 
 
 Changes = Iterator[Change]
+Original = Callable[..., Any]
+"""What stood there before, of whatever signature; handed to what `around` puts in its place."""
 Planting = TypeVar("Planting", bound=Callable[[], Iterable[Change]] | type)
 
 

@@ -12,10 +12,12 @@ from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.work_items import (
     ActivityExecute,
+    Message,
 )
 from holdfast.core.working.activity_run import ActivityRunner
 from holdfast.core.working.attempt import Attempt
-from holdfast.properties.defects.defect import Change, Changes, around, defect, statements
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, statements
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
@@ -32,7 +34,7 @@ CANDIDATES: Final = 100
 def plain_fetches_take_anything() -> Changes:
     """A plain fetch does not ask whether an item is bound to a session."""
 
-    def fetch_anything(fetch: Any, tables: Tables, now: Millis, query: WorkQuery, *rest: Any) -> Any:
+    def fetch_anything(fetch: Original, tables: Tables, now: Millis, query: WorkQuery, *rest: Any) -> Any:
         rows = list(tables.work.by_seq.values())
         bound_to = [row.session_id for row in rows]
         if query.claimant is None:
@@ -50,7 +52,7 @@ def plain_fetches_take_anything() -> Changes:
 def _fetching_from(choose: Callable[[list[WorkRow], Millis], list[WorkRow]]) -> Change:
     """A fetch of the memory provider that looks at these rows only, in this order."""
 
-    def fetch_chosen(fetch: Any, tables: Tables, now: Millis, *rest: Any) -> Any:
+    def fetch_chosen(fetch: Original, tables: Tables, now: Millis, *rest: Any) -> Any:
         kept = tables.work.by_seq
         tables.work.by_seq = {row.seq: row for row in choose(list(kept.values()), now)}
         try:
@@ -92,13 +94,15 @@ def candidates_come_in_a_window() -> Changes:
 def claims_last_as_long_as_the_item() -> Changes:
     """A fetch locks the session for the item-lock timeout."""
 
-    def in_memory(fetch: Any, tables: Tables, now: Millis, query: WorkQuery, *rest: Any) -> Any:
+    def in_memory(fetch: Original, tables: Tables, now: Millis, query: WorkQuery, *rest: Any) -> Any:
         if query.claimant is not None:
             claimant = query.claimant._replace(session_lock_duration=query.lock_timeout)
             query = replace(query, claimant=claimant)
         return fetch(tables, now, query, *rest)
 
-    def in_sqlite(fetch: Any, transaction: Transaction, lock: Millis, tags: TagFilter, **rest: Any) -> Any:
+    def in_sqlite(
+        fetch: Original, transaction: Transaction, lock: Millis, tags: TagFilter, **rest: Any
+    ) -> Any:
         return fetch(transaction, lock, tags, **{**rest, "session_lock_duration": lock})
 
     yield around(memory_work, "fetch", in_memory)
@@ -109,7 +113,7 @@ def claims_last_as_long_as_the_item() -> Changes:
 def owners_are_not_extended() -> Changes:
     """A fetch for a session that the worker owns does not extend it."""
 
-    def attach_once(attach: Any, tables: Tables, now: Millis, *given: Any) -> None:
+    def attach_once(attach: Original, tables: Tables, now: Millis, *given: Any) -> None:
         instance, session_id, claimant, _observer = given
         row = tables.session(instance, session_id)
         if row is None or row.worker_id != claimant.worker_id or not row.is_live(now):
@@ -131,7 +135,7 @@ def owners_are_not_extended() -> Changes:
 def given_back_means_enqueued_again() -> Changes:
     """An item given back goes to the end of the queue."""
 
-    def in_memory(abandon: Any, tables: Tables, now: Millis, token: LockToken, *how: Any) -> None:
+    def in_memory(abandon: Original, tables: Tables, now: Millis, token: LockToken, *how: Any) -> None:
         row = tables.work.by_token.get(token)
         abandon(tables, now, token, *how)
         assert row is not None, "a token that names no row is refused"
@@ -155,7 +159,7 @@ def turns_enqueue_sessions_first() -> Changes:
     def by_session(items: Sequence[ActivityExecute]) -> list[ActivityExecute]:
         return sorted(items, key=lambda item: (item.session_id is None, item.session_id or ""))
 
-    def in_memory(enqueue: Any, tables: Tables, now: Millis, instance: str, turn: Any) -> None:
+    def in_memory(enqueue: Original, tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
         enqueue(tables, now, instance, replace(turn, worker_items=by_session(turn.worker_items)))
 
     def put_in_sqlite(transaction: Transaction, items: Sequence[ActivityExecute]) -> None:
@@ -171,14 +175,18 @@ def turns_enqueue_sessions_first() -> Changes:
 def finished_items_free_their_session() -> Changes:
     """The acknowledgement of an item releases the session that it is bound to."""
 
-    def in_memory(acknowledge: Any, tables: Tables, now: Millis, token: LockToken, completion: Any) -> None:
+    def in_memory(
+        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, completion: Message | None
+    ) -> None:
         row = tables.work.by_token.get(token)
         key = (row.identity.instance, row.session_id, row.claimed_by) if row is not None else None
         acknowledge(tables, now, token, completion)
         if key is not None and key[1] is not None and key[2] is not None:
             memory_affinity.release(tables, now, key[0], key[1], key[2])
 
-    def in_sqlite(acknowledge: Any, transaction: Transaction, token: LockToken, completion: Any) -> None:
+    def in_sqlite(
+        acknowledge: Original, transaction: Transaction, token: LockToken, completion: Message | None
+    ) -> None:
         row = transaction.one(sqlite_work.SQL["work_of_token"], {"token": token})
         acknowledge(transaction, token, completion)
         if row is not None and row[3] is not None:
@@ -192,7 +200,7 @@ def finished_items_free_their_session() -> Changes:
 def sessions_run_one_at_a_time() -> Changes:
     """A worker runs one activity of a session at a time."""
 
-    async def run_in_turn(run: Any, runner: ActivityRunner, attempt: Attempt) -> None:
+    async def run_in_turn(run: Original, runner: ActivityRunner, attempt: Attempt) -> None:
         if attempt.session is None:
             await run(runner, attempt)
             return

@@ -11,7 +11,7 @@ from holdfast.core.dispatching import settlement
 from holdfast.core.engine import turn
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.open_sessions import SessionChanges, SessionScan
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 
 
 @defect(
@@ -73,7 +73,7 @@ def closes_cancel_everything() -> Changes:
 def closes_fail_their_activities() -> Changes:
     """A close fails the activities that it cancels, so that nobody waits for them."""
 
-    def fail_closed(cancel_closed: Any, this: turn._Turn, arrived_count: int) -> Any:
+    def fail_closed(cancel_closed: Original, this: turn._Turn, arrived_count: int) -> Any:
         before = len(this._writer.delta)
         closed = cancel_closed(this, arrived_count)
         for event in tuple(this._writer.delta[before:]):
@@ -93,7 +93,7 @@ def closes_fail_their_activities() -> Changes:
 def late_completions_vanish() -> Changes:
     """A completion of a closed session is dropped without a log record."""
 
-    def warn_of_others(warn: Any, this: turn._Turn, event: str, fields: dict[str, object]) -> None:
+    def warn_of_others(warn: Original, this: turn._Turn, event: str, fields: dict[str, object]) -> None:
         if event != "session.late_completion_dropped":
             warn(this, event, fields)
 
@@ -109,7 +109,7 @@ def late_completions_vanish() -> Changes:
 def ends_write_closes() -> Changes:
     """The sessions that an end takes along are closed in history as well."""
 
-    def write_closes(write_end: Any, writer: EventWriter, before: Any, kind: Any, **members: Any) -> Any:
+    def write_closes(write_end: Original, writer: EventWriter, before: Any, kind: Any, **members: Any) -> Any:
         scan = SessionScan()
         scan.read(before)
         if kind is not events.OrchestrationContinuedAsNew:
@@ -130,7 +130,7 @@ def ends_write_closes() -> Changes:
 def ended_instances_run_on() -> Changes:
     """A batch for an instance that has ended gets a turn like any other."""
 
-    def decide_alike(decide: Any, batch: begin._Batch) -> Any:
+    def decide_alike(decide: Original, batch: begin._Batch) -> Any:
         return batch._resolve() if batch._has_ended else decide(batch)
 
     yield around(begin._Batch, "decide", decide_alike)

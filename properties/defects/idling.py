@@ -17,7 +17,7 @@ from holdfast.core.working.lease_keeper import LeaseKeeper
 from holdfast.core.working.lease_records import Decisions, FetchUnderWay, Kept, Lease, SessionArrival
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 
 
 @defect(
@@ -153,7 +153,7 @@ class ReleasesBesideFetches(FetchesBesideReleases):
 def idle_before_the_final_call() -> Changes:
     """A session is idle once its handlers have ended, while their results are still on their way."""
 
-    async def count_first(dispose: Any, runner: ActivityRunner, attempt: Attempt, *rest: Any) -> None:
+    async def count_first(dispose: Original, runner: ActivityRunner, attempt: Attempt, *rest: Any) -> None:
         if attempt.lease is not None:
             runner._keeper.finished(attempt)
             attempt.lease = None
@@ -166,7 +166,7 @@ def idle_before_the_final_call() -> Changes:
 def no_timer_after_cancellation() -> Changes:
     """After an activity that was cancelled the idle timer does not start."""
 
-    def finish(finished: Any, keeper: LeaseKeeper, attempt: Attempt) -> None:
+    def finish(finished: Original, keeper: LeaseKeeper, attempt: Attempt) -> None:
         finished(keeper, attempt)
         if attempt.signalled and attempt.lease is not None:
             attempt.lease.idle_since = None
@@ -184,7 +184,7 @@ def no_timer_after_cancellation() -> Changes:
 def lock_covers_the_idle_timeout() -> Changes:
     """Sessions are locked for the idle timeout, if that is longer than D."""
 
-    def begin(init: Any, *given: Any, timing: Timing, **named: Any) -> None:
+    def begin(init: Original, *given: Any, timing: Timing, **named: Any) -> None:
         if timing.session_idle is not None:
             lock = Millis(max(timing.session_lock, timing.session_idle // 1000))
             timing = replace(timing, session_lock=lock)
@@ -218,7 +218,7 @@ def release_repeated() -> Changes:
 def failed_release_takes_back() -> Changes:
     """After an idle release that fails the worker holds on to the session."""
 
-    def take_back(answered: Any, table: LeaseTable, kept: Kept, *, confirmed: bool) -> None:
+    def take_back(answered: Original, table: LeaseTable, kept: Kept, *, confirmed: bool) -> None:
         answered(table, kept, confirmed=confirmed)
         if not confirmed and kept.cause == "idle" and table._kept.pop(kept.key, None) is kept:
             since = kept.calls.last_ended

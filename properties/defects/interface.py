@@ -13,7 +13,7 @@ from holdfast.core.hosting.options import RuntimeOptions, Timing
 from holdfast.core.program import payload
 from holdfast.core.runtime import Runtime
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Changes, around, defect, original
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, original
 
 
 def _timing(*, derived: bool, factor: int) -> Change:
@@ -45,7 +45,7 @@ def explicit_lock_is_ignored() -> Changes:
 def numbers_are_seconds() -> Changes:
     """An option that is a duration may be a plain number."""
 
-    def check_durations(check: Any, option: str, value: object, *, least: timedelta) -> None:
+    def check_durations(check: Original, option: str, value: object, *, least: timedelta) -> None:
         if not isinstance(value, int | float):
             check(option, value, least=least)
 
@@ -76,7 +76,7 @@ def injected_identities_are_ignored() -> Changes:
     """A worker makes up its owner identity although one is injected."""
 
     def init_afresh(
-        init: Any, this: Runtime, provider: Any, registry: Any, options: Any = None, **rest: Any
+        init: Original, this: Runtime, provider: Any, registry: Any, options: Any = None, **rest: Any
     ) -> None:
         given = RuntimeOptions() if options is None else options
         init(this, provider, registry, replace(given, worker_node_id=None), **rest)
@@ -88,7 +88,7 @@ def injected_identities_are_ignored() -> Changes:
 def worker_ids_are_shortened() -> Changes:
     """The worker id that activities see has only the first half of the owner identity."""
 
-    def start_shortened(start: Any, worker: Worker, slot_count: int) -> None:
+    def start_shortened(start: Original, worker: Worker, slot_count: int) -> None:
         owner, worker._owner = worker._owner, worker._owner[:8]
         try:
             start(worker, slot_count)

@@ -9,7 +9,7 @@ from holdfast.core.engine import open_sessions as core_sessions
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.open_sessions import OpenSessions, SessionScan
 from holdfast.core.working.activity_context import ActivityContext
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 from holdfast.properties.defects.replacements import scheduled_on
 
 
@@ -27,7 +27,7 @@ def ids_lack_their_prefix() -> Changes:
 def closes_answer_with_the_id() -> Changes:
     """close_session returns the id instead of nothing."""
 
-    def close_session(close: Any, context: OrchestrationContext, session_id: str) -> str:
+    def close_session(close: Original, context: OrchestrationContext, session_id: str) -> str:
         close(context, session_id)
         return session_id
 
@@ -38,7 +38,7 @@ def closes_answer_with_the_id() -> Changes:
 def idle_closes_open() -> Changes:
     """A close of an id that is not open makes a row for it."""
 
-    def close_session(close: Any, scan: SessionScan, session_id: str) -> None:
+    def close_session(close: Original, scan: SessionScan, session_id: str) -> None:
         was_open = session_id in scan.open
         close(scan, session_id)
         if not was_open:
@@ -51,7 +51,7 @@ def idle_closes_open() -> Changes:
 def last_closes_are_left_out() -> Changes:
     """The close of the only open session is not recorded, since the end will see to it."""
 
-    def close_session(close: Any, context: OrchestrationContext, session_id: str) -> None:
+    def close_session(close: Original, context: OrchestrationContext, session_id: str) -> None:
         sessions = context._state.sessions
         if len(sessions) == 1 and session_id in sessions:
             return
@@ -72,7 +72,7 @@ def activities_join_the_open_session() -> Changes:
 def activities_know_no_session() -> Changes:
     """ctx.session_id is None in every activity."""
 
-    def begin(init: Any, context: ActivityContext, *given: Any) -> None:
+    def begin(init: Original, context: ActivityContext, *given: Any) -> None:
         init(context, *given)
         context.session_id = None
 
@@ -83,7 +83,7 @@ def activities_know_no_session() -> Changes:
 def no_session_reads_as_empty() -> Changes:
     """ctx.session_id is an empty text in an activity without a session."""
 
-    def begin(init: Any, context: ActivityContext, *given: Any) -> None:
+    def begin(init: Original, context: ActivityContext, *given: Any) -> None:
         init(context, *given)
         context.session_id = context.session_id or ""
 

@@ -7,7 +7,8 @@ from typing import Any
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import session_not_owned
-from holdfast.properties.defects.defect import Change, Changes, around, defect, statements
+from holdfast.core.contract.work_items import Message
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, statements
 from holdfast.properties.defects.replacements import session_owner
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
@@ -38,16 +39,16 @@ def lapsed_sessions_are_not_renewed() -> Changes:
     """A session that has expired is not renewed, although it still names the caller."""
     tables_now = [0]
 
-    def extend_live(extend: Any, tables: Tables, row: SessionRow, until: Millis) -> None:
+    def extend_live(extend: Original, tables: Tables, row: SessionRow, until: Millis) -> None:
         if not row.is_live(tables_now[0]):
             raise ProviderError.permanent("renew_session_lock", "the session lock has expired")
         extend(tables, row, until)
 
-    def renew_at(renew: Any, tables: Tables, now: Millis, *rest: Any) -> None:
+    def renew_at(renew: Original, tables: Tables, now: Millis, *rest: Any) -> None:
         tables_now[0] = now
         renew(tables, now, *rest)
 
-    def extend_live_row(extend: Any, transaction: Transaction, *given: Any) -> None:
+    def extend_live_row(extend: Original, transaction: Transaction, *given: Any) -> None:
         instance, session_id, worker_id, _ = given
         owner = session_owner(transaction, instance, session_id)
         if owner is None or owner[1] is None or owner[1] <= transaction.now:
@@ -70,7 +71,7 @@ def lapsed_sessions_are_not_renewed() -> Changes:
 def own_lapsed_sessions_are_served() -> Changes:
     """An owned-only fetch gets items of a session that has expired in the caller's name."""
 
-    def open_to_its_owner(is_open_to: Any, tables: Tables, now: Millis, *given: Any) -> Any:
+    def open_to_its_owner(is_open_to: Original, tables: Tables, now: Millis, *given: Any) -> Any:
         instance, session_id, claimant = given
         row = tables.session(instance, session_id)
         own = row is not None and row.worker_id == claimant.worker_id
@@ -100,7 +101,9 @@ def late_results_are_stored() -> Changes:
 def results_need_the_session() -> Changes:
     """A result is refused because the session has moved, although its item lock is valid."""
 
-    def in_memory(acknowledge: Any, tables: Tables, now: Millis, token: LockToken, completion: Any) -> None:
+    def in_memory(
+        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, completion: Message | None
+    ) -> None:
         row = tables.work.by_token.get(token)
         if row is not None and row.session_id is not None:
             session = tables.session(row.identity.instance, row.session_id)
@@ -108,7 +111,9 @@ def results_need_the_session() -> Changes:
                 raise ProviderError.permanent("ack_work_item", "the session is not the caller's any more")
         acknowledge(tables, now, token, completion)
 
-    def in_sqlite(acknowledge: Any, transaction: Transaction, token: LockToken, completion: Any) -> None:
+    def in_sqlite(
+        acknowledge: Original, transaction: Transaction, token: LockToken, completion: Message | None
+    ) -> None:
         row = transaction.one(sqlite_work.SQL["work_of_token"], {"token": token})
         if row is not None and row[3] is not None:
             session = session_owner(transaction, row[2], row[3])
@@ -130,11 +135,15 @@ def results_need_the_session() -> Changes:
 def second_results_are_welcome() -> Changes:
     """The acknowledgement of an item that is gone succeeds as if it were the first."""
 
-    def in_memory(acknowledge: Any, tables: Tables, now: Millis, token: LockToken, completion: Any) -> None:
+    def in_memory(
+        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, completion: Message | None
+    ) -> None:
         if token in tables.work.by_token:
             acknowledge(tables, now, token, completion)
 
-    def in_sqlite(acknowledge: Any, transaction: Transaction, token: LockToken, completion: Any) -> None:
+    def in_sqlite(
+        acknowledge: Original, transaction: Transaction, token: LockToken, completion: Message | None
+    ) -> None:
         if transaction.one(sqlite_work.SQL["work_of_token"], {"token": token}) is not None:
             acknowledge(transaction, token, completion)
 
@@ -152,7 +161,7 @@ def second_results_are_welcome() -> Changes:
 def redelivery_is_free() -> Changes:
     """An item that is delivered again after its lock has run out keeps its attempt number."""
 
-    def lock_again(lock: Any, work: WorkTable, row: WorkRow, *given: Any) -> None:
+    def lock_again(lock: Original, work: WorkTable, row: WorkRow, *given: Any) -> None:
         again = row.token is not None
         lock(work, row, *given)
         if again:
@@ -175,7 +184,7 @@ def held_items_are_never_free() -> Changes:
     """An item whose lock has run out waits for its holder to give it back."""
 
     def eligible_if_given_back(
-        is_eligible: Any, tables: Tables, now: Millis, query: Any, row: WorkRow
+        is_eligible: Original, tables: Tables, now: Millis, query: Any, row: WorkRow
     ) -> Any:
         return row.token is None and is_eligible(tables, now, query, row)
 

@@ -14,7 +14,7 @@ from holdfast.core.working.item_renewal import ItemRenewalTask
 from holdfast.core.working.lease_keeper import LeaseKeeper
 from holdfast.core.working.lease_records import EndCause, Ended, Kept, Lease, Renewal, RenewalAnswer
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 
 _A_YEAR: Final = Micros(31_536_000_000_000)
 
@@ -88,7 +88,7 @@ def discarded_attempts_are_charged() -> Changes:
 def discarded_attempts_wait() -> Changes:
     """An item whose handler was told to stop is given back with a delay."""
 
-    async def abandon_later(abandon: Any, runner: ActivityRunner, attempt: Attempt, **how: Any) -> None:
+    async def abandon_later(abandon: Original, runner: ActivityRunner, attempt: Attempt, **how: Any) -> None:
         if how.get("ignore_attempt"):
             how["delay"] = 5000
         await abandon(runner, attempt, **how)
@@ -105,7 +105,7 @@ def discarded_attempts_wait() -> Changes:
 def grace_counts_twice() -> Changes:
     """A handler that ignores its signal has two grace periods."""
 
-    def stop_later(stop_by: Any, runner: ActivityRunner, attempt: Attempt) -> Micros | None:
+    def stop_later(stop_by: Original, runner: ActivityRunner, attempt: Attempt) -> Micros | None:
         due: Micros | None = stop_by(runner, attempt)
         return None if due is None else Micros(due + runner._timing.grace)
 
@@ -138,7 +138,7 @@ def signals_abort() -> Changes:
 def transient_item_errors_are_losses() -> Changes:
     """The renewal of an item lock that fails for a moment is taken for its loss."""
 
-    async def renew_or_lose(renew: Any, renewal: ItemRenewalTask) -> bool:
+    async def renew_or_lose(renew: Original, renewal: ItemRenewalTask) -> bool:
         goes_on: bool = await renew(renewal)
         if goes_on and renewal._failure_count:
             renewal._refused(ProviderError.transient("renew_work_item_lock", "taken for a loss"))
@@ -157,7 +157,7 @@ def transient_item_errors_are_losses() -> Changes:
 def lost_items_take_their_neighbours() -> Changes:
     """The loss of one item is passed on to all activities of its session."""
 
-    def refuse_all(refused: Any, renewal: ItemRenewalTask, error: ProviderError) -> None:
+    def refuse_all(refused: Original, renewal: ItemRenewalTask, error: ProviderError) -> None:
         refused(renewal, error)
         for attempt in tuple(renewal._shared.keeper._attempts.values()):
             if attempt.session == renewal._attempt.session:
@@ -176,7 +176,7 @@ def lost_items_take_their_neighbours() -> Changes:
 def signals_come_at_the_deadline() -> Changes:
     """Handlers of a session that is found lost are told when its lock would have run out."""
 
-    def end_later(lease_ended: Any, keeper: LeaseKeeper, ended: Ended) -> None:
+    def end_later(lease_ended: Original, keeper: LeaseKeeper, ended: Ended) -> None:
         late = ended.attempts if ended.cause == "lost" else ()
         lease_ended(keeper, ended._replace(attempts=()) if late else ended)
         if late:
@@ -227,7 +227,7 @@ class _FewBits:
 def short_identities() -> Changes:
     """The identity of a worker is made of twelve random bits."""
 
-    def begin_with_few_bits(begin: Any, this: Runtime, *args: Any, ids: IdSource, **rest: Any) -> None:
+    def begin_with_few_bits(begin: Original, this: Runtime, *args: Any, ids: IdSource, **rest: Any) -> None:
         begin(this, *args, ids=_FewBits(ids), **rest)
 
     yield around(Runtime, "__init__", begin_with_few_bits)

@@ -9,7 +9,16 @@ from typing import Any
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import TERMINAL_STATUSES
 from holdfast.core.contract.work_items import ActivityExecute
-from holdfast.properties.defects.defect import Change, Changes, around, defect, original, replaced, statements
+from holdfast.properties.defects.defect import (
+    Change,
+    Changes,
+    Original,
+    around,
+    defect,
+    original,
+    replaced,
+    statements,
+)
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import turns as memory_turns
@@ -34,7 +43,7 @@ def items_without_session() -> Changes:
     """
     unbound = statements(sqlite_work, ("enqueue_work", ":session", "NULL"))
 
-    def enqueue_unbound(enqueue: Any, tables: Tables, *given: Any) -> None:
+    def enqueue_unbound(enqueue: Original, tables: Tables, *given: Any) -> None:
         before = set(tables.work.by_seq)
         enqueue(tables, *given)
         for seq, row in tables.work.by_seq.items():
@@ -59,11 +68,11 @@ def items_without_session() -> Changes:
 def claims_of_taken_sessions() -> Changes:
     """A session claim does not check that it won: it takes a live session from its owner."""
 
-    def open_to_claims(is_open_to: Any, *given: Any) -> Any:
+    def open_to_claims(is_open_to: Original, *given: Any) -> Any:
         claimant = given[-1]
         return claimant.claim_new or is_open_to(*given)
 
-    def take(attach: Any, tables: Tables, now: Millis, *given: Any) -> None:
+    def take(attach: Original, tables: Tables, now: Millis, *given: Any) -> None:
         instance, session_id, claimant, _observer = given
         row = tables.session(instance, session_id)
         if row is not None and row.worker_id != claimant.worker_id:
@@ -87,7 +96,7 @@ def claims_of_taken_sessions() -> Changes:
 def lapsed_sessions_stay_taken() -> Changes:
     """A fetch takes a session that names a worker for taken, without a look at its expiry."""
 
-    def open_if_released(is_open_to: Any, tables: Tables, now: Millis, *given: Any) -> Any:
+    def open_if_released(is_open_to: Original, tables: Tables, now: Millis, *given: Any) -> Any:
         instance, session_id, claimant = given
         row = tables.session(instance, session_id)
         if row is not None and row.worker_id is not None:
@@ -107,7 +116,7 @@ def lapsed_sessions_stay_taken() -> Changes:
 def rows_left_at_the_end() -> Changes:
     """The end of an orchestration leaves its attached sessions to lapse by themselves."""
 
-    def close_unattached(close_all: Any, tables: Tables, instance: str) -> None:
+    def close_unattached(close_all: Original, tables: Tables, instance: str) -> None:
         rows = tables.sessions.get(instance, {})
         attached = {name: row for name, row in rows.items() if row.worker_id is not None}
         close_all(tables, instance)
@@ -139,7 +148,7 @@ def continue_as_new_closes_sessions() -> Changes:
 def every_attempt_is_charged() -> Changes:
     """An item given back without fault of its own is charged the attempt all the same."""
 
-    def abandon(before: Any, *given: Any) -> None:
+    def abandon(before: Original, *given: Any) -> None:
         *others, _ignore_attempt = given
         before(*others, False)
 
@@ -157,7 +166,7 @@ def every_attempt_is_charged() -> Changes:
 def held_items_are_delivered() -> Changes:
     """A fetch looks at when an item becomes visible and forgets its lock."""
 
-    def eligible_though_held(is_eligible: Any, *given: Any) -> Any:
+    def eligible_though_held(is_eligible: Original, *given: Any) -> Any:
         row = given[-1]
         until, row.locked_until = row.locked_until, 0
         try:
@@ -173,7 +182,7 @@ def held_items_are_delivered() -> Changes:
 def item_renewal_forgets_the_session() -> Changes:
     """The renewal of an item lock does not extend the session that is to go with it."""
 
-    def renew(before: Any, *given: Any) -> None:
+    def renew(before: Original, *given: Any) -> None:
         *others, _session = given
         before(*others, Millis(0))
 

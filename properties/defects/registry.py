@@ -12,7 +12,7 @@ from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_records import FetchUnderWay, Lease, SessionArrival
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
-from holdfast.properties.defects.defect import Change, Changes, around, defect, statements
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, statements
 from holdfast.providers.memory import work as memory_work
 from holdfast.providers.memory.tables import Tables, WorkRow
 from holdfast.providers.sqlite import work as sqlite_work
@@ -45,7 +45,7 @@ class LeaseOfTheNewest(LeaseTable):
 def one_item_at_a_time() -> Changes:
     """An item of a session is not delivered while another one of it is being worked on."""
 
-    def is_next(is_eligible: Any, tables: Tables, now: Millis, query: Any, row: WorkRow) -> bool:
+    def is_next(is_eligible: Original, tables: Tables, now: Millis, query: Any, row: WorkRow) -> bool:
         if not is_eligible(tables, now, query, row):
             return False
         key = row.identity.instance, row.session_id
@@ -69,7 +69,7 @@ def one_item_at_a_time() -> Changes:
 def _joins_no_lease(stays_out: Callable[[ActivityRunner, Attempt], bool]) -> Change:
     """Items for which there will be no handler are disposed of before leases are thought of."""
 
-    async def dispose_at_once(dispose: Any, worker: Worker, *given: Any) -> None:
+    async def dispose_at_once(dispose: Original, worker: Worker, *given: Any) -> None:
         fetch, attempt = given
         if fetch is not None and attempt.session is not None and stays_out(worker._runner, attempt):
             worker._keeper.fetch_ended(fetch)
@@ -106,7 +106,7 @@ def unregistered_joins_no_lease() -> Changes:
 def failure_stops_the_others() -> Changes:
     """An exception of one activity signals the other activities of its session."""
 
-    async def dispose_and_stop(dispose: Any, runner: ActivityRunner, *given: Any) -> None:
+    async def dispose_and_stop(dispose: Original, runner: ActivityRunner, *given: Any) -> None:
         attempt, handler, _outcome, _duration = given
         if handler.done and handler.error is not None and attempt.session is not None:
             for other in tuple(runner._running):
@@ -124,13 +124,13 @@ def failure_ends_the_lease() -> Changes:
     """A session is given up after an activity that failed."""
     failed: dict[LockToken, None] = {}
 
-    async def dispose_and_note(dispose: Any, runner: ActivityRunner, *given: Any) -> None:
+    async def dispose_and_note(dispose: Original, runner: ActivityRunner, *given: Any) -> None:
         attempt, _handler, outcome, _duration = given
         if outcome == "failed":
             failed[attempt.token] = None
         await dispose(runner, *given)
 
-    def finish(finished: Any, table: LeaseTable, lease: Lease, token: LockToken, now: Micros) -> None:
+    def finish(finished: Original, table: LeaseTable, lease: Lease, token: LockToken, now: Micros) -> None:
         finished(table, lease, token, now)
         if failed.pop(token, token) is None and not lease.ended:
             lease.deadline = now

@@ -16,7 +16,7 @@ from holdfast.core.working.lease_records import (
     SessionArrival,
 )
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Changes, around, defect, statements
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, statements
 from holdfast.properties.defects.replacements import session_owner
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
@@ -149,7 +149,7 @@ def items_renewed_without_their_session() -> Changes:
     """The lock of an item is extended although its session has gone elsewhere."""
 
     def renew_in_memory(
-        renew: Any, tables: Tables, now: Millis, token: LockToken, *durations: Millis
+        renew: Original, tables: Tables, now: Millis, token: LockToken, *durations: Millis
     ) -> None:
         row = memory_work.held_row(tables, "renew_work_item_lock", token, now)
         session = None if row.session_id is None else tables.session(row.identity.instance, row.session_id)
@@ -158,7 +158,7 @@ def items_renewed_without_their_session() -> Changes:
             return
         row.locked_until = Millis(now + durations[0])
 
-    def extend_in_sqlite(extend: Any, transaction: Transaction, *given: Any) -> None:
+    def extend_in_sqlite(extend: Original, transaction: Transaction, *given: Any) -> None:
         if transaction.operation == "renew_session_lock":
             extend(transaction, *given)
             return
@@ -177,7 +177,7 @@ def items_renewed_without_their_session() -> Changes:
 def one_duration_for_both() -> Changes:
     """The renewal of an item extends its session by the duration of the item."""
 
-    def renew(before: Any, *given: Any) -> None:
+    def renew(before: Original, *given: Any) -> None:
         *others, item, _session = given
         before(*others, item, item)
 
@@ -189,14 +189,14 @@ def one_duration_for_both() -> Changes:
 def only_live_sessions_renewed() -> Changes:
     """The renewal of a session that has just expired is refused although nobody else has it."""
 
-    def renew_in_memory(renew: Any, tables: Tables, now: Millis, *given: Any) -> None:
+    def renew_in_memory(renew: Original, tables: Tables, now: Millis, *given: Any) -> None:
         instance, session_id, worker_id, _ = given
         row = tables.session(instance, session_id)
         if row is not None and row.worker_id == worker_id and not row.is_live(now):
             raise session_not_owned("renew_session_lock", instance, session_id, worker_id)
         renew(tables, now, *given)
 
-    def renew_in_sqlite(renew: Any, transaction: Transaction, *given: Any) -> None:
+    def renew_in_sqlite(renew: Original, transaction: Transaction, *given: Any) -> None:
         instance, session_id, worker_id, _ = given
         owner = session_owner(transaction, instance, session_id)
         if owner is not None and owner[0] == worker_id and owner[1] <= transaction.now:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from holdfast.core.contract.events import (
@@ -20,7 +21,7 @@ from holdfast.core.engine.open_sessions import OpenSessions
 from holdfast.core.engine.replay import Replay
 from holdfast.core.engine.turn_state import TurnState
 from holdfast.core.engine.turn_values import ExecutionCompleted, ExecutionContinues, TurnInput, TurnOutcome
-from holdfast.properties.defects.defect import Change, Changes, around, defect, original
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, original
 
 
 @defect("engine", "9.3 26.8", "replay_divergence_open_mismatch", needs="code that has changed")
@@ -35,7 +36,7 @@ def missing_session_calls_are_tolerated() -> Changes:
 def new_session_calls_are_skipped() -> Changes:
     """An open or close that history does not have is taken for one that does nothing."""
 
-    def match_behind(match_next: Any, unmatched: deque[Operation], event: Event) -> Any:
+    def match_behind(match_next: Original, unmatched: deque[Operation], event: Event) -> Any:
         if not isinstance(event, SessionOpened | SessionClosed):
             while unmatched and isinstance(unmatched[0].action, OpenSession | CloseSession):
                 unmatched.popleft()
@@ -47,7 +48,7 @@ def new_session_calls_are_skipped() -> Changes:
 def _fits_whatever_the_session(kinds: tuple[type[Action], ...]) -> Change:
     """The session id of these actions is not compared."""
 
-    def fits_otherwise(fits: Any, action: Action, event: Event) -> bool:
+    def fits_otherwise(fits: Original, action: Action, event: Event) -> bool:
         if isinstance(action, kinds) and isinstance(event, SessionOpened | SessionClosed | ActivityScheduled):
             assert isinstance(action, OpenSession | CloseSession | CallActivity)
             changed: Any = replace(action, session_id=event.session_id)  # type: ignore[arg-type]
@@ -73,7 +74,7 @@ def activities_fit_any_session() -> Changes:
 def cancel_notes_answer() -> Changes:
     """The note that an activity was cancelled resolves its future with a failure on replay."""
 
-    def apply_notes(apply: Any, this: Replay, event: Event, *, is_new: bool) -> None:
+    def apply_notes(apply: Original, this: Replay, event: Event, *, is_new: bool) -> None:
         apply(this, event, is_new=is_new)
         if isinstance(event, ActivityCancelRequested) and event.source_event_id in this._open:
             this._complete(event, "activity", event.reason, is_error=True)
@@ -85,7 +86,7 @@ def cancel_notes_answer() -> Changes:
 def ends_wait_for_session_events() -> Changes:
     """An execution whose last turn opens or closes a session waits for an answer to that."""
 
-    def conclude_later(conclude: Any, this: turn._Turn, *given: Any) -> TurnOutcome:
+    def conclude_later(conclude: Original, this: turn._Turn, *given: Any) -> TurnOutcome:
         outcome: TurnOutcome = conclude(this, *given)
         if isinstance(outcome, ExecutionCompleted) and any(
             isinstance(action, OpenSession | CloseSession) for action in this._new_actions
@@ -100,7 +101,7 @@ def ends_wait_for_session_events() -> Changes:
 def carried_ids_last_one_turn() -> Changes:
     """Only the first turn of an execution knows the sessions that it carries over."""
 
-    def init_by_turn(init: Any, state: TurnState, turn: TurnInput, *rest: Any) -> None:
+    def init_by_turn(init: Original, state: TurnState, turn: TurnInput, *rest: Any) -> None:
         init(state, turn, *rest)
         if turn.persisted_length > 0:
             state.sessions = OpenSessions()
@@ -112,7 +113,9 @@ def carried_ids_last_one_turn() -> Changes:
 def session_failures_are_results() -> Changes:
     """The failure of an activity on a session reaches the code as its result."""
 
-    def complete_well(complete: Any, this: Replay, event: Event, *rest: Any, is_error: bool = False) -> None:
+    def complete_well(
+        complete: Original, this: Replay, event: Event, *rest: Any, is_error: bool = False
+    ) -> None:
         operation = this._open.get(event.source_event_id or 0)
         on_session = (
             operation is not None
@@ -128,7 +131,7 @@ def session_failures_are_results() -> Changes:
 def sessions_keep_timers_back() -> Changes:
     """A timer that is set while a session is open takes twice as long."""
 
-    def schedule_later(schedule_timer: Any, context: OrchestrationContext, delay: Any) -> Any:
+    def schedule_later(schedule_timer: Original, context: OrchestrationContext, delay: timedelta) -> Any:
         return schedule_timer(context, delay * 2 if len(context._state.sessions) else delay)
 
     yield around(OrchestrationContext, "schedule_timer", schedule_later)

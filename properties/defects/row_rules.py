@@ -6,7 +6,7 @@ from typing import Any
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
-from holdfast.properties.defects.defect import Change, Changes, around, defect, statements
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, statements
 from holdfast.providers.memory import affinity
 from holdfast.providers.memory.affinity import Claimant
 from holdfast.providers.memory.provider import MemoryProvider
@@ -46,7 +46,7 @@ def anybody_releases() -> Changes:
 def anybody_renews() -> Changes:
     """A renewal extends a session whoever owns it."""
 
-    def renew_any(renew: Any, tables: Tables, now: Millis, *given: Any) -> None:
+    def renew_any(renew: Original, tables: Tables, now: Millis, *given: Any) -> None:
         instance, session_id, worker_id, extend_for = given
         row = tables.session(instance, session_id)
         owner = worker_id if row is None or row.worker_id is None else row.worker_id
@@ -66,14 +66,14 @@ def anybody_renews() -> Changes:
 def renewals_make_the_row() -> Changes:
     """A renewal of a session that is gone makes its row anew."""
 
-    def renew_in_memory(renew: Any, tables: Tables, now: Millis, *given: Any) -> None:
+    def renew_in_memory(renew: Original, tables: Tables, now: Millis, *given: Any) -> None:
         instance, session_id, worker_id, _ = given
         if tables.session(instance, session_id) is None:
             rows = tables.of_instance(tables.sessions, instance)
             tables.journal.put(rows, session_id, SessionRow(worker_id=worker_id, locked_until=now))
         renew(tables, now, *given)
 
-    def renew_in_sqlite(renew: Any, transaction: Transaction, *given: Any) -> None:
+    def renew_in_sqlite(renew: Original, transaction: Transaction, *given: Any) -> None:
         instance, session_id, worker_id, _ = given
         transaction.execute(
             "INSERT OR IGNORE INTO sessions (instance_id, session_id, worker_id, locked_until) "
@@ -100,7 +100,7 @@ def owned_only_claims() -> Changes:
         row = tables.session(instance, session_id)
         return row is None or not row.is_live(now) or row.worker_id == claimant.worker_id
 
-    def fetch_anything(fetch: Any, *given: Any, **named: Any) -> Any:
+    def fetch_anything(fetch: Original, *given: Any, **named: Any) -> Any:
         if "claim_new" in named:
             named["claim_new"] = True
             return fetch(*given, **named)
@@ -120,7 +120,9 @@ def owned_only_claims() -> Changes:
 def refused_turns_open_their_sessions() -> Changes:
     """A turn opens its sessions although its acknowledgement is refused."""
 
-    async def in_memory(acknowledge: Any, provider: MemoryProvider, token: LockToken, **turn: Any) -> None:
+    async def in_memory(
+        acknowledge: Original, provider: MemoryProvider, token: LockToken, **turn: Any
+    ) -> None:
         try:
             await acknowledge(provider, token, **turn)
         except ProviderError:
@@ -132,7 +134,9 @@ def refused_turns_open_their_sessions() -> Changes:
                 )
             raise
 
-    async def in_sqlite(acknowledge: Any, provider: SqliteProvider, token: LockToken, **turn: Any) -> None:
+    async def in_sqlite(
+        acknowledge: Original, provider: SqliteProvider, token: LockToken, **turn: Any
+    ) -> None:
         try:
             await acknowledge(provider, token, **turn)
         except ProviderError:

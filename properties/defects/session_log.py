@@ -12,7 +12,7 @@ from holdfast.core.dispatching import settlement
 from holdfast.core.dispatching.settlement import _Settlement
 from holdfast.core.hosting.log import Log
 from holdfast.core.hosting.metrics import SESSION_RENEWALS, Metrics
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 from holdfast.properties.defects.replacements import session_owner
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory.tables import Tables
@@ -24,7 +24,7 @@ from holdfast.providers.sqlite.database import Transaction
 def replays_log_sessions() -> Changes:
     """Every turn logs the opens and closes of the whole history, not its own."""
 
-    def all_records(records: Any, settlement: _Settlement) -> Any:
+    def all_records(records: Original, settlement: _Settlement) -> Any:
         result = settlement._result
         settlement._result = replace(result, delta=tuple(settlement._known))
         try:
@@ -53,7 +53,7 @@ def _claims_told_otherwise(tell: Callable[[list[Logged], bool, str | None], list
             assert isinstance(event, Logged)
             self.records.append(event)
 
-    def attach_in_memory(attach: Any, tables: Tables, now: Millis, *given: Any) -> None:
+    def attach_in_memory(attach: Original, tables: Tables, now: Millis, *given: Any) -> None:
         instance, session_id, claimant, observer = given
         row = tables.session(instance, session_id)
         owner, kept = None if row is None else row.worker_id, _Kept()
@@ -63,7 +63,7 @@ def _claims_told_otherwise(tell: Callable[[list[Logged], bool, str | None], list
             for record in tell(records, bool(kept.records), owner):
                 observer.notify(record)
 
-    def attach_in_sqlite(attach: Any, transaction: Transaction, *given: Any) -> None:
+    def attach_in_sqlite(attach: Original, transaction: Transaction, *given: Any) -> None:
         instance, session_id, worker_id, _duration = given
         owner = (session_owner(transaction, instance, session_id) or (None, None))[0]
         before = len(transaction.log)
@@ -153,7 +153,7 @@ class ReleasesLoggedAsIdle(Log):
 def every_renewal_counts() -> Changes:
     """Renewals are counted when they are answered, whatever the answer."""
 
-    def notify_all(notify: Any, metrics: Metrics, event: LocalEvent) -> None:
+    def notify_all(notify: Original, metrics: Metrics, event: LocalEvent) -> None:
         if isinstance(event, RenewalAnswered) and event.error is not None:
             metrics._add(SESSION_RENEWALS)
         notify(metrics, event)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 from holdfast.core import runtime
 from holdfast.core.contract.errors import ProviderError
@@ -18,7 +17,7 @@ from holdfast.core.working.attempt import Attempt
 from holdfast.core.working.lease_keeper import LeaseKeeper
 from holdfast.core.working.lease_records import Decisions, Kept
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 
 
 @defect("worker", "29.1 29.8", "shutdown_stops_fetching_first", needs="a fault: a late answer to a fetch")
@@ -31,7 +30,7 @@ def fetches_are_cut_off() -> Changes:
 def late_items_are_run() -> Changes:
     """An item that a fetch brings during shutdown is run, since there is time left."""
 
-    async def run_or_refuse(refuse: Any, runner: ActivityRunner, attempt: Attempt) -> None:
+    async def run_or_refuse(refuse: Original, runner: ActivityRunner, attempt: Attempt) -> None:
         if runner._stop_session_by is None:
             await refuse(runner, attempt)
         else:
@@ -77,7 +76,7 @@ def released_first() -> Changes:
         except ProviderError:
             return  # it is released again at the end
 
-    def release_and_close(begin_closing: Any, keeper: LeaseKeeper) -> None:
+    def release_and_close(begin_closing: Original, keeper: LeaseKeeper) -> None:
         for lease in keeper._table._all():
             keeper._crew.start(release(keeper, lease.key), name="early release")
         begin_closing(keeper)
@@ -113,7 +112,7 @@ def releases_end_with_an_error() -> Changes:
 def shut_down_at_once_is_graceful() -> Changes:
     """A shutdown timeout of zero is taken for none, and so for the usual one."""
 
-    async def shut_down(shutdown: Any, this: Runtime, timeout: timedelta | None = None) -> None:
+    async def shut_down(shutdown: Original, this: Runtime, timeout: timedelta | None = None) -> None:
         await shutdown(this, timeout or None)
 
     yield around(Runtime, "shutdown", shut_down)
@@ -150,7 +149,7 @@ def handlers_keep_their_client() -> Changes:
 def items_are_left_locked() -> Changes:
     """Items whose handlers a shutdown has stopped are left to the lapse of their locks."""
 
-    async def discard_others(discard: Any, runner: ActivityRunner, attempt: Attempt) -> None:
+    async def discard_others(discard: Original, runner: ActivityRunner, attempt: Attempt) -> None:
         if attempt.cause != "shutdown":
             await discard(runner, attempt)
 
@@ -167,7 +166,9 @@ def items_are_left_locked() -> Changes:
 def grace_beyond_the_timeout() -> Changes:
     """Session activities have their whole grace period, also if shutdown is given less."""
 
-    def stop_after_grace(stop: Any, runner: ActivityRunner, *, sessions_by: Micros, plain_by: Micros) -> None:
+    def stop_after_grace(
+        stop: Original, runner: ActivityRunner, *, sessions_by: Micros, plain_by: Micros
+    ) -> None:
         grace_by = Micros(runner._clock.monotonic_us() + runner._timing.grace)
         stop(runner, sessions_by=grace_by, plain_by=plain_by)
 

@@ -11,7 +11,8 @@ from holdfast.core.contract import events
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.hosting.forwarding import ForwardingProvider
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
+from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import store as memory_inspection
@@ -26,7 +27,7 @@ from holdfast.providers.sqlite.database import Transaction
 def listed_by_events() -> Changes:
     """The provider reads from the events of a turn which sessions it opens and closes."""
 
-    def listed(conclusions: Any, instance: str) -> Any:
+    def listed(conclusions: Conclusions, instance: str) -> Any:
         def named(kind: type[events.Event]) -> list[ScheduledSessionIdentifier]:
             return [
                 ScheduledSessionIdentifier(instance, event.session_id)
@@ -38,11 +39,15 @@ def listed_by_events() -> Changes:
         metadata = replace(conclusions.metadata, opened_sessions=opened, cancelled_sessions=closed)
         return replace(conclusions, metadata=metadata)
 
-    def in_memory(acknowledge: Any, tables: Tables, now: Millis, token: LockToken, turn: Any) -> None:
+    def in_memory(
+        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, turn: Conclusions
+    ) -> None:
         lock = tables.lock_of_token.get(token)
         acknowledge(tables, now, token, turn if lock is None else listed(turn, lock.instance))
 
-    def in_sqlite(acknowledge: Any, transaction: Transaction, token: LockToken, turn: Any) -> None:
+    def in_sqlite(
+        acknowledge: Original, transaction: Transaction, token: LockToken, turn: Conclusions
+    ) -> None:
         row = transaction.one(
             "SELECT instance_id FROM instance_locks WHERE lock_token = :token", {"token": token}
         )
@@ -88,7 +93,7 @@ def releases_keep_the_expiry() -> Changes:
 def wrappers_know_fewer_arguments() -> Changes:
     """A provider wrapper does not pass on whether a fetch may claim sessions."""
 
-    async def fetch_without(fetch: Any, *given: Any, claim_new: bool = True, **others: Any) -> Any:
+    async def fetch_without(fetch: Original, *given: Any, claim_new: bool = True, **others: Any) -> Any:
         return await fetch(*given, **others)
 
     yield around(ForwardingProvider, "fetch_session_work_item", fetch_without)
@@ -113,7 +118,7 @@ class _TimedSessionRow(SessionRow):
 def durations_are_stored() -> Changes:
     """The session row keeps a duration besides identity, owner and expiry."""
 
-    def take_altered(take: Any) -> apsw.Connection:
+    def take_altered(take: Original) -> apsw.Connection:
         connection: apsw.Connection = take()
         connection.execute("ALTER TABLE sessions ADD COLUMN duration_ms INTEGER")
         return connection

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
@@ -20,7 +18,7 @@ from holdfast.core.working.lease_records import (
     SessionArrival,
 )
 from holdfast.core.working.lease_table import LeaseTable
-from holdfast.properties.defects.defect import Change, Changes, around, defect
+from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 
 
 @defect(
@@ -33,7 +31,7 @@ from holdfast.properties.defects.defect import Change, Changes, around, defect
 def loss_without_signal() -> Changes:
     """A session that is found lost takes its lease along, and nobody tells the handlers."""
 
-    def end_silently(lease_ended: Any, keeper: LeaseKeeper, ended: Ended) -> None:
+    def end_silently(lease_ended: Original, keeper: LeaseKeeper, ended: Ended) -> None:
         lease_ended(keeper, ended._replace(attempts=()) if ended.cause == "lost" else ended)
 
     yield around(LeaseKeeper, "_lease_ended", end_silently)
