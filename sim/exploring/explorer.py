@@ -313,8 +313,7 @@ class _Running:
             if isinstance(watcher, Reporting):
                 run.failures += watcher.failures
         run.failures += [
-            Failure("process", message, len(run.commits), run.virtual_us)
-            for message in (*engine.stage.broken, *_failed_assertions(engine.stage.complaints))
+            Failure("process", message, len(run.commits), run.virtual_us) for message in engine.stage.broken
         ]
         # A worker that meets a failed assertion of ours goes on with other work; a run has failed.
         run.failures += [
@@ -339,11 +338,6 @@ class _Running:
             run.failures.append(Failure("scenario", message, len(run.commits), run.virtual_us))
         elif run.error is None:
             run.error = f"the scenario raised {raised!r}"
-
-
-def _failed_assertions(complaints: Sequence[str]) -> list[str]:
-    """What workers have survived in production, and must not happen here either."""
-    return [complaint for complaint in complaints if FAILED_ASSERTION in complaint]
 
 
 def _digest(engine: Engine, store: Store) -> str:

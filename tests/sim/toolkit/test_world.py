@@ -11,7 +11,6 @@ import pytest
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityExecute
-from holdfast.core.hosting.log import Log
 from holdfast.sim.exploring.explorer import Limits, Run
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.stage.process import Process
@@ -479,18 +478,6 @@ def test_a_process_that_an_exception_ends_is_a_failure(run: Runs) -> None:
 
     failure = run(body).failures[0]
     assert (failure.rule, failure.message) == ("process", "w: its boot function raised ValueError('boom')")
-
-
-def test_a_failed_assertion_that_a_worker_survives_is_a_failure(run: Runs) -> None:
-    async def survivor(process: Process) -> None:
-        Log(None).failed_assertion(AssertionError("two is three"))
-
-    async def body(world: World) -> None:
-        await world.process("w", survivor).stopped()
-
-    failure = run(body).failures[0]
-    said = "w/1: a failed assertion of the durable runtime: AssertionError('two is three')"
-    assert (failure.rule, failure.message) == ("process", said)
 
 
 def test_a_duplicate_delivers_a_completion_twice(run: Runs) -> None:
