@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.errors import ProviderError
-from holdfast.core.contract.store import SessionRecord
+from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.store import SessionRecord, WorkerRow
 from holdfast.properties.matrix.parts.closings import ACK, concluded
 from holdfast.properties.matrix.parts.conversations import MINUTE, running, session_events, start
 from holdfast.properties.matrix.parts.deliveries import calls, effective, refused
@@ -35,7 +34,9 @@ async def _exchanges_sessions(ctx: OrchestrationContext, input: str) -> str:
     return "done"
 
 
-async def _visible(world: World) -> tuple[Any, ...]:
+async def _visible(
+    world: World,
+) -> tuple[list[SessionRecord], list[WorkerRow], list[StoredEvent], list[WorkerRow]]:
     return world.sessions(), queued(world), await world.history("i"), world.worker_rows()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.client import Completed
@@ -18,6 +18,7 @@ from holdfast.properties.matrix.parts.closings import ack_of, closes, concluded,
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     MINUTE,
+    Orchestration,
     of_kind,
     running,
     seen,
@@ -35,7 +36,7 @@ from holdfast.traces.record import Commit
 SECOND_US: Final = 1_000_000
 
 
-def _one_for_turns_one_for_work(world: World, *orchestrations: Any) -> tuple[Handle, Handle]:
+def _one_for_turns_one_for_work(world: World, *orchestrations: Orchestration) -> tuple[Handle, Handle]:
     """A process that only runs turns, one at a time, and one that only runs activities."""
     turns = world.worker("a", running(*orchestrations), worker_concurrency=0, orchestration_concurrency=1)
     return turns, world.worker("b", running(*orchestrations), orchestration_concurrency=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
@@ -18,7 +18,8 @@ from holdfast.core.contract.events import (
 )
 from holdfast.core.contract.observe import TurnEnded
 from holdfast.core.contract.store import SessionRecord
-from holdfast.properties.matrix.parts.closings import continues
+from holdfast.core.contract.work_items import ContinueAsNewMessage
+from holdfast.properties.matrix.parts.closings import concluded, continues, turn_ack
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
     encoded,
@@ -35,6 +36,7 @@ from holdfast.properties.matrix.parts.deliveries import turn_acks
 from holdfast.properties.matrix.parts.engine_by_hand import NOT_OPEN
 from holdfast.properties.matrix.parts.told import events, starts
 from holdfast.sim import World, scenario
+from holdfast.traces.calls import AckOrchestrationItemCall
 from holdfast.traces.record import Commit
 
 
@@ -160,8 +162,7 @@ async def open_with_id_on_carried_is_noop(world: World) -> None:
             steps = [step for step in watch.steps if step.commit.position in in_second]
             assert len(steps) >= 2, steps
             for step in steps:
-                metadata: Any = step.commit.arguments["metadata"]
-                assert list(metadata.opened_sessions) == [] and step.after == step.before, step
+                assert concluded(step.commit).opened == [] and step.after == step.before, step
                 own = [row.worker_id for row in step.after if row.instance_id == instance]
                 assert own == [worker.worker_id], step
 
@@ -204,15 +205,16 @@ async def open_and_close_in_continuing_turn(world: World) -> None:
         continuing = [step for step in watch.steps if continues(step.commit)]
         assert len(continuing) == 2, continuing
         for step in continuing:
-            metadata: Any = step.commit.arguments["metadata"]
-            (instance,) = {each.instance for each in metadata.opened_sessions}
+            ack = turn_ack(step.commit)
+            assert ack is not None, step
+            (instance,) = {each.instance for each in ack.metadata.opened_sessions}
             rows = {row.session_id: row for row in step.after if row.instance_id == instance}
             before = {row.session_id: row for row in step.before if row.instance_id == instance}
             assert sorted(rows) == ["kept", "new", "renewed"], rows
             assert rows["kept"] == before["kept"] and rows["kept"].worker_id == worker.worker_id, rows
             for name in ("new", "renewed"):
                 assert (rows[name].worker_id, rows[name].locked_until) == (None, None), rows
-            assert [each.session_id for each in metadata.opened_sessions] == ["new", "renewed"], metadata
+            assert concluded(step.commit).opened == ["new", "renewed"], ack
         for instance in ("old", "brief"):
             (started,) = of_kind(await world.history(instance, 2), OrchestrationStarted)
             assert started.open_sessions == ("kept", "new", "renewed"), started
@@ -246,13 +248,15 @@ async def activities_of_continuing_turn_not_enqueued(world: World) -> None:
     world.worker("a", running(_schedules_and_continues))
     seconds = [str(2 + 11 * world.draw("seconds before continuing / 11", 4)) for _ in ("i", "j")]
     left: list[int] = []
-    acks: list[Commit] = []
+    acks: list[AckOrchestrationItemCall] = []
 
     def both_continued(commit: Commit) -> bool:
-        if continues(commit):
-            acks.append(commit)
-            named: Any = commit.arguments["orchestrator_items"]
-            (instance,) = (message.instance for message in named)
+        ack = turn_ack(commit)
+        if ack is not None and continues(commit):
+            acks.append(ack)
+            (sent,) = ack.orchestrator_items
+            assert isinstance(sent, ContinueAsNewMessage), sent
+            instance = sent.instance
             rows = [row.item for row in world.worker_rows() if row.item and row.item.instance == instance]
             left.extend(item.id for item in rows if item.execution_id == 1)
         return len(acks) == 2
@@ -265,7 +269,7 @@ async def activities_of_continuing_turn_not_enqueued(world: World) -> None:
     statuses = {instance: await world.finished(instance) for instance in ("i", "j")}
     with world.oracle("27.7"):
         assert left == [], "items of the old execution in the worker queue"
-        assert [list(ack.arguments["worker_items"]) for ack in acks] == [[], []], acks  # type: ignore[call-overload]
+        assert [list(ack.worker_items) for ack in acks] == [[], []], acks
         for instance, status in statuses.items():
             assert isinstance(status, Completed) and seen(status.output).input == "next", status
             old = await world.history(instance, 1)

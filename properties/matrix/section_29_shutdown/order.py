@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import ActivityContext, OrchestrationContext, Registry
 from holdfast.core.client import Completed
@@ -88,7 +89,7 @@ def _released(world: World) -> list[str]:
     return [str(one.arguments["session_id"]) for one in calls(world.commits, _RELEASE, process="a")]
 
 
-def _blocking_on_s(block_ms: int) -> Any:
+def _blocking_on_s(block_ms: int) -> Callable[[Process], Registry]:
     """A registry whose activity `block` is a plain function, which nothing can stop."""
 
     def make(process: Process) -> Registry:

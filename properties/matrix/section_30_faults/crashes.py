@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import OrchestrationContext, Runtime
 from holdfast.core.client import Completed
@@ -15,6 +15,7 @@ from holdfast.core.contract.events import (
 )
 from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.provider import TagFilter
+from holdfast.properties.matrix.parts.closings import turn_ack
 from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     MINUTE,
@@ -90,10 +91,8 @@ async def crash_between_any_two_calls(world: World) -> None:
 
 
 def _has_ended(world: World) -> bool:
-    for one in world.commits[-1:]:
-        metadata: Any = one.arguments.get("metadata")
-        return metadata is not None and metadata.status == "Completed"
-    return False
+    ack = turn_ack(world.commits[-1]) if world.commits else None
+    return ack is not None and ack.metadata.status == "Completed"
 
 
 async def _w3(ctx: OrchestrationContext, input: str) -> str:
