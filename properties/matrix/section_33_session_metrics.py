@@ -74,7 +74,9 @@ async def released_and_lost_logged(world: World) -> None:
             wanted = {**named, "worker_id": lost_by, "in_flight": count, "cause": end.event.cause}
             assert (lost.fields, lost.level) == (wanted, "warning"), (lost, wanted)
             assert lost.process == end.process == frozen.name, (lost, end)
-        idle, shutdown = logged(world, "session.released")
+        releases = logged(world, "session.released")
+        assert len(releases) == 2, releases
+        idle, shutdown = releases
         assert idle.level == shutdown.level == "info", (idle, shutdown)
         assert idle.time_us == idle_us and idle.fields["reason"] == "idle", idle
         owner = next(worker.worker_id for worker in workers if worker.name == idle.process)

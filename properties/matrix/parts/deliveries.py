@@ -178,7 +178,9 @@ async def commits_more(world: World, count: int) -> None:
 
 def given_back(commits: Iterable[Commit], handed: Commit) -> Commit:
     """The call that gave an item back. Asserts that there is one, uncharged and without a delay."""
-    (back,) = calls(commits, "abandon_work_item", process=handed.process, token=work_of(handed).token)
+    gave = calls(commits, "abandon_work_item", process=handed.process, token=work_of(handed).token)
+    assert len(gave) == 1, (handed, gave)
+    back = gave[0]
     assert back.took_effect and back.arguments["ignore_attempt"] is True, back
     assert not back.arguments["delay"], back
     return back

@@ -14,6 +14,7 @@ from holdfast.core.contract.store import WorkerRow
 from holdfast.properties.matrix.parts.closings import closes, concluded, requests
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
+    completed,
     failure_text,
     of_kind,
     running,
@@ -103,7 +104,7 @@ async def close_records_cancel_requests_once(world: World) -> None:
     history = await world.history("i")
     with world.oracle("23.6"):
         ids = {event.input: event.event_id for event in of_kind(history, ActivityScheduled)}
-        done = [event.source_event_id for event in of_kind(history, ActivityCompleted)]
+        done = completed(history)
         assert done == [ids[DONE]], history
         in_the_turn = [
             (ids[LATE], "dropped_future"),
@@ -203,7 +204,7 @@ async def await_after_close_never_resolves(world: World) -> None:
         for instance in ("i", "j"):
             history = await world.history(instance)
             of_the_session = [one.event_id for one in of_kind(history, ActivityScheduled) if one.session_id]
-            done = [event.source_event_id for event in of_kind(history, ActivityCompleted)]
+            done = completed(history)
             assert len(done) == 3 and not set(done) & set(of_the_session), history
 
 

@@ -19,6 +19,7 @@ from holdfast.properties.matrix.parts.conversations import (
     D_MS,
     MINUTE,
     Orchestration,
+    completed,
     of_kind,
     running,
     seen,
@@ -98,7 +99,7 @@ async def completion_queued_before_close_is_dropped(world: World) -> None:
         assert dropped.delta == [] and dropped.status is None, dropped
         named = {"instance_id": "i", "execution_id": 1, "activity_id": id, "session_id": "s"}
         assert only(world, "session.late_completion_dropped").fields == named
-        assert id not in [event.source_event_id for event in of_kind(history, ActivityCompleted)], history
+        assert id not in completed(history), history
         assert requests(history) == [(id, "session_closed")], history
         assert isinstance(status, Completed), status
 

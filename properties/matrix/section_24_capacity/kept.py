@@ -10,7 +10,7 @@ from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
 from holdfast.core.contract.observe import CapacityChanged, LeaseEnded
 from holdfast.properties.matrix.parts.capacities import ONE, LiveRowCount, at_once, one_look
-from holdfast.properties.matrix.parts.conversations import D_MS, running, start
+from holdfast.properties.matrix.parts.conversations import D_MS, running, sole, start
 from holdfast.properties.matrix.parts.deliveries import (
     deliveries,
     effective,
@@ -100,12 +100,12 @@ async def unconfirmed_give_up_keeps_unit(world: World) -> None:
         assert live is not None and live.worker_id == (None if how == "lost_answer" else owner.worker_id)
         due_us = _kept_until_us(world, failed)
         if asked_us is not None and how != "lost_answer":  # the row is live: it is served, and given up again
-            (served,) = deliveries(world.commits, "s", "i")[1:]
+            served = sole(deliveries(world.commits, "s", "i")[1:])
             assert served.arguments["claim_new"] is False and at_once(served, asked_us), (asked_us, served)
-            (freed,) = effective(releases(world))
+            freed = sole(effective(releases(world)))
             due_us = served.time_us + failed.time_us
             assert freed.time_us == due_us and freed.position > failed.position, freed
-        (second,) = deliveries(world.commits, "s", "j")
+        second = sole(deliveries(world.commits, "s", "j"))
         assert at_once(second, due_us), (due_us, second)
         assert max(one.leases + one.reserved + one.kept for one in events(world, CapacityChanged, "a")) == 1
 

@@ -10,7 +10,7 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.observe import LeaseEnded
 from holdfast.properties.matrix.parts.capacities import at_once
 from holdfast.properties.matrix.parts.closings import ACK
-from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, running, start
+from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded, running, sole, start
 from holdfast.properties.matrix.parts.deliveries import calls, delivered, deliveries, item_of, renewals
 from holdfast.properties.matrix.parts.idling import SECOND_US
 from holdfast.properties.matrix.parts.rows import by_session
@@ -86,12 +86,12 @@ async def timeline_capacity(world: World) -> None:
         await world.sleep(1)
     if jumped:
         world.jump_clock(D_MS + 1000 * world.draw("seconds beyond the expiry", 4))
-    expiry = by_session(world)["S1"][1]
+    expiry = _row(world, "S1")[1]
     await world.client.enqueue_event("i", "word", "")
     word = await world.commit(lambda one: one.operation == ACK and world.session("i", "S3") is not None)
     await world.sleep(0.5)
     soon_us = world.now_us
-    soon = {name: row for name, row in by_session(world).items() if name != "S2"}
+    soon = {name: _row(world, name) for name in ("S1", "S3")}
     last_us = world.now_us + 3 * R_US
     await world.until(lambda: world.session("i", "S2") is None or world.now_us >= last_us)
     closed_us = world.now_us
@@ -116,15 +116,20 @@ async def timeline_capacity(world: World) -> None:
         for one in handed:  # what is handed out is its worker's for D
             if one.time_us <= soon_us:
                 rows[item_of(one).session_id] = (one.arguments["worker_id"], one.provider_ms + D_MS)
-        assert soon == {name: rows[name] for name in soon}, (soon, rows)
+        assert soon == {"S1": rows["S1"], "S3": rows["S3"]}, (soon, rows)
         ends = [(one.time_us, one.event.cause) for one in told(world, LeaseEnded, "a", session="S1")]
         if case == "after a jump, with b":
             assert ends == [(renewed_us, "lost")], ends
 
 
+def _row(world: World, session: str) -> tuple[str | None, int | None]:
+    """Owner and expiry of a session."""
+    return by_session(world).get(session, (None, None))
+
+
 def _end_of_s2(world: World, closed_us: int) -> int:
     """When A ended its lease on S2, and so had a unit free: at most R after the close."""
-    (end,) = told(world, LeaseEnded, "a", session="S2")
+    end = sole(told(world, LeaseEnded, "a", session="S2"))
     assert closed_us <= end.time_us <= closed_us + R_US, (closed_us, end)
     return end.time_us
 
@@ -132,6 +137,7 @@ def _end_of_s2(world: World, closed_us: int) -> int:
 def _next_renewal(world: World, word: Commit) -> int:
     """When A renewed S1 for the first time after that: at most R after it had claimed it."""
     (claim, *_) = deliveries(world.commits, "S1")
-    (renewal, *_) = renewals(world.commits[word.position + 1 :], "S1")
-    assert renewal.process == "a" and renewal.time_us - claim.time_us <= R_US, (claim, renewal)
-    return renewal.time_us
+    after = renewals(world.commits[word.position + 1 :], "S1")
+    assert after and after[0].process == "a", after
+    assert after[0].time_us - claim.time_us <= R_US, (claim, after)
+    return after[0].time_us

@@ -10,7 +10,7 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.observe import CapacityChanged, LeaseEnded, LeaseTaken
 from holdfast.core.contract.provider import TagFilter
 from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, at_once, one_look
-from holdfast.properties.matrix.parts.conversations import D_MS, running, start
+from holdfast.properties.matrix.parts.conversations import D_MS, running, sole, start
 from holdfast.properties.matrix.parts.deliveries import calls, deliveries, of_session
 from holdfast.properties.matrix.parts.idling import SECOND_US, beside, is_release
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, R_US, end_of
@@ -90,11 +90,11 @@ async def capacity_freed_by_each_ending(world: World) -> None:
     ended_us = await _end_first_session(world, owner, ending)
     await world.sleep((R_US + late_us + POLL_US) / SECOND_US)
     with world.oracle("24.7"):
-        (claim,) = deliveries(world.commits, "s", "j")
+        claim = sole(deliveries(world.commits, "s", "j"))
         assert (claim.process, claim.arguments["claim_new"]) == ("a", True), (ending, claim)
-        freed = told(world, LeaseEnded, instance="i")[0]
-        assert freed.event.cause == _ENDINGS[ending], (ending, freed)
-        assert at_once(claim, freed.time_us), (ending, freed, claim)
+        freed = told(world, LeaseEnded, instance="i")
+        assert freed and freed[0].event.cause == _ENDINGS[ending], (ending, freed)
+        assert at_once(claim, freed[0].time_us), (ending, freed, claim)
         assert at_once(claim, ended_us, within_us=R_US + late_us + POLL_US), (ending, ended_us, claim)
 
 

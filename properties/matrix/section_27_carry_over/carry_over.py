@@ -29,6 +29,7 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     seen,
     session_events,
+    sole,
     sources,
     start,
 )
@@ -102,7 +103,7 @@ async def carried_set_survives_later_turns_and_restart(world: World) -> None:
     await world.client.enqueue_event("i", "go", "")
     status = await world.finished("i")
     with world.oracle("27.1"):
-        (here,) = observations(status)
+        here = sole(observations(status))
         assert (here.session, here.owner) == ("S", cold.worker_id), here
         assert of_kind(await world.history("i", 2), SessionOpened) == []
         known = {one.open_sessions for one in events(world, TurnEnded, cold.name)}
@@ -216,7 +217,7 @@ async def open_and_close_in_continuing_turn(world: World) -> None:
                 assert (rows[name].worker_id, rows[name].locked_until) == (None, None), rows
             assert concluded(step.commit).opened == ["new", "renewed"], ack
         for instance in ("old", "brief"):
-            (started,) = of_kind(await world.history(instance, 2), OrchestrationStarted)
+            started = sole(of_kind(await world.history(instance, 2), OrchestrationStarted))
             assert started.open_sessions == ("kept", "new", "renewed"), started
             used = of_kind(await world.history(instance, 2), ActivityCompleted)
             assert sorted(str(seen(each.result).session) for each in used) == ["kept", "new", "renewed"], used

@@ -25,6 +25,7 @@ from holdfast.properties.matrix.parts.conversations import (
     of_kind,
     running,
     seen,
+    sole,
     sources,
     start,
 )
@@ -84,7 +85,7 @@ async def chain_of_executions_and_version_change(world: World) -> None:
         for number, version in enumerate(versions, start=1):
             history = await world.history("i", number)
             opened += of_kind(history, SessionOpened)
-            (started,) = of_kind(history, OrchestrationStarted)
+            started = sole(of_kind(history, OrchestrationStarted))
             assert (started.version, started.open_sessions) == (version, () if number == 1 else ("S",))
         assert [one.session_id for one in opened] == ["S"], opened
         owners = {owner for _, owner in used}

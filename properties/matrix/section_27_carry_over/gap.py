@@ -17,6 +17,7 @@ from holdfast.properties.matrix.parts.conversations import (
     failure_text,
     observations,
     running,
+    sole,
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import effective, renewals
@@ -106,7 +107,7 @@ async def gap_between_executions(world: World) -> None:
         with world.oracle("27.11"):
             assert world.session(name, "S") is None, (name, world.sessions())
     with world.oracle("27.11"):
-        (here,) = observations(await world.status("delivered"))
+        here = sole(observations(await world.status("delivered")))
         assert (here.session, here.owner, here.warm) == ("S", owner.worker_id, True), here
         assert "no longer needed" in failure_text(await world.status("cancelled"))
         poisoned = await world.status("poisoned")

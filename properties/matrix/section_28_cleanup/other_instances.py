@@ -23,6 +23,7 @@ from holdfast.properties.matrix.parts.conversations import (
     running,
     seen,
     session_events,
+    sole,
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import calls
@@ -233,7 +234,7 @@ async def inflight_signal_after_terminal(world: World) -> None:
     leases = worker.runtime.leases() if worker.runtime is not None else None
     with world.oracle("28.13"):
         assert leases == (), leases
-        (signalled,), (handler,) = signals(world), session_starts(world)
+        signalled, handler = sole(signals(world)), sole(session_starts(world))
         assert signalled.event.token == handler.token, signalled
         assert 0 <= since(end, signalled) <= (R_S if slow else 25), (end, signalled)
         leases_ended = sorted((one.session_id, one.cause) for one in events(world, LeaseEnded))

@@ -12,15 +12,8 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.observe import HandlerStarted, HandlerStopped
 from holdfast.core.contract.provider import TagFilter
 from holdfast.properties.matrix.parts.capacities import at_once
-from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
-from holdfast.properties.matrix.parts.deliveries import (
-    calls,
-    deliveries,
-    given_back,
-    item_of,
-    of_session,
-    work_of,
-)
+from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, sole, start
+from holdfast.properties.matrix.parts.deliveries import calls, deliveries, given_back, item_of, work_of
 from holdfast.properties.matrix.parts.rows import by_session, owner_and_expiry, second_of, until_second
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
 from holdfast.properties.matrix.parts.told import at, signals, starts, told
@@ -72,7 +65,8 @@ async def shutdown_stops_fetching_first(world: World) -> None:
         assert len(fetched) <= 3, f"three slots, and {len(fetched)} fetches after the shutdown began"
         for handed in under_way:
             back = given_back(world.commits, handed)
-            (freed,) = calls(world.commits, _RELEASE, process="a", session=item_of(handed).session_id)
+            session = item_of(handed).session_id
+            freed = sole(calls(world.commits, _RELEASE, process="a", session=session))
             assert freed.took_effect and freed.position > back.position > handed.position, (handed, freed)
         assert left == dict.fromkeys(NAMES, (None, None)), left
         assert {entry.owner for entry in observations(status)} == {other.worker_id}, status
@@ -149,8 +143,9 @@ async def unstoppable_handler_leaves_session_to_expire(world: World) -> None:
         named, expiry = left["s"]
         assert named == owner and expiry is not None and expiry > returned_ms, left
         assert sorted(_released(world)) == list(NAMES[1:]), _released(world)
-        (again, *others) = _handed(world, "b")
-        assert of_session(again, "s") and again.provider_ms == expiry, (again, expiry)
+        again = sole(deliveries(world.commits, "s", process="b"))
+        assert again.provider_ms == expiry, (again, expiry)
+        others = [one for one in _handed(world, "b") if one is not again]
         assert others and all(at_once(one, returned_us) for one in others), (returned_us, others)
         attempts = [one.attempt for one in starts(world, "b", session="s")]
         assert attempts == [1], f"attempts at the item of the blocked session: {attempts}"
@@ -220,10 +215,12 @@ async def timeline_graceful_shutdown(world: World) -> None:
             [(None, None), (None, None)],
             [(taking.worker_id, 161.4), (None, None)],
         ], (before, meanwhile, released, taken)
-        first, second = deliveries(world.commits, "s")
+        handed = deliveries(world.commits, "s")
+        assert len(handed) == 2, handed
+        first, second = handed
         assert [(at(one), one.event.cause) for one in signals(world)] == [(100, "shutdown")], signals(world)
-        stopped = told(world, HandlerStopped, "a")[-1]
-        assert (at(stopped), stopped.event) == (101.2, _discarded(first)), stopped
+        stops = [(at(one), one.event) for one in told(world, HandlerStopped, "a")]
+        assert stops[-1:] == [(101.2, _discarded(first))], stops
         assert at(given_back(world.commits, first)) == 101.2, first
         assert len(calls(world.commits, "abandon_work_item", process="a")) == 1
         freed = calls(world.commits, _RELEASE, process="a")

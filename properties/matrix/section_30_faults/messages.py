@@ -10,7 +10,7 @@ from holdfast.core.client import Completed
 from holdfast.core.contract.events import ActivityCompleted
 from holdfast.core.contract.store import SessionRecord, WorkerRow
 from holdfast.core.contract.work_items import ActivityCompletedMessage as CompletionMessage
-from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, of_kind, running, start
+from holdfast.properties.matrix.parts.conversations import MINUTE, completed, encoded, of_kind, running, start
 from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, item_of, work_of
 from holdfast.properties.matrix.parts.takeovers import end_of, refusal_of
 from holdfast.properties.matrix.parts.told import signals
@@ -73,7 +73,7 @@ async def lost_fetch_response(world: World) -> None:
             assert work_of(again).attempt_count == work_of(one).attempt_count + 1, (one, again)
         last = deliveries(world.commits, "s")[-1]
         assert workers[last.process].alive and last.outcome == "answered", last
-        done = [each.source_event_id for each in of_kind(await world.history("i"), ActivityCompleted)]
+        done = completed(await world.history("i"))
         assert len(done) == 5 and len({*done}) == 5, done
         assert isinstance(status, Completed), status
 
@@ -96,7 +96,7 @@ async def duplicated_completion(world: World) -> None:
     status = await world.finished("i")
     with world.oracle("30.7"):
         assert isinstance(status, Completed), status
-        done = [each.source_event_id for each in of_kind(await world.history("i"), ActivityCompleted)]
+        done = completed(await world.history("i"))
         assert len(done) == 5 and len({*done}) == 5, done
 
 
