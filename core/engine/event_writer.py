@@ -60,7 +60,7 @@ class EventWriter:
     def pass_over(self) -> int:
         """Use up an id without an event (RT-4.44).
 
-        Continue-as-new takes an id like any action; its event is the terminal one, with another id (RT-4.45).
+        Continue-as-new takes an id like any action; its event is the terminal one, with another (RT-4.45).
         """
         assert self._end is None, f"an id is passed over after {self._end}"
         self.last_id += 1

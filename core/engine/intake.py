@@ -81,9 +81,9 @@ class Intake:
                 self._complete(message)
 
     def _complete(self, message: Completion) -> None:
-        # The order of the questions is that of RT-4.5 to RT-4.10, and each hides those after it: a message
+        # The order of the questions is that of RT-4.5 to RT-4.10, and each hides those after it. A message
         # for an earlier execution must not be looked up among the ids of this one, where the same number may
-        # be another operation; one of a closed incarnation is late, and told as late, also if it comes twice.
+        # be another operation; one of a closed incarnation is late, and told as late, if it comes twice, too.
         kind, completion = COMPLETION_OF_MESSAGE[type(message)]
         execution_id, schedule_id = _identity(message)
         scheduled = self._schedules.get(schedule_id)

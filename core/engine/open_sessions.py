@@ -120,8 +120,6 @@ class SessionScan:
             closed=tuple(self._closed),
             ended_activities=tuple(sorted(self._ended)),
         )
-        for session_id in changes.opened:
-            assert session_id in self.open, f"session {session_id!r} was opened last, and is not open"
         self._ended, self._last_change, self._closed = [], {}, {}
         return changes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.core.contract import events, work_items
+from holdfast.core.contract import codec, events, work_items
 from holdfast.core.contract.codec import (
     decode_activity,
     decode_event,
@@ -279,3 +280,20 @@ def test_texts_that_are_no_utf8_are_refused_by_name() -> None:
     """RT-0: strings in JSON are UTF-8."""
     with pytest.raises(CodecError, match="ExternalRaised"):
         encode_work_item(work_items.ExternalRaised(instance="i", name="n", data="\ud800"))
+
+
+def test_an_encoder_that_orders_members_otherwise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RT-2.1: the type is moved behind the common members, which relies on where it was written."""
+    event = events.QueueEvent(
+        event_id=1,
+        instance_id="i",
+        execution_id=1,
+        timestamp_ms=5,
+        duroxide_version="0.1.32",
+        name="n",
+        data="",
+    )
+    written = encode_event(event)
+    monkeypatch.setattr(codec, "_encoder", SimpleNamespace(encode=lambda _: written))
+    with pytest.raises(AssertionError, match="not the first member"):
+        encode_event(event)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 import pytest
 from tests.core.bench import STAMP, Bench
 
 from holdfast.core.contract import events
-from holdfast.core.contract.work_items import StartOrchestration
+from holdfast.core.contract.work_items import QueueMessage, StartOrchestration
 from holdfast.core.dispatching.batch_decision import RunTurn
+from holdfast.core.engine import answer_values
 from holdfast.core.engine.actions import CallActivity, CreateTimer, DequeueEvent, Operation, WaitExternal
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.driver import Driver
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.inbox import PositionalEvents, QueueMessages
+from holdfast.core.engine.intake import Intake
 from holdfast.core.engine.key_values import KeyValues
+from holdfast.core.engine.matching import match_next
 from holdfast.core.engine.replay import Replay
 from holdfast.core.engine.turn import run_turn
 from holdfast.core.engine.turn_state import TurnState
@@ -136,6 +140,23 @@ def test_a_key_that_is_set_by_no_action_or_recorded_twice() -> None:
         values.recorded("k", token=1, updated_at_ms=6)
 
 
+def test_a_tag_that_changes_what_is_recorded() -> None:
+    """RT-4.3: `with_tag` refuses that to code; this is what it relies on."""
+    turn = first_turn()
+    started = turn.history[0]
+    assert isinstance(started, events.OrchestrationStarted)
+    state = TurnState(turn, started, 0)
+    future = OrchestrationContext(state).schedule_activity("A")
+    state.operations[0].bind(2)
+    with pytest.raises(AssertionError, match=r"event 2 records CallActivity.*, and its tag changes"):
+        future.with_tag("gpu")
+
+
+def test_an_answer_where_there_is_no_value() -> None:
+    with pytest.raises(AssertionError, match="'5' answers what has no value"):
+        answer_values.nothing("5")
+
+
 # --- turns ----------------------------------------------------------------------------------------------
 
 
@@ -173,6 +194,29 @@ def test_one_replay_run_twice() -> None:
     replay.run(turn.history)
     with pytest.raises(AssertionError, match="run twice"):
         replay.run(turn.history)
+
+
+def test_an_activity_that_ended_with_its_session_and_was_never_scheduled() -> None:
+    with pytest.raises(AssertionError, match=r"activities .7. ended with their session"):
+        Intake(
+            execution_id=1, baseline=first_turn().history, ended=[7], writer=writer(), warn=lambda *_: None
+        )
+
+
+def test_an_arrival_that_records_an_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what comes after the arrivals is held against the limits (RT-22)."""
+
+    def accept(self: Intake, message: object) -> None:
+        self._writer.append(events.TimerCreated, fire_at_ms=5)
+
+    monkeypatch.setattr(Intake, "accept", accept)
+    with pytest.raises(AssertionError, match=r"TimerCreated.* arrived, and records an action"):
+        run_turn(replace(first_turn(), messages=(QueueMessage(instance="i", name="n", data=""),)))
+
+
+def test_an_event_that_records_no_action_is_not_matched() -> None:
+    with pytest.raises(AssertionError, match=r"OrchestrationStarted.* records no action"):
+        match_next(deque(), first_turn().history[0])
 
 
 @pytest.mark.parametrize(

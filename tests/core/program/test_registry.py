@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.contract.provider import Version
 from holdfast.core.program.registry import Exact, Latest, Registry, parse_version
 
 
@@ -112,3 +115,18 @@ def test_only_three_plain_numbers_are_a_version() -> None:
     assert parse_version("0.1.32") == (0, 1, 32)
     for text in ("", "1", "1.2", "1.2.3.4", "1.2.x", "1.2.-3", "1.2.3-rc1", "１.2.3"):
         assert parse_version(text) is None
+
+
+def test_two_handlers_of_one_version_are_our_own_mistake_once_the_authors_are_sorted_out() -> None:
+    """RT-14.3: what an author registers twice is a problem that `check` tells; nothing gets further."""
+    registry = Registry()
+
+    async def code(ctx: Any, input: str) -> str:
+        return input
+
+    registry.add_orchestration("Code", code)
+    with pytest.raises(AssertionError, match=r"Code@1.0.0 would have two handlers"):
+        registry._insert("Code", Version(1, 0, 0), code)
+    registry._versions["Code"].clear()
+    with pytest.raises(AssertionError, match="'Code' has handlers of"):
+        registry.check()
