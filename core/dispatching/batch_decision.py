@@ -60,6 +60,9 @@ class RunTurn:
     version: str
     log: tuple[Logged, ...] = ()
 
+    def __post_init__(self) -> None:
+        assert self.turn.history, f"a turn of {self.turn.instance!r}, which has not begun"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consume:
@@ -292,6 +295,7 @@ class _Batch:
         self, start: StartOrchestration | ContinueAsNewMessage, execution_id: int, version: str
     ) -> OrchestrationStarted:
         """Event 1 of a new execution (RT-5.17)."""
+        assert not self._is_running, f"execution {execution_id} of {self._item.instance!r} begins twice"
         carried = start if isinstance(start, ContinueAsNewMessage) else None
         return OrchestrationStarted(
             event_id=1,

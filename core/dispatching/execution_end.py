@@ -171,6 +171,7 @@ def activity_identifiers(
 ) -> tuple[ScheduledActivityIdentifier, ...]:
     """Identities without repetitions, in the order given (RT-11.11)."""
     distinct = dict.fromkeys(schedule_ids)
+    assert all(each > 0 for each in distinct), f"{list(distinct)} are cancelled; the first event is 1"
     return tuple(ScheduledActivityIdentifier(instance, execution_id, each) for each in distinct)
 
 

@@ -307,6 +307,7 @@ class _Settlement:
         turn, result = self._turn, self._result
         delta = (*turn.history[turn.persisted_length :], *result.delta, *self._writer.delta)
         self._check_ids(delta)
+        self._check_answers(outcome)
         ended = outcome in ("Completed", "Failed", "Cancelled")
         closed = (*result.cancelled_sessions, *(result.open_sessions_after if ended else ()))
         return TurnCommit(
@@ -341,6 +342,19 @@ class _Settlement:
         assert left_out <= passed_over, (
             f"events {stored_id + 1} to {delta[-1].event_id} are {len(delta)}; {passed_over} may be left out"
         )
+
+    def _check_answers(self, outcome: CommitOutcome) -> None:
+        """A parent is answered once, when its child has ended for good. What the batch calls for is apart."""
+        if self._parent is not None:
+            answers = [
+                item
+                for item in self._items[len(self._turn.notices) :]
+                if isinstance(item, work_items.SubOrchCompleted | work_items.SubOrchFailed)
+                and (item.parent_instance, item.parent_id)
+                == (self._parent.instance, self._parent.schedule_id)
+            ]
+            due = outcome in ("Completed", "Failed", "Cancelled")
+            assert len(answers) == due, f"outcome {outcome}, and the parent is told {answers}"
 
     def _session_records(self) -> list[Logged]:
         """Each effective open and each close, logged once (SS-22.1, SS-22.2)."""

@@ -98,6 +98,11 @@ class TurnCommit:
         for item in self.worker_items:
             assert item.execution_id == self.execution_id, f"{item!r} in execution {self.execution_id}"
             assert item.id in scheduled, f"{item!r} is to be done, and no event of this turn records it"
+        distinct = {item.id for item in self.worker_items}
+        assert len(distinct) == len(self.worker_items), f"to be done twice: {self.worker_items}"
+        assert len(set(opened)) == len(opened), f"opened twice: {opened}"
+        closed = self.metadata.cancelled_sessions
+        assert len(set(closed)) == len(closed), f"closed twice: {closed}"
         self._check_messages()
         cancelled = self.cancelled_activities
         assert len(set(cancelled)) == len(cancelled), f"cancelled twice: {cancelled}"

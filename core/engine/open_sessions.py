@@ -53,6 +53,7 @@ class OpenSessions:
         Two positions never share one, whatever was open: a clash adds a part that no position has
         (SS-3.4, SS-3.5).
         """
+        assert position > 0, f"call {position} of execution {execution_id} opens a session; the first is 1"
         plain = f"session-{execution_id}-{position}"
         candidate = plain
         clashes = 0

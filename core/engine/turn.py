@@ -68,6 +68,7 @@ class _Turn:
         self._state: TurnState | None = None
 
     def run(self) -> TurnResult:
+        assert not self._writer.delta, f"a turn of {self._turn.instance!r} is run twice"
         abort = self._take_messages()
         arrived_count = len(self._writer.delta)
         history = [*self._turn.history, *self._writer.delta]

@@ -140,6 +140,10 @@ class TurnResult:
         recorded_at = [action.scheduling_event_id for action in self.actions]
         assert 0 not in recorded_at, f"not all of {self.actions} got an event id"
         assert recorded_at == sorted(set(recorded_at)), f"actions were recorded in the order {recorded_at}"
+        closed = list(self.closed_activities)
+        assert closed == sorted(set(closed)), f"activities end with their session in the order {closed}"
+        children = {child.schedule_id for child in self.cancelled_children}
+        assert len(children) == len(self.cancelled_children), f"dropped twice: {self.cancelled_children}"
         recorded = {event.event_id: type(event) for event in self.delta}
         for action in self.actions:
             kind = recorded.get(action.scheduling_event_id)

@@ -177,6 +177,7 @@ class Registry:
             wanted = parse_version(policy.version)
         else:
             wanted = versions[-1]
+            assert wanted in self._orchestrations[name], f"{name}@{wanted} is the latest, and has no handler"
         handler = None if wanted is None else self._orchestrations[name].get(wanted)
         return None if handler is None else ResolvedOrchestration(handler, str(wanted))
 

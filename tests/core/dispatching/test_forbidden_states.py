@@ -17,9 +17,15 @@ from holdfast.core.contract.provider import ScheduledActivityIdentifier, Schedul
 from holdfast.core.contract.work_items import ActivityExecute, StartOrchestration, TimerFiredMessage
 from holdfast.core.dispatching.batch_decision import AbandonFor, Poisoned, RunTurn, begin_execution
 from holdfast.core.dispatching.dispatcher import Dispatcher
-from holdfast.core.dispatching.execution_end import ForcedFailure, metadata, write_end
+from holdfast.core.dispatching.execution_end import (
+    ForcedFailure,
+    activity_identifiers,
+    metadata,
+    write_end,
+)
+from holdfast.core.dispatching.parent_link import ParentLink
 from holdfast.core.dispatching.poison import poisoned_batch, unreadable_history
-from holdfast.core.dispatching.settlement import acknowledgement_failed, settle
+from holdfast.core.dispatching.settlement import _Settlement, acknowledgement_failed, settle
 from holdfast.core.dispatching.turn_commit import TurnCommit
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.event_writer import EventWriter
@@ -265,3 +271,32 @@ def test_poison_that_begins_an_execution_which_has_begun() -> None:
             duroxide_version=STAMP,
             notices=(),
         )
+
+
+def test_work_that_is_done_twice_and_a_session_that_is_opened_or_closed_twice() -> None:
+    made = commit("Continue")
+    refused(made, "to be done twice", worker_items=(WORK, WORK))
+    twice = 2 * (ScheduledSessionIdentifier("i", "s"),)
+    refused(made, "opened twice", metadata=replace(made.metadata, opened_sessions=twice))
+    refused(made, "closed twice", metadata=replace(made.metadata, cancelled_sessions=twice))
+
+
+@pytest.mark.parametrize("code", [returns, waits])
+def test_a_parent_that_is_told_of_an_end_twice_or_before_there_is_one(code: OrchestrationHandler) -> None:
+    """RT-9.2."""
+    link = {"parent_instance": "p", "parent_id": 2, "parent_execution_id": 1}
+    start = StartOrchestration(instance="i", orchestration="Code", input="x", execution_id=1, **link)
+    begun = Bench(code).begin(start)
+    assert isinstance(begun, RunTurn)
+    settlement = _Settlement(begun.turn, run_turn(begun.turn), None)
+    settlement._items.append(ParentLink("p", 2, 1).completed("x", current_execution_id=None))
+    with pytest.raises(AssertionError, match=r"the parent is told \[SubOrchCompleted"):
+        settlement.commit()
+
+
+def test_a_turn_of_an_instance_that_has_not_begun_and_an_activity_that_is_none() -> None:
+    turn = replace(beginning().turn, history=(), persisted_length=0)
+    with pytest.raises(AssertionError, match="which has not begun"):
+        RunTurn(turn=turn, name="Code", version="1.0.0")
+    with pytest.raises(AssertionError, match="the first event is 1"):
+        activity_identifiers("i", 1, [0])

@@ -20,10 +20,11 @@ from holdfast.core.engine.inbox import PositionalEvents, QueueMessages
 from holdfast.core.engine.intake import Intake
 from holdfast.core.engine.key_values import KeyValues
 from holdfast.core.engine.matching import match_next
+from holdfast.core.engine.open_sessions import OpenSessions
 from holdfast.core.engine.replay import Replay
-from holdfast.core.engine.turn import run_turn
+from holdfast.core.engine.turn import _Turn, run_turn
 from holdfast.core.engine.turn_state import TurnState
-from holdfast.core.engine.turn_values import ExecutionFailed, TurnInput, TurnResult
+from holdfast.core.engine.turn_values import DroppedChild, ExecutionFailed, TurnInput, TurnResult
 from holdfast.core.program.registry import OrchestrationHandler
 
 
@@ -186,6 +187,18 @@ def test_code_polled_after_its_end_or_after_its_turn() -> None:
             driver.poll()
 
 
+def test_one_turn_run_twice() -> None:
+    turn = _Turn(first_turn())
+    turn.run()
+    with pytest.raises(AssertionError, match="run twice"):
+        turn.run()
+
+
+def test_a_session_opened_by_no_call() -> None:
+    with pytest.raises(AssertionError, match="call 0 of execution 1"):
+        OpenSessions().new_id(execution_id=1, position=0)
+
+
 def test_one_replay_run_twice() -> None:
     turn = first_turn()
     started = turn.history[0]
@@ -224,6 +237,8 @@ def test_an_event_that_records_no_action_is_not_matched() -> None:
     [
         ({"actions": (CreateTimer(scheduling_event_id=2, fire_at_ms=5),)}, "CreateTimer.* was recorded as"),
         ({"actions": (CreateTimer(scheduling_event_id=7, fire_at_ms=5),)}, "was recorded as None"),
+        ({"closed_activities": (3, 2)}, "in the order .3, 2."),
+        ({"cancelled_children": 2 * (DroppedChild(2, "sub::2"),)}, "dropped twice"),
         ({"arrived_count": 2}, "2 of 1 new events are arrivals"),
         ({"actions": (CallActivity(name="A", input=""),)}, "not all of"),
         ({"actions": 2 * (CallActivity(scheduling_event_id=2, name="A", input=""),)}, "in the order .2, 2."),
