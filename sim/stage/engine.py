@@ -152,9 +152,11 @@ class Engine:
         outcome: CallOutcome = "answered"
         if kind in ("lost_answer", "crash") or request.future.done() or not process.alive:
             outcome = "lost"
+        commit = self.stage.chronicle.commit(
+            process, request.operation, request.arguments, outcome, result, error
+        )
         if error is None:
-            self.stage.parking.note(request, result)
-        self.stage.chronicle.commit(process, request.operation, request.arguments, outcome, result, error)
+            self.stage.parking.note(request, commit)
         match kind:
             case None:
                 self.stage.answer(request, result, told)

@@ -35,9 +35,25 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
-from holdfast.core.contract.work_items import TimerFiredMessage
+from holdfast.core.contract.work_items import Message, TimerFiredMessage
 from holdfast.sim.stage.process import Process
-from holdfast.sim.stage.steps import FETCHES, Arguments, Kind, Request
+from holdfast.sim.stage.steps import FETCHES, Kind, Request
+from holdfast.traces.calls import (
+    AbandonOrchestrationItemCall,
+    AbandonWorkItemCall,
+    AckOrchestrationItemCall,
+    AckWorkItemCall,
+    EnqueueForOrchestratorCall,
+    EnqueueForWorkerCall,
+    FetchOrchestrationItemCall,
+    FetchSessionWorkItemCall,
+    FetchWorkItemCall,
+    ReleaseSessionLockCall,
+    RenewOrchestrationItemLockCall,
+    RenewSessionLockCall,
+    RenewWorkItemLockCall,
+)
+from holdfast.traces.record import Commit
 
 FetchQueue = Literal["turns", "work", "sessions"]
 
@@ -176,21 +192,20 @@ class Parking:
 
     # --- what a commit changes ------------------------------------------------------------------------
 
-    def note(self, request: Request, result: object) -> None:
+    def note(self, request: Request, commit: Commit) -> None:
         """A call took effect: learn the times it set, and wake those for whom it may matter."""
         learn = _LEARN.get(request.operation)
         if learn is not None:
-            learn(self, request, request.arguments, result)
+            learn(self, request, commit.call, commit.result)
 
     def _arrived(self) -> None:
         self._arrivals += 1
         self.wake(_TURNS)
 
-    def _enqueued_message(self, request: Request, arguments: Arguments, result: None) -> None:
-        delay = arguments["delay"] or 0
-        self._message(arguments["item"], delay)
+    def _enqueued_message(self, request: Request, call: EnqueueForOrchestratorCall, result: None) -> None:
+        self._message(call.item, call.delay or 0)
 
-    def _message(self, item: object, delay: int = 0) -> None:
+    def _message(self, item: Message, delay: int = 0) -> None:
         at = self._store_ms() + delay
         if isinstance(item, TimerFiredMessage):
             at = max(at, item.fire_at_ms)
@@ -199,46 +214,50 @@ class Parking:
         else:
             self._arrived()
 
-    def _fetched_turn(self, request: Request, arguments: Arguments, result: FetchedTurn | None) -> None:
+    def _fetched_turn(
+        self, request: Request, call: FetchOrchestrationItemCall, result: FetchedTurn | None
+    ) -> None:
         self._found(request)
         if result is not None:
-            self._later(self._store_ms() + arguments["lock_timeout"], _TURNS, ("turn", result.token))
+            self._later(self._store_ms() + call.lock_timeout, _TURNS, ("turn", result.token))
             self._arrivals_at_fetch[result.token] = self._arrivals
 
-    def _acked_turn(self, request: Request, arguments: Arguments, result: None) -> None:
-        token = arguments["token"]
+    def _acked_turn(self, request: Request, call: AckOrchestrationItemCall, result: None) -> None:
+        token = call.token
         self._times.pop(("turn", token), None)
         # What arrived for the instance while it was locked was hidden by the lock until now. For whom it was
         # nobody knows here: any arrival since the fetch will do.
         if self._arrivals_at_fetch.pop(token, -1) != self._arrivals:
             self.wake(_TURNS)
-        for item in arguments["orchestrator_items"]:
+        for item in call.orchestrator_items:
             self._message(item)
-        if arguments["worker_items"]:
+        if call.worker_items:
             self.wake(_WORK)
 
-    def _abandoned_turn(self, request: Request, arguments: Arguments, result: None) -> None:
-        self._times.pop(("turn", arguments["token"]), None)
-        if arguments["delay"]:
-            self._later(self._store_ms() + arguments["delay"], _TURNS)
+    def _abandoned_turn(self, request: Request, call: AbandonOrchestrationItemCall, result: None) -> None:
+        self._times.pop(("turn", call.token), None)
+        if call.delay:
+            self._later(self._store_ms() + call.delay, _TURNS)
         else:
             self._arrived()
 
-    def _renewed_turn(self, request: Request, arguments: Arguments, result: None) -> None:
-        self._later(self._store_ms() + arguments["extend_for"], _TURNS, ("turn", arguments["token"]))
+    def _renewed_turn(self, request: Request, call: RenewOrchestrationItemLockCall, result: None) -> None:
+        self._later(self._store_ms() + call.extend_for, _TURNS, ("turn", call.token))
 
-    def _enqueued_work(self, request: Request, arguments: Arguments, result: None) -> None:
+    def _enqueued_work(self, request: Request, call: EnqueueForWorkerCall, result: None) -> None:
         self.wake(_WORK)
 
-    def _fetched_work(self, request: Request, arguments: Arguments, result: FetchedWork | None) -> None:
+    def _fetched_work(
+        self, request: Request, call: FetchWorkItemCall | FetchSessionWorkItemCall, result: FetchedWork | None
+    ) -> None:
         self._found(request)
         if result is None:
             return
-        self._later(self._store_ms() + arguments["lock_timeout"], _WORK, ("item", result.token))
-        if request.operation == "fetch_session_work_item" and result.item.session_id is not None:
+        self._later(self._store_ms() + call.lock_timeout, _WORK, ("item", result.token))
+        if isinstance(call, FetchSessionWorkItemCall) and result.item.session_id is not None:
             session = ("session", result.item.instance, result.item.session_id)
             self._session_of[result.token] = session
-            self._extend_session(session, arguments["session_lock_duration"])
+            self._extend_session(session, call.session_lock_duration)
             self.wake(_SESSIONS, request.process)  # what the session holds is now eligible for this worker
 
     def _found(self, request: Request) -> None:
@@ -254,35 +273,31 @@ class Parking:
         before = self._times.get(session)
         self._later(at if before is None else max(before[0], at), _SESSIONS, session)
 
-    def _acked_work(self, request: Request, arguments: Arguments, result: None) -> None:
-        self._times.pop(("item", arguments["token"]), None)
-        self._session_of.pop(arguments["token"], None)
-        if arguments["completion"] is not None:
+    def _acked_work(self, request: Request, call: AckWorkItemCall, result: None) -> None:
+        self._times.pop(("item", call.token), None)
+        self._session_of.pop(call.token, None)
+        if call.completion is not None:
             self._arrived()
 
-    def _abandoned_work(self, request: Request, arguments: Arguments, result: None) -> None:
-        self._times.pop(("item", arguments["token"]), None)
-        self._session_of.pop(arguments["token"], None)
-        if arguments["delay"]:
-            self._later(self._store_ms() + arguments["delay"], _WORK)
+    def _abandoned_work(self, request: Request, call: AbandonWorkItemCall, result: None) -> None:
+        self._times.pop(("item", call.token), None)
+        self._session_of.pop(call.token, None)
+        if call.delay:
+            self._later(self._store_ms() + call.delay, _WORK)
         else:
             self.wake(_WORK)
 
-    def _renewed_work(self, request: Request, arguments: Arguments, result: None) -> None:
-        token = arguments["token"]
-        self._later(self._store_ms() + arguments["extend_for"], _WORK, ("item", token))
+    def _renewed_work(self, request: Request, call: RenewWorkItemLockCall, result: None) -> None:
+        token = call.token
+        self._later(self._store_ms() + call.extend_for, _WORK, ("item", token))
         if token in self._session_of:
-            self._extend_session(
-                self._session_of[token], arguments["extend_session_for"] or arguments["extend_for"]
-            )
+            self._extend_session(self._session_of[token], call.extend_session_for or call.extend_for)
 
-    def _renewed_session(self, request: Request, arguments: Arguments, result: None) -> None:
-        self._extend_session(
-            ("session", arguments["instance_id"], arguments["session_id"]), arguments["extend_for"]
-        )
+    def _renewed_session(self, request: Request, call: RenewSessionLockCall, result: None) -> None:
+        self._extend_session(("session", call.instance_id, call.session_id), call.extend_for)
 
-    def _released_session(self, request: Request, arguments: Arguments, result: None) -> None:
-        self._times.pop(("session", arguments["instance_id"], arguments["session_id"]), None)
+    def _released_session(self, request: Request, call: ReleaseSessionLockCall, result: None) -> None:
+        self._times.pop(("session", call.instance_id, call.session_id), None)
         self.wake(_SESSIONS)
 
 
