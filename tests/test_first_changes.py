@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pytest
 from tests.first_changes import BLOCK, ROOT, apply, copy_of_the_tree, run
 
 DOCS = ROOT / "docs"
@@ -30,3 +32,23 @@ def test_a_new_invariant_takes_two_files(tmp_path: Path) -> None:
         "properties/judging/registry.py",
     ]
     run(tree, "-c", last_block("writing-an-invariant.md"))
+
+
+def test_a_new_kind_of_event_takes_four_files(tmp_path: Path) -> None:
+    tree = copy_of_the_tree(tmp_path)
+    assert apply(DOCS / "adding-an-event.md", tree) == [
+        "core/contract/events.py",
+        "core/engine/actions.py",
+        "core/engine/matching.py",
+        "core/engine/context.py",
+    ]
+    run(tree, "-c", last_block("adding-an-event.md"))
+
+
+def test_an_event_that_no_row_names_stops_the_import(tmp_path: Path) -> None:
+    """So that it cannot be forgotten: the row is the only place that all lists derive from."""
+    tree = copy_of_the_tree(tmp_path)
+    apply(DOCS / "adding-an-event.md", tree)
+    shutil.copy(ROOT / "core" / "engine" / "matching.py", tree / "core" / "engine" / "matching.py")
+    with pytest.raises(AssertionError, match="ReachMilestone has 0 rows in ACTION_KINDS"):
+        run(tree, "-c", "import holdfast.core.engine.matching")
