@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from holdfast.core import OrchestrationContext, Registry
 from holdfast.core.contract.events import ActivityScheduled, OrchestrationFailed, SessionClosed, SessionOpened
 from holdfast.core.engine.turn_values import ExecutionContinues
-from holdfast.core.hosting.forwarding import ForwardingProvider
 from holdfast.properties.matrix.parts.closings import concluded
 from holdfast.properties.matrix.parts.conversations import (
     MINUTE,
@@ -18,12 +15,16 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import turn_acks
-from holdfast.properties.matrix.parts.engine_by_hand import EngineByHand, kinds_shown, refusal_message
+from holdfast.properties.matrix.parts.engine_by_hand import (
+    NOT_OPEN,
+    TOO_MANY,
+    EngineByHand,
+    kinds_shown,
+    refusal_message,
+)
+from holdfast.properties.matrix.parts.listening import Listened
 from holdfast.sim import World, scenario
 from holdfast.sim.stage.process import Process
-
-NOT_OPEN: Final = "schedule_activity_on_session called for session '{}' which is not open"
-TOO_MANY: Final = "max sessions per orchestration exceeded (limit: {}, open: {})"
 
 
 async def _closes_what_is_not_open(ctx: OrchestrationContext, input: str) -> str:
@@ -169,13 +170,6 @@ async def max_sessions_close_then_reopen_within_limit() -> None:
         assert engine.replay().open_sessions_after == ("b", "c")
 
 
-class _WithoutSessions(ForwardingProvider):
-    """A provider that does not know sessions."""
-
-    def supports_sessions(self) -> bool:
-        return False
-
-
 async def _opens_sooner_or_later(ctx: OrchestrationContext, input: str) -> None:
     for _ in range(int(input)):
         await ctx.join(ctx.schedule_activity("look"), ctx.schedule_activity("look"))
@@ -189,7 +183,7 @@ async def provider_no_session_support_fails(world: World) -> None:
     """On a provider without session support the orchestration fails instead of waiting forever."""
 
     def boot(process: Process) -> Registry:
-        process.provider = _WithoutSessions(process.provider)
+        process.provider = Listened(process.provider, [], has_sessions=False)
         return running(_opens_sooner_or_later)()
 
     world.worker("a", boot)

@@ -11,7 +11,7 @@ from holdfast.core.contract.events import SessionClosed
 from holdfast.properties.matrix.parts.closings import concluded, ends_instance
 from holdfast.properties.matrix.parts.conversations import MINUTE, failure_text, of_kind, running, sole, start
 from holdfast.properties.matrix.parts.deliveries import first_delivery, refused, renewals
-from holdfast.properties.matrix.parts.rows import leases_of, queued, rows_of
+from holdfast.properties.matrix.parts.rows import NOTHING, leases_of, queued, stored
 from holdfast.properties.matrix.parts.told import at, session_starts, signals
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
@@ -72,10 +72,10 @@ async def failed_orchestration_closes_all_sessions(world: World) -> None:
     await start(world, _raises, "j", input="after work")
     for instance in ("i", "j"):
         status = await world.finished(instance)
-        left = rows_of(world, instance), queued(world, instance=instance)
+        left = stored(world, instance)
         with world.oracle("11.2"):
             assert failure_text(status) == "given up"
-            assert left == ([], []), left
+            assert left == NOTHING, left
 
 
 async def _works_on(ctx: OrchestrationContext, input: str) -> str:

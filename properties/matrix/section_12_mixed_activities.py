@@ -27,6 +27,7 @@ from holdfast.properties.matrix.parts.conversations import (
     two_workers,
 )
 from holdfast.properties.matrix.parts.deliveries import calls, delivered, deliveries, item_of, until_delivered
+from holdfast.properties.matrix.parts.engine_by_hand import NOT_OPEN
 from holdfast.properties.matrix.parts.rows import Look, assert_held, look
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
@@ -300,13 +301,11 @@ async def sub_orchestration_does_not_inherit_session(world: World) -> None:
     statuses = {instance: await world.finished(instance) for instance in ("i", "j", "k")}
     with world.oracle("12.6"):
         for parent in ("i", "j"):
-            not_open = "schedule_activity_on_session called for session 's' which is not open"
-            assert not_open in failure_text(await world.status(f"child of {parent}"))
+            assert NOT_OPEN.format("s") in failure_text(await world.status(f"child of {parent}"))
             before, said, after = answer(statuses[parent])
             assert said == f"failed: {failure_text(await world.status(f'child of {parent}'))}", said
             assert [seen(one).input for one in (before, after)] == ["before", "after"]
             assert seen(after).warm and seen(after).owner == worker.worker_id, after
             scheduled = of_kind(await world.history(f"child of {parent}"), ActivityScheduled)
             assert scheduled == [], "nothing that the child asked for was recorded"
-        not_open = "schedule_activity_on_session called for session 't' which is not open"
-        assert not_open in failure_text(statuses["k"]), "neither in the other direction"
+        assert NOT_OPEN.format("t") in failure_text(statuses["k"]), "neither in the other direction"

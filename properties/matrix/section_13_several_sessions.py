@@ -25,6 +25,7 @@ from holdfast.properties.matrix.parts.conversations import (
     two_workers,
 )
 from holdfast.properties.matrix.parts.deliveries import deliveries, of_session
+from holdfast.properties.matrix.parts.engine_by_hand import NOT_OPEN
 from holdfast.properties.matrix.parts.rows import leases_of
 from holdfast.properties.matrix.parts.told import events, spans, told
 from holdfast.sim import World, scenario
@@ -167,8 +168,7 @@ async def close_one_keep_other(world: World) -> None:
             (late,) = (result for event, result in done if event.input == "after the close")
             assert (late.session, late.warm, late.owner) == (kept, True, worker.worker_id), late
             assert "too late" not in [event.input for event in scheduled.values()], history
-            not_open = f"schedule_activity_on_session called for session '{closed}' which is not open"
-            assert not_open in failure_text(statuses[instance]), statuses[instance]
+            assert NOT_OPEN.format(closed) in failure_text(statuses[instance]), statuses[instance]
         for instance, kept in (("i", "B"), ("j", "A")):
             ended = events(world, LeaseEnded, instance=instance, session=kept)
             assert not [one for one in ended if one.in_flight], "no lease of an open session ends under work"

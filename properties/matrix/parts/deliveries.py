@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
 from holdfast.core.contract.work_items import ActivityExecute
+from holdfast.properties.matrix.parts.conversations import sole
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.world import World
 from holdfast.traces.record import Commit
@@ -32,11 +33,6 @@ def calls(
         and session in (None, one.arguments.get("session_id"))
         and token in (None, one.arguments.get("token"))
     ]
-
-
-def calls_by(commits: Iterable[Commit], process: str, operation: str) -> list[Commit]:
-    """The calls of one kind by one process, in order, whatever came of them."""
-    return calls(commits, operation, process=process)
 
 
 def renewals(commits: Iterable[Commit], session: str, instance: str | None = None) -> list[Commit]:
@@ -178,9 +174,7 @@ async def commits_more(world: World, count: int) -> None:
 
 def given_back(commits: Iterable[Commit], handed: Commit) -> Commit:
     """The call that gave an item back. Asserts that there is one, uncharged and without a delay."""
-    gave = calls(commits, "abandon_work_item", process=handed.process, token=work_of(handed).token)
-    assert len(gave) == 1, (handed, gave)
-    back = gave[0]
+    back = sole(calls(commits, "abandon_work_item", process=handed.process, token=work_of(handed).token))
     assert back.took_effect and back.arguments["ignore_attempt"] is True, back
     assert not back.arguments["delay"], back
     return back

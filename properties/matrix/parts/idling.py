@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from holdfast.core import ActivityContext, OrchestrationContext, Registry
+from holdfast.core import ActivityContext, OrchestrationContext
 from holdfast.core.engine.futures import DurableFuture
-from holdfast.properties.matrix.parts.conversations import MINUTE, Orchestration, running
+from holdfast.properties.matrix.parts.conversations import MINUTE
 from holdfast.traces.record import Commit
 
 SECOND_US: Final = 1_000_000
@@ -26,21 +25,10 @@ def beside(ctx: OrchestrationContext, count: int) -> list[DurableFuture[str]]:
     return [ctx.schedule_activity("look", f"beside {n}") for n in range(count)]
 
 
-def with_failing(*orchestrations: Orchestration) -> Callable[[], Registry]:
-    """The usual registry, with an activity that fails after so many seconds."""
-    make_usual = running(*orchestrations)
-
-    def make() -> Registry:
-        registry = make_usual()
-
-        @registry.activity("fail")
-        async def fail(ctx: ActivityContext, input: str) -> str:
-            await asyncio.sleep(float(input))
-            raise ValueError(f"failed as told after {input}")
-
-        return registry
-
-    return make
+async def fails(ctx: ActivityContext, input: str) -> str:
+    """An activity that fails after so many seconds."""
+    await asyncio.sleep(float(input))
+    raise ValueError(f"failed as told after {input}")
 
 
 def is_release(commit: Commit, instance: str = "i", session_id: str = "s") -> bool:

@@ -12,7 +12,6 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, encoded
 from holdfast.sim.toolkit.handle import Handle
 from holdfast.sim.toolkit.world import World
-from holdfast.traces.record import Local
 
 LONG_ITEMS: Final = {**MINUTE, "worker_lock_timeout": timedelta(seconds=100)}
 """D = 60 s, R = 30 s, and item locks that outlive the session lock: L = 100 s, I = 95 s."""
@@ -78,15 +77,3 @@ async def refusal_of(call: Awaitable[object]) -> ProviderError | None:
     except ProviderError as error:
         return None if error.retryable else error
     return None
-
-
-def last_local(world: World, process: str, kind: type[object]) -> Local | None:
-    """The latest event of a kind in a process."""
-    return next(
-        (
-            local
-            for local in reversed(world.locals)
-            if local.process == process and isinstance(local.event, kind)
-        ),
-        None,
-    )

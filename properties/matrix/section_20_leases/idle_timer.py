@@ -15,7 +15,7 @@ from holdfast.core.contract.store import SessionRecord
 from holdfast.core.hosting.options import UnregisteredBackoff
 from holdfast.properties.matrix.parts.conversations import POLL_MS, encoded, running, sole, start
 from holdfast.properties.matrix.parts.deliveries import deliveries, final_calls, of_session, releases
-from holdfast.properties.matrix.parts.idling import SECOND_US, beside, idle_after, with_failing
+from holdfast.properties.matrix.parts.idling import SECOND_US, beside, fails, idle_after
 from holdfast.properties.matrix.parts.rows import assert_held, looks_at
 from holdfast.properties.matrix.parts.takeovers import end_of
 from holdfast.properties.matrix.parts.told import at, lease_ends
@@ -84,7 +84,7 @@ async def idle_timer_starts_after_error_cancel_abandon(world: World) -> None:
     if slow_s:
         for operation in ("ack_work_item", "abandon_work_item"):
             world.strike("slow_call", "a", operation, times=None, seconds=slow_s)
-    world.worker("a", with_failing(_ends_somehow))
+    world.worker("a", running(_ends_somehow, fail=fails))
     ways = {  # the lost one is told at 25, by the renewal of its item; who does not listen is aborted at 35
         "success": (f"work {good_s}", good_s),
         "exception": (f"fail {bad_s}", bad_s),

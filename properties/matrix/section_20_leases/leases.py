@@ -34,7 +34,7 @@ from holdfast.properties.matrix.parts.deliveries import (
     of_session,
     until_delivered,
 )
-from holdfast.properties.matrix.parts.idling import SECOND_US, beside, with_failing
+from holdfast.properties.matrix.parts.idling import SECOND_US, beside, fails
 from holdfast.properties.matrix.parts.rows import leases_of, until_second
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES
 from holdfast.properties.matrix.parts.told import at, lease_ends, session_starts, signals, told
@@ -231,7 +231,7 @@ async def _fails_and_goes_on(ctx: OrchestrationContext, input: str) -> str:
 )
 async def handler_exception_keeps_lease(world: World) -> None:
     """A failing handler does not lose the session."""
-    workers = {name: world.worker(name, with_failing(_fails_and_goes_on)) for name in ("a", "b")}
+    workers = {name: world.worker(name, running(_fails_and_goes_on, fail=fails)) for name in ("a", "b")}
     seconds = [world.draw("seconds before the exception", 3) for _ in range(1 + world.draw("more", 2))]
     await start(world, _fails_and_goes_on, "i", input=" ".join(map(str, seconds)))
     await world.commit(lambda commit: of_session(commit, "s", "i"))

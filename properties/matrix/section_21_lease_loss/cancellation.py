@@ -16,7 +16,6 @@ from holdfast.core.contract.work_items import ActivityCompletedMessage as Comple
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, output, running, sole, start
 from holdfast.properties.matrix.parts.deliveries import (
     calls,
-    calls_by,
     deliveries,
     refused,
     renewals,
@@ -219,7 +218,7 @@ async def late_response_after_lease_end(world: World) -> None:
     with world.oracle("21.10"):
         outstanding = renewals(world.commits, "s")[0]
         assert outstanding.took_effect and at(outstanding) == 30, outstanding
-        let_go = calls_by(world.commits, "a", "release_session_lock")[0]
+        let_go = calls(world.commits, "release_session_lock", process="a")[0]
         assert let_go.took_effect and at(let_go) == 35, let_go
         assert released == ((None, None), ()), released
         assert samples[0] == samples[1], samples

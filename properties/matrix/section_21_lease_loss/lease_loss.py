@@ -17,7 +17,7 @@ from holdfast.core.contract.observe import (
 from holdfast.properties.matrix.parts.closings import ACK, concluded
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
 from holdfast.properties.matrix.parts.deliveries import (
-    calls_by,
+    calls,
     delivered,
     deliveries,
     effective,
@@ -102,12 +102,12 @@ async def lost_attempt_is_abandoned_not_acked(world: World) -> None:
     with world.oracle("21.3"):
         taken = _taken_by(world, taker.name)
         lost = tokens_of(world.commits[: taken.position], loser.name)
-        given_back = calls_by(world.commits, loser.name, "abandon_work_item")
+        given_back = calls(world.commits, "abandon_work_item", process=loser.name)
         assert sorted(str(one.arguments["token"]) for one in given_back) == sorted(lost), given_back
         for one in given_back:
             assert one.took_effect, one
             assert one.arguments["delay"] in (None, 0) and one.arguments["ignore_attempt"] is True, one
-        acked = calls_by(world.commits, loser.name, "ack_work_item")
+        acked = calls(world.commits, "ack_work_item", process=loser.name)
         assert not [one for one in acked if one.arguments["token"] in lost], acked
         works = [work_of(one) for one in deliveries(world.commits, "s", process=taker.name)]
         assert len(works) == 4 and {work.attempt_count for work in works} == {1}, works

@@ -24,7 +24,6 @@ from holdfast.properties.matrix.parts.conversations import (
 from holdfast.properties.matrix.parts.deliveries import (
     FINAL,
     calls,
-    calls_by,
     deliveries,
     effective,
     tokens_of,
@@ -104,7 +103,7 @@ async def resume_after_long_pause(world: World) -> None:
     before = world.sessions(), world.worker_rows(), len(world.commits)
     await until_second(world, resumes_s)
     await world.until(lambda: bool(lease_ends(world, "a")))
-    await world.until(lambda: bool(calls_by(world.commits[before[2] :], "a", "abandon_work_item")))
+    await world.until(lambda: bool(calls(world.commits[before[2] :], "abandon_work_item", process="a")))
     completion = CompletionMessage(instance="i", execution_id=1, id=3, result="late")
     refusals = [
         await refusal_of(world.provider.ack_work_item(LockToken(old[0]), completion)),

@@ -32,11 +32,10 @@ from holdfast.properties.matrix.parts.rows import (
     until_second,
 )
 from holdfast.properties.matrix.parts.takeovers import R_S
-from holdfast.properties.matrix.parts.told import at, lease_ends, signals, told
+from holdfast.properties.matrix.parts.told import at, lease_ends, signals, since, told
 from holdfast.sim.stage.process import Process
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
-from holdfast.traces.record import Commit
 
 CALM: Final = {"dispatcher_long_poll_timeout": timedelta(minutes=20)}
 """Fetches that wait for long: with nothing to do, renewals are all that happens."""
@@ -44,11 +43,6 @@ CALM: Final = {"dispatcher_long_poll_timeout": timedelta(minutes=20)}
 
 def _seconds(value: float) -> timedelta:
     return timedelta(seconds=value)
-
-
-def _since(world: World, began: Commit, commits: Sequence[Commit]) -> list[float]:
-    """When these were, in seconds after the beginning."""
-    return [(one.time_us - began.time_us) / SECOND_US for one in commits]
 
 
 async def _works_on_session(ctx: OrchestrationContext, input: str) -> str:
@@ -167,7 +161,7 @@ async def piggyback_suppresses_standalone(world: World) -> None:
     await world.finished("i")
     with world.oracle("22.2"):
         assert not renewals(world.commits, "s")
-        times = _since(world, began, item_renewals(world.commits, "s"))
+        times = [since(began, one) for one in item_renewals(world.commits, "s")]
         assert times == [25.0 * n for n in range(1, -(-seconds // 25))], times
         assert_held(looks, owner)
 
@@ -212,8 +206,8 @@ async def standalone_fills_gaps_between_item_renewals(world: World) -> None:
     with world.oracle("22.3"):
         for name in ("often", "seldom"):
             began = sole(deliveries(world.commits, name))
-            alone = _since(world, began, renewals(world.commits, name))
-            riding = _since(world, began, item_renewals(world.commits, name))
+            alone = [since(began, one) for one in renewals(world.commits, name)]
+            riding = [since(began, one) for one in item_renewals(world.commits, name)]
             if name == "seldom":
                 assert riding == [10.0 * n for n in range(1, seconds // 10 + 1)], riding
                 assert not alone, alone
@@ -253,8 +247,8 @@ async def piggyback_resets_due_time(world: World) -> None:
             (70, None, a, 110, 80),
             (80, None, a, 140, 110),
         ], table
-        assert _since(world, began, item_renewals(world.commits, "s")) == [25, 50]
-        assert _since(world, began, renewals(world.commits, "s")) == [80, 110]
+        assert [since(began, one) for one in item_renewals(world.commits, "s")] == [25, 50]
+        assert [since(began, one) for one in renewals(world.commits, "s")] == [80, 110]
 
 
 # --- the schedule -------------------------------------------------------------------------------------
@@ -276,7 +270,7 @@ async def renewal_interval_no_floor(world: World) -> None:
         await world.sleep(0.1 + world.draw("hundredths beyond a tenth", 3) / 100)
         looks.append(look(world))
     count = len(world.commits)
-    times = _since(world, began, renewals(world.commits[:count], "s"))
+    times = [since(began, one) for one in renewals(world.commits[:count], "s")]
     await world.finished("i")
     with world.oracle("22.9"):
         assert times == [n / 10 for n in range(1, len(times) + 1)] and len(times) >= 29, times
@@ -304,7 +298,7 @@ async def renewal_with_all_slots_busy(world: World) -> None:
     looks = await looks_every(world, 29, times=10)
     await world.finished("i")
     with world.oracle("22.10"):
-        times = _since(world, began, renewals(world.commits, "s"))
+        times = [since(began, one) for one in renewals(world.commits, "s")]
         assert times == [30.0 * n for n in range(1, seconds // 30 + 1)], times
         assert_held(looks, owner)
 

@@ -22,7 +22,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, item_of, refused
-from holdfast.properties.matrix.parts.rows import NOTHING, queued, stored
+from holdfast.properties.matrix.parts.rows import NOTHING, leases_of, queued, stored
 from holdfast.properties.matrix.parts.takeovers import R_US
 from holdfast.properties.matrix.parts.told import session_starts
 from holdfast.sim.toolkit.scenario import scenario
@@ -252,5 +252,5 @@ async def close_runs_nothing_on_worker(world: World) -> None:
         assert len([event for event in heard if isinstance(event, RenewalAnswered)]) == 1, heard
         ends = [(event.cause, event.in_flight) for event in heard if isinstance(event, LeaseEnded)]
         assert ends == [("lost", 0)], heard
-        assert worker.runtime is not None and worker.runtime.leases() == ()
+        assert leases_of(worker) == ()
         assert not [one for one in world.commits[commits:] if delivered(one) is not None], "nothing is queued"

@@ -12,8 +12,9 @@ from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.observe import CapacityChanged, HandlerStarted, LeaseEnded, LeaseTaken
 from holdfast.properties.matrix.parts.capacities import ONE, POLL_US, LiveRowCount
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
-from holdfast.properties.matrix.parts.deliveries import calls_by, deliveries
+from holdfast.properties.matrix.parts.deliveries import calls, deliveries
 from holdfast.properties.matrix.parts.idling import SECOND_US
+from holdfast.properties.matrix.parts.rows import leases_of
 from holdfast.properties.matrix.parts.takeovers import R_US, end_of
 from holdfast.properties.matrix.parts.told import at, events, starts, told
 from holdfast.properties.matrix.parts.turns_by_hand import (
@@ -62,11 +63,11 @@ async def at_capacity_switches_to_owned_only(world: World) -> None:
     await world.sleep(70)  # R until it is known that the second one is closed, and a fetch of 30 s
     with world.oracle("24.1"):
         assert all(isinstance(status, Completed) for status in statuses), statuses
-        assert not calls_by(world.commits, "a", "fetch_work_item"), "a plain fetch"
+        assert not calls(world.commits, "fetch_work_item", process="a"), "a plain fetch"
         taken = [one.time_us for one in told(world, LeaseTaken)]
         ended = [one.time_us for one in told(world, LeaseEnded)]
         assert len(taken) == len(ended) == 2 and taken[0] < ended[0] <= taken[1] < ended[1], (taken, ended)
-        modes = [_mode(one) for one in calls_by(world.commits, "a", "fetch_session_work_item")]
+        modes = [_mode(one) for one in calls(world.commits, "fetch_session_work_item", process="a")]
         at_limit = [_during(modes, since, until) for since, until in zip(taken, ended, strict=True)]
         below = _during(modes, ended[1] + 1, world.now_us)
         assert all(at_limit) and not any(claims for one in at_limit for claims in one), (taken, ended, modes)
@@ -206,8 +207,7 @@ async def idle_sessions_count(world: World) -> None:
     await world.sleep(10)
     await start(world, _keeps, "j", input="1")
     await world.sleep(20)
-    assert owner.runtime is not None
-    held = [(one.instance_id, one.in_flight) for one in owner.runtime.leases()]
+    held = [(one.instance_id, one.in_flight) for one in leases_of(owner)]
     waiting = world.session("j", "s")
     statuses = [await end_of(world, name, within_s=300) for name in ("i", "j")]
     with world.oracle("24.6"):
@@ -246,8 +246,8 @@ async def zero_capacity_means_none(world: World) -> None:
     status = await end_of(world, "i", within_s=200)
     with world.oracle("24.8"):
         assert before == [("s", None)], before
-        assert not calls_by(world.commits, "a", "fetch_session_work_item"), "a session-aware fetch"
-        assert calls_by(world.commits, "a", "fetch_work_item"), "no plain fetch"
+        assert not calls(world.commits, "fetch_session_work_item", process="a"), "a session-aware fetch"
+        assert calls(world.commits, "fetch_work_item", process="a"), "no plain fetch"
         seen = observations(status)
         assert {one.owner for one in seen if one.session == "s"} == {other.worker_id}, seen
         assert all(one.owner != other.worker_id for one in seen if one.session is None), seen
@@ -271,7 +271,7 @@ async def more_sessions_than_slots(world: World) -> None:
     for number, name in enumerate(names):
         await start(world, _five, name, input=str(50 - 5 * number))
     await world.sleep(49.5)  # the last of fifty runs
-    live, leases = watch.count(), () if worker.runtime is None else worker.runtime.leases()
+    live, leases = watch.count(), leases_of(worker)
     statuses = [await end_of(world, name, within_s=200) for name in names]
     with world.oracle("24.12"):
         seen = [one for status in statuses for one in observations(status)]

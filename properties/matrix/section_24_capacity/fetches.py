@@ -12,9 +12,10 @@ from holdfast.core.contract.store import SessionRecord
 from holdfast.properties.matrix.parts.capacities import POLL_US, at_once
 from holdfast.properties.matrix.parts.closings import ACK, concluded
 from holdfast.properties.matrix.parts.conversations import D_MS, MINUTE, answer, encoded, running, seen, start
-from holdfast.properties.matrix.parts.deliveries import calls, calls_by, deliveries
+from holdfast.properties.matrix.parts.deliveries import calls, deliveries
 from holdfast.properties.matrix.parts.idling import beside
 from holdfast.properties.matrix.parts.listening import Listened, runtime_on
+from holdfast.properties.matrix.parts.rows import leases_of
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, end_of, more
 from holdfast.properties.matrix.parts.told import signals, starts, told
 from holdfast.sim.stage.process import Process
@@ -64,8 +65,8 @@ async def fetch_errors_leave_leases_alone(world: World) -> None:
     for _ in range(_FAILING_S // 10):
         await world.sleep(10)
         samples += [(world.provider_now_ms, world.session("i", name)) for name in ("s", "t")]
-    failed = [one for one in calls_by(world.commits, "a", _FETCH) if one.outcome == kind]
-    leases = () if owner.runtime is None else owner.runtime.leases()
+    failed = [one for one in calls(world.commits, _FETCH, process="a") if one.outcome == kind]
+    leases = leases_of(owner)
     failing.end()
     ended_us = world.now_us
     status = await end_of(world, "i", within_s=200)

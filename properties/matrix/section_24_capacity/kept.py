@@ -21,6 +21,7 @@ from holdfast.properties.matrix.parts.deliveries import (
     work_of,
 )
 from holdfast.properties.matrix.parts.idling import SECOND_US, beside, is_release
+from holdfast.properties.matrix.parts.rows import leases_of
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, end_of
 from holdfast.properties.matrix.parts.told import at, events, lease_ends, starts, told
 from holdfast.sim.stage.script import ScriptedFault
@@ -178,7 +179,7 @@ async def item_without_free_unit_is_given_back(world: World) -> None:
     before = len(deliveries(world.commits, "s", "i"))
     await world.until(lambda: world.now_us >= asked_us)
     await world.sleep(2)
-    leases = None if owner.runtime is None else [one.instance_id for one in owner.runtime.leases()]
+    leases = [one.instance_id for one in leases_of(owner)]
     row = world.session("i", "s")
     status = await end_of(world, "j", within_s=200)
     last_us = world.now_us + 4 * D_US

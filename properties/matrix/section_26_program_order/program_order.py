@@ -24,6 +24,7 @@ from holdfast.properties.matrix.parts.engine_by_hand import (
     kinds_shown,
     refusal_message,
 )
+from holdfast.properties.matrix.parts.rows import leases_of
 from holdfast.sim import World, scenario
 from holdfast.traces.record import Commit
 
@@ -203,7 +204,7 @@ async def ids_compared_exactly(world: World) -> None:
     await world.until(lambda: all(deliveries(world.commits, name, "i") for name in LOOK_ALIKES))
     await world.sleep(1 + 3 * world.draw("seconds before the second use / 3", 9))
     rows = world.sessions()
-    leases = [lease for worker in workers if worker.runtime for lease in worker.runtime.leases()]
+    leases = [lease for worker in workers for lease in leases_of(worker)]
     await world.client.enqueue_event("i", "go", "")
     status = await world.finished("i")
     history = await world.history("i")

@@ -19,7 +19,7 @@ from holdfast.properties.matrix.parts.conversations import (
 )
 from holdfast.properties.matrix.parts.deliveries import calls, owner_of
 from holdfast.properties.matrix.parts.engine_by_hand import TOO_MANY
-from holdfast.properties.matrix.parts.rows import NOTHING, Stored, stored
+from holdfast.properties.matrix.parts.rows import NOTHING, Stored, leases_of, stored
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
 from holdfast.properties.matrix.parts.told import session_starts, signals, since
 from holdfast.sim.toolkit.handle import Handle
@@ -108,7 +108,7 @@ async def terminal_cleanup_after_nondeterminism(world: World) -> None:
     status = await world.finished("i")
     await world.sleep(R_S)
     await world.quiet()  # what is due at this very moment is done
-    leases = [worker.runtime.leases() for worker in workers if worker.runtime is not None]
+    leases = [leases_of(worker) for worker in workers]
     with world.oracle("28.2"):
         assert left == NOTHING, left
         assert failure_text(status).startswith("nondeterministic: "), status

@@ -27,7 +27,7 @@ from holdfast.properties.matrix.parts.conversations import (
     start,
 )
 from holdfast.properties.matrix.parts.deliveries import calls
-from holdfast.properties.matrix.parts.rows import NOTHING, stored
+from holdfast.properties.matrix.parts.rows import NOTHING, leases_of, stored
 from holdfast.properties.matrix.parts.takeovers import end_of
 from holdfast.properties.matrix.parts.told import events, session_starts, signals, since
 from holdfast.sim.stage.faults import FaultBudget
@@ -231,7 +231,7 @@ async def inflight_signal_after_terminal(world: World) -> None:
     end = await ended(world)
     await world.sleep(R_S)
     await world.quiet()  # what is due at this very moment is done
-    leases = worker.runtime.leases() if worker.runtime is not None else None
+    leases = leases_of(worker)
     with world.oracle("28.13"):
         assert leases == (), leases
         signalled, handler = sole(signals(world)), sole(session_starts(world))

@@ -25,7 +25,7 @@ from holdfast.properties.matrix.parts.conversations import (
 from holdfast.properties.matrix.parts.deliveries import calls, deliveries, owner_of
 from holdfast.properties.matrix.parts.listening import Listened, runtime_on
 from holdfast.properties.matrix.parts.rows import by_session
-from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, last_local
+from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS
 from holdfast.properties.matrix.parts.told import starts, told
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import ScriptedFault
@@ -228,7 +228,7 @@ async def no_calls_after_shutdown(world: World) -> None:
     await world.until(lambda: len(starts(world)) == 4)
     await world.sleep(2 * world.draw("seconds before the shutdown / 2", 15))
     shall_leave.append(True)
-    await world.until(lambda: last_local(world, "a", ShutdownReturned) is not None)
+    await world.until(lambda: bool(told(world, ShutdownReturned, "a")))
     returned_us = world.now_us
     await world.sleep(10 * D_MS / 1000)
     with world.oracle("29.6"):

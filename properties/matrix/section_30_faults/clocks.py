@@ -10,7 +10,7 @@ from holdfast.core.client import Completed, OrchestrationStatus
 from holdfast.core.contract.observe import HandlerSignalled, RenewalSent
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
 from holdfast.properties.matrix.parts.deliveries import calls, deliveries, item_of
-from holdfast.properties.matrix.parts.rows import owner_and_expiry, second_of, until_second
+from holdfast.properties.matrix.parts.rows import leases_of, owner_and_expiry, second_of, until_second
 from holdfast.properties.matrix.parts.takeovers import ONLY_ACTIVITIES, ONLY_TURNS, more, one_then_one
 from holdfast.properties.matrix.parts.told import ToldEvent, at, lease_ends, signals, told
 from holdfast.properties.matrix.parts.turns_by_hand import (
@@ -225,7 +225,7 @@ async def worker_wall_clock_jump(world: World) -> None:
     worker.jump_wall_clock(-HOUR_MS * world.draw("and an hour more", 2))
     await until_second(world, 245)
     made = calls(world.commits, *{name for _, name in EXPECTED})
-    leases = None if worker.runtime is None else worker.runtime.leases()
+    leases = leases_of(worker)
     rows = world.sessions()
     await world.client.enqueue_event("i", "end", "")
     status = await world.finished("i")
