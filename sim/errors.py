@@ -35,7 +35,7 @@ class ProviderSuspended(SimulationError, RuntimeError):
 
 
 class NeverWaits(SimulationError, RuntimeError):
-    """A process ran more callbacks in one step than any useful one needs: it never gives the turn back."""
+    """A process ran more callbacks in one step than any useful one needs: it never comes to wait."""
 
 
 class Deadlock(SimulationError):

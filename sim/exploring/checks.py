@@ -59,10 +59,10 @@ def run_alone(body: Callable[[], Awaitable[object]]) -> object:
     async def main() -> object:
         return await body()
 
-    loop.turn([(lambda: tasks.append(loop.create_task(main())), ())])
+    loop.run_until_waiting([(lambda: tasks.append(loop.create_task(main())), ())])
     while not tasks[0].done() and (due_us := loop.next_due_us()) is not None:
         time.advance(max(time.now_us, due_us))
-        loop.turn([(loop.pop_due().fire, ())])
+        loop.run_until_waiting([(loop.pop_due().fire, ())])
     if not tasks[0].done():
         raise TimeoutError("it still waits, and no timer is left that could end that")
     return tasks[0].result()

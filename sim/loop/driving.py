@@ -15,7 +15,7 @@ _Result = TypeVar("_Result")
 
 @contextmanager
 def store_loop_running(loop: Loop) -> Iterator[None]:
-    """Between turns the store's loop is the running one: it runs the blocking work of provider calls inline.
+    """Between passes the store's loop is the running one: it runs the blocking work of provider calls inline.
 
     Once for a whole run, because asking the machine which loop runs costs more than a commit's bookkeeping.
     """

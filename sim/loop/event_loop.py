@@ -1,24 +1,24 @@
-"""Loop: the event loop of one simulated process. Its time is virtual, its next turn is the world's decision.
+"""Loop: the event loop of one simulated process. Its time is virtual, its next pass is the world's decision.
 
 asyncio's own classes run on it unmodified: tasks, futures, locks, queues, `TaskGroup`, `timeout`. It never
-waits: `turn` delivers something (an answer, a due timer, a signal) and runs the process until it is waiting
-again.
+waits: `run_until_waiting` delivers something (an answer, a due timer, a request from outside) and runs the
+process until it is waiting again. That is one pass of the loop.
 
-                  the world's choice
-                         |
-    turn([a, b])    a, b --> [ a  b ]                        ready, first in, first out
-                             run a: it wakes task t  [ b  t ]
-                             run b: it starts task u [ t  u ]
-                             run t, run u, ...       [ ]     the process waits: the turn is over
+                               the world's choice
+                                      |
+    run_until_waiting([a, b])    a, b --> [ a  b ]                        ready, first in, first out
+                                          run a: it wakes task t  [ b  t ]
+                                          run b: it starts task u [ t  u ]
+                                          run t, run u, ...       [ ]     the process waits: the pass is over
 
-    call_at(...)    heap of (due, number)    left alone by a turn, even if due: the world asks `next_due_us`
-                                             and hands the timer to a later turn, as a choice like others
+    call_at(...)    heap of (due, number)    left alone by a pass, even if due: the world asks `next_due_us`
+                                             and hands the timer to a later pass, as a choice like others
 
-Within a turn there is nothing to choose: the order is asyncio's own, and code that works by it (a lock is
-fair, a task started first runs first) works here. Whether a timer that is due fires in a turn of its own, or
+Within a pass there is nothing to choose: the order is asyncio's own, and code that works by it (a lock is
+fair, a task started first runs first) works here. Whether a timer that is due fires in a pass of its own, or
 with others, or after an answer that came later, asyncio leaves open: that is the world's choice.
 
-The queue holds plain tuples, and a turn neither selects nor looks at timers: that, and handing out a real
+The queue holds plain tuples, and a pass neither selects nor looks at timers: that, and handing out a real
 handle only to callers that can cancel it, is what makes a task switch cheaper than stock asyncio's.
 """
 
@@ -43,14 +43,14 @@ from holdfast.sim.loop.virtual_time import VirtualTime
 _Ts = TypeVarTuple("_Ts")
 
 _CALLBACKS_MAX: Final = 200_000
-"""Callbacks of one turn after which the process is taken for one that never waits."""
+"""Callbacks of one pass after which the process is taken for one that never waits."""
 
 _TASKS_SWEPT_AT: Final = 64
 
 _UNCANCELLABLE: Final = SharedContextHandle()
 
 Callback = tuple[Callable[..., object], tuple[object, ...]]
-"""A function and its arguments: what a turn delivers."""
+"""A function and its arguments: what a pass delivers."""
 
 Blocking = Callable[[Callable[..., object], tuple[object, ...]], Future]
 """Runs a blocking function of a process: how long it takes is the tape's decision."""
@@ -60,7 +60,7 @@ class Loop(RefusingLoop):
     """An asyncio event loop for one simulated process.
 
     `offset_us` is where its monotonic clock stood at virtual time 0. `resting` is what counts as the running
-    loop between its turns: the store's, for the calls that commit there. `complaints` are what asyncio would
+    loop between its passes: the store's, for the calls that commit there. `complaints` are what asyncio would
     have logged: exceptions nobody retrieved, callbacks that raised.
     """
 
@@ -85,7 +85,7 @@ class Loop(RefusingLoop):
         self._dead = False
         self._factory: Any = None
         self._call_soon = self._make_call_soon()
-        # swapped at each turn: outside its own turn nobody may schedule anything here
+        # swapped at each pass: outside its own passes nobody may schedule anything here
         self.call_soon: Any = self._foreign_call_soon
 
     def __repr__(self) -> str:
@@ -93,14 +93,14 @@ class Loop(RefusingLoop):
 
     # --- what the world does --------------------------------------------------------------------------
 
-    def turn(self, callbacks: Sequence[Callback]) -> None:
-        """Call these in order, as one pass of the loop, and run the process until it is waiting again.
+    def run_until_waiting(self, callbacks: Sequence[Callback]) -> None:
+        """Call these in order, and run the process until it is waiting again: one pass of the loop.
 
         Raises NeverWaits if it does not come to that; KeyboardInterrupt and SystemExit pass through.
         """
-        assert not self._dead, f"a turn of {self}, whose process is dead"
-        assert callbacks, f"a turn of {self} that delivers nothing"
-        assert self.call_soon is not self._call_soon, f"a turn of {self} within its own turn"
+        assert not self._dead, f"a pass of {self}, whose process is dead"
+        assert callbacks, f"a pass of {self} that delivers nothing"
+        assert self.call_soon is not self._call_soon, f"a pass of {self} within its own pass"
         ready = self._ready
         popleft = ready.popleft
         for callback, arguments in callbacks:
@@ -108,7 +108,7 @@ class Loop(RefusingLoop):
         self.call_soon = self._call_soon
         _set_running_loop(self)
         try:
-            while ready:  # one pass, and one more after each callback that raised
+            while ready:  # once, and once more after each callback that raised
                 try:
                     for _ in itertools.repeat(None, _CALLBACKS_MAX):
                         if not ready:
@@ -299,7 +299,7 @@ class Loop(RefusingLoop):
     # --- the rest of the interface --------------------------------------------------------------------
 
     def is_running(self) -> bool:
-        """Whether it is this loop's turn."""
+        """Whether this loop's process is running."""
         return asyncio._get_running_loop() is self
 
     def is_closed(self) -> bool:
@@ -333,9 +333,9 @@ class Loop(RefusingLoop):
 
 @contextmanager
 def asyncgen_hooks() -> Iterator[None]:
-    """Within this block an async generator dropped half-way is closed by a task of the loop whose turn it is.
+    """Within this block an async generator dropped half-way is closed by a task of the loop that is running.
 
-    As on asyncio's own loop. One dropped outside every turn belongs to a dead process: nothing of it runs.
+    As on asyncio's own loop. One dropped outside every pass belongs to a dead process: nothing of it runs.
     """
     before = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(finalizer=_close_asyncgen)

@@ -2,7 +2,7 @@
 
 What is caught how:
 
-- a call in `GUARDED` raises `OutsideSimulation` while it is a simulated process's turn, on the thread that
+- a call in `GUARDED` raises `OutsideSimulation` while a simulated process is running, on the thread that
   simulates; at any other time, and on any other thread, it does what it always did;
 - what loops offer (`loop.add_reader`, sockets, subprocesses) is refused by `refusals`;
 - what cannot be intercepted (`datetime.now`, a name imported before the guards were installed such as
@@ -76,7 +76,7 @@ _EXCUSED: Final = frozenset({"logging", "_pytest.logging"})
 
 
 class _State:
-    """Who simulates: the thread whose turn it is, and in which process; 0 between turns."""
+    """Which process is running, and on which thread; 0 while none is."""
 
     thread = 0
     process = ""
@@ -87,14 +87,14 @@ class _State:
 
 def enter(process: str) -> None:
     """From here on a process of this name runs on this thread."""
-    assert not _State.thread, f"a turn of {process} within the turn of {_State.process}"
+    assert not _State.thread, f"{process} is to run while {_State.process} is running"
     _State.process = process
     _State.thread = _thread()
 
 
 def leave() -> None:
     """No process runs any more."""
-    assert _State.thread, f"the turn of {_State.process} is over twice"
+    assert _State.thread, f"{_State.process} has stopped running already"
     _State.thread = 0
 
 

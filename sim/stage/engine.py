@@ -1,6 +1,6 @@
 """Engine: the choice of a step, and what it does to the store.
 
-A step lets one request commit, or delivers an answer or a due timer to one process, or several in one turn; a
+A step lets one request commit, or delivers an answer or a due timer to one process, or several at once; a
 fault may strike along with it; and then that process runs until it is waiting again. A commit has four
 outcomes (design idea 6), by where the call or its answer goes astray:
 

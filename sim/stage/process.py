@@ -96,7 +96,7 @@ class Process:
         return self._draw(site, arity)
 
     def begin(self, boot: Callable[[Process], Awaitable[object]]) -> None:
-        """Start the boot function as the first task; called in a turn of the loop."""
+        """Start the boot function as the first task; called in a pass of the loop."""
         assert self.alive, f"{self!r} is dead, it cannot begin"
         assert self.main is None, f"{self!r} has begun already"
 

@@ -2,10 +2,10 @@
 
 The enabled steps are kept in one list, `ready`, in the order in which they became enabled, so that choice 0
 is the oldest: to take it always is to serve first come, first served. What a step delivers is heard by one
-process, in one turn of its loop, several things at once if the tape says so (design idea 3); then that
+process, in one pass of its loop, several things at once if the tape says so (design idea 3); then that
 process runs until it is waiting again.
 
-    a turn sends a call, or a timer of its process is due
+    a process sends a call, or a timer of its is due
         |
         |            the delay is over         a commit, or time, may have brought something
         v                   |                                  |
@@ -16,7 +16,7 @@ process runs until it is waiting again.
         |                                                      ^
         +--- a fetch that finds nothing -----------------------+
         v
-      a call commits and is answered, or what was held back is delivered: a turn
+      a call commits and is answered, or what was held back is delivered: its process runs
 
 Whatever is appended at one time is in an order of its own: actions of the agenda by their time and then as
 they were put there, processes as they were started, kinds of parked fetches as they were first seen. So
@@ -106,7 +106,7 @@ class Stage:
         self._programs[name] = _Program(boot, len(self._programs) + 1, fallible)
 
     def start(self, name: str, *, same_identity: bool = False) -> Process:
-        """Start a boot of a registered process; its first turn is a step like others."""
+        """Start a boot of a registered process; its first pass is a step like others."""
         program = self._programs[name]
         running = [process for process in self.processes if process.name == name]
         assert not running, f"{name} starts again, but {running} runs"
@@ -207,19 +207,19 @@ class Stage:
         if not any(process.name == name for process in self.processes):
             self.start(name, same_identity=same_identity)
 
-    # --- turns and deliveries -------------------------------------------------------------------------
+    # --- passes and deliveries ------------------------------------------------------------------------
 
     @property
     def quiet(self) -> bool:
         """Whether nothing is enabled but time."""
         return not self.ready
 
-    def turn(self, process: Process, callbacks: list[Callback]) -> None:
+    def run(self, process: Process, callbacks: list[Callback]) -> None:
         """Call these in the process and run it until it is waiting again."""
-        assert not process.stalled, f"{process!r} is stalled, it cannot have a turn"
+        assert not process.stalled, f"{process!r} is stalled, it cannot run"
         guards.enter(process.loop.name)
         try:
-            process.loop.turn(callbacks)
+            process.loop.run_until_waiting(callbacks)
         except SystemExit as error:
             self._exited(process, error)
         finally:
@@ -250,7 +250,7 @@ class Stage:
         """Enable a step for the due timers of a process, unless one is enabled already.
 
         Timers become due in three ways, and after each of them this is called: the process makes one whose
-        time is now, so after each of its turns, which is also when there may be more than the last step took;
+        time is now, so after each pass, which is also when there may be more than the last step took;
         time goes on; or a stall is over that had kept them back. In between nobody needs to look.
         """
         if process.timers_announced or process.stalled:
@@ -284,7 +284,7 @@ class Stage:
                 process.timers_announced = False
                 if self._timer_is_due(process):
                     self._take_timers(process, callbacks)
-        self.turn(process, callbacks)
+        self.run(process, callbacks)
 
     def _timer_is_due(self, process: Process) -> bool:
         due_us = process.loop.next_due_us()
@@ -301,7 +301,7 @@ class Stage:
             callbacks.append((loop.pop_due().fire, ()))
 
     def answer(self, request: Request, result: object, error: BaseException | None) -> None:
-        """Deliver an answer: at once, or, if more may come in the same turn, when the tape says so."""
+        """Deliver an answer: at once, or, if more may come in the same pass, when the tape says so."""
         process = request.process
         again = request.settled and request.operation not in FETCHES  # a fetch may have given up meanwhile
         assert not again, f"{request.actor} is answered twice"
@@ -324,7 +324,7 @@ class Stage:
         return False
 
     def post(self, process: Process, callback: Callable[..., object], *arguments: object) -> None:
-        """Let a process hear something as a step of its own: a signal, an answer that comes late."""
+        """Let a process hear something as a step of its own: a request from outside, a late answer."""
         assert process.alive, f"{process!r} is dead, it cannot hear {callback!r}"
         delivery = Delivery(process, callback, arguments)
         if process.stalled:

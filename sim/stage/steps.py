@@ -81,7 +81,7 @@ class Request:
 
 
 class Delivery:
-    """Something for one process to hear: an answer, a signal, its boot."""
+    """Something for one process to hear: an answer, a request from outside, its boot."""
 
     __slots__ = ("arguments", "callback", "process")
 
@@ -102,7 +102,7 @@ class DueTimers:
     """The timers of one process whose time has come; they fire in order of due time.
 
     At most one of these stands for a process, and for all its timers: which of them fire in the step is drawn
-    when it is taken, and if more are due then, the next one is announced after that turn.
+    when it is taken, and if more are due then, the next one is announced after that pass of the loop.
     """
 
     __slots__ = ("process",)

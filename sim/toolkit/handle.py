@@ -19,7 +19,7 @@ class Handle:
     def __init__(self, name: str, stage: Stage, until: Until) -> None:
         self.name = name
         self.runtime: Runtime | None = None
-        """The runtime of the current boot; None before its first turn, and for other processes."""
+        """The runtime of the current boot; None before its first step, and for other processes."""
         self.process: Process | None = None
         """The current boot, or the last one."""
         self._stage = stage

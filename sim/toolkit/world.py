@@ -182,7 +182,7 @@ class World:
                 self._match(told)
             if not told:
                 break
-            self._stage.turn(self._process, told)
+            self._stage.run(self._process, told)
         self._matched_count = len(self.commits)
 
     def _match(self, told: list[Callback]) -> None:
@@ -205,7 +205,7 @@ class World:
             assert self._stage.quiet, (
                 f"told that all is quiet, and {len(self._stage.ready)} steps are enabled"
             )
-            self._stage.turn(self._process, [(settle_future, (future, None, None)) for future in waiting])
+            self._stage.run(self._process, [(settle_future, (future, None, None)) for future in waiting])
         return bool(waiting)
 
     @property

@@ -32,10 +32,10 @@ class Alone:
         async def body() -> Any:
             return await main()
 
-        self.loop.turn([(lambda: tasks.append(self.loop.create_task(body())), ())])
+        self.loop.run_until_waiting([(lambda: tasks.append(self.loop.create_task(body())), ())])
         while (due_us := self.loop.next_due_us()) is not None:
             self.time.advance(max(self.time.now_us, due_us))
-            self.loop.turn([(self.loop.pop_due().fire, ())])
+            self.loop.run_until_waiting([(self.loop.pop_due().fire, ())])
         assert tasks[0].done(), "the body still waits, and no timer is left"
         return tasks[0].result()
 
@@ -263,9 +263,9 @@ def _killed(loop: Loop) -> None:
     loop.kill()
 
 
-def _turn_of_the_dead(loop: Loop) -> None:
+def _pass_of_the_dead(loop: Loop) -> None:
     loop.kill()
-    loop.turn([(print, ())])
+    loop.run_until_waiting([(print, ())])
 
 
 def _early(loop: Loop) -> None:
@@ -293,23 +293,23 @@ def _timer_of_the_dead(loop: Loop) -> None:
 def _woken_early(loop: Loop) -> None:
     tasks: list[asyncio.Task[None]] = []
     sleeping = ProcessClock(VirtualTime(), loop).sleep_until(Micros(OFFSET_US + 5))
-    loop.turn([(lambda: tasks.append(loop.create_task(sleeping)), ())])
-    loop.turn([(loop._timers[0][2].fire, ())])
+    loop.run_until_waiting([(lambda: tasks.append(loop.create_task(sleeping)), ())])
+    loop.run_until_waiting([(loop._timers[0][2].fire, ())])
     tasks[0].result()
 
 
-def _turn_within_a_turn(loop: Loop) -> None:
-    loop.call_soon = loop._call_soon  # as it is during a turn
-    loop.turn([(print, ())])
+def _pass_within_a_pass(loop: Loop) -> None:
+    loop.call_soon = loop._call_soon  # as it is during a pass
+    loop.run_until_waiting([(print, ())])
 
 
 @pytest.mark.parametrize(
     ("provoke", "message"),
     [
         (_killed, "is cut off twice"),
-        (_turn_of_the_dead, "whose process is dead"),
-        (_turn_within_a_turn, "within its own turn"),
-        (lambda loop: loop.turn([]), "that delivers nothing"),
+        (_pass_of_the_dead, "whose process is dead"),
+        (_pass_within_a_pass, "within its own pass"),
+        (lambda loop: loop.run_until_waiting([]), "that delivers nothing"),
         (_early, "fires at 7000000 us, it is due at 8000000 us"),
         (_cancelled, "fires that was cancelled"),
         (lambda loop: loop.forget(), "but its process is alive"),

@@ -117,9 +117,9 @@ def _commits_after_its_answer(bare: Bare) -> None:
     bare.engine.step()
 
 
-def _stalled_has_a_turn(bare: Bare) -> None:
+def _stalled_runs(bare: Bare) -> None:
     bare.stage.stall(bare.process, 1_000)
-    bare.stage.turn(bare.process, [(print, ())])
+    bare.stage.run(bare.process, [(print, ())])
 
 
 def _resumes_twice(bare: Bare) -> None:
@@ -176,7 +176,7 @@ STAGE: dict[str, tuple[Callable[[Bare], object], str]] = {
     "begun dead": (lambda bare: (_crash(bare), bare.process.begin(_idle)), "is dead, it cannot begin"),
     "killed twice": (lambda bare: (bare.process.kill(), bare.process.kill()), "is cut off twice"),
     "buried alive": (lambda bare: bare.process.bury(), "is buried alive"),
-    "a turn while stalled": (_stalled_has_a_turn, "is stalled, it cannot have a turn"),
+    "a pass while stalled": (_stalled_runs, "is stalled, it cannot run"),
     "a stall that is over twice": (_resumes_twice, "resumes, but it is not stalled"),
     "kept for a process that is gone": (_kept_for_nobody, "nobody is left to hear it"),
     "kept for a process that is not stalled": (

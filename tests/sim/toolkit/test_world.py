@@ -493,8 +493,8 @@ def test_a_duplicate_delivers_a_completion_twice(run: Runs) -> None:
     assert again.arguments["item"] == first.arguments["completion"]
 
 
-def test_answers_of_one_process_may_arrive_in_one_turn(run: Runs) -> None:
-    """Design idea 3: several deliveries in one turn of the loop reach what lives in "at once"."""
+def test_answers_of_one_process_may_arrive_in_one_pass(run: Runs) -> None:
+    """Design idea 3: several deliveries in one pass of the loop reach what lives in "at once"."""
     together: set[int] = set()
 
     async def two_calls(process: Process) -> None:
