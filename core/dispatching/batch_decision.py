@@ -55,13 +55,13 @@ class DispatchPolicy:
 class RunTurn:
     """Run this turn, then `settle` it. `name` and `version` are what was resolved (RT-14.11)."""
 
-    turn: TurnInput
+    turn_input: TurnInput
     name: str
     version: str
     log: tuple[Logged, ...] = ()
 
     def __post_init__(self) -> None:
-        assert self.turn.history, f"a turn of {self.turn.instance!r}, which has not begun"
+        assert self.turn_input.history, f"a turn of {self.turn_input.instance!r}, which has not begun"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +243,7 @@ class _Batch:
             self._log.append(
                 lifecycle_record("Orchestration started", self._item.instance, execution_id, history)
             )
-        turn = TurnInput(
+        turn_input = TurnInput(
             instance=self._item.instance,
             execution_id=execution_id,
             history=history,
@@ -256,7 +256,7 @@ class _Batch:
             limits=self._policy.limits,
             notices=self._notices(),
         )
-        return RunTurn(turn=turn, name=name, version=resolved.version, log=tuple(self._log))
+        return RunTurn(turn_input=turn_input, name=name, version=resolved.version, log=tuple(self._log))
 
     def _wanted(self) -> tuple[str, str | None]:
         if self._start is not None:

@@ -126,37 +126,39 @@ class Dispatcher:
         item, token, attempt_count = fetched
         beginning = begin_execution(item, attempt_count, policy=self._policy, now_ms=self._clock.now_ms())
         match beginning:
-            case RunTurn(turn=turn, log=log):
+            case RunTurn(turn_input=turn_input, log=log):
                 self._write(log)
-                await self._run_turn(turn, token)
+                await self._run_turn(turn_input, token)
             case Consume(execution_id=execution_id, orchestrator_items=messages, log=log):
                 self._write(log)
-                await self._acknowledge(_consumed(execution_id, messages), token, turn=None)
+                await self._acknowledge(_consumed(execution_id, messages), token, turn_input=None)
             case AbandonFor(delay=delay, log=log):
                 self._write(log)
                 await self._abandon(token, delay=delay)
             case Poisoned(commit=commit):
                 self._write(commit.log)
-                await self._acknowledge(commit, token, turn=None)
+                await self._acknowledge(commit, token, turn_input=None)
 
-    async def _run_turn(self, turn: TurnInput, token: LockToken) -> None:
-        result = run_turn(turn)
+    async def _run_turn(self, turn_input: TurnInput, token: LockToken) -> None:
+        result = run_turn(turn_input)
         commit = settle(
-            turn,
+            turn_input,
             result,
             supports_sessions=self._provider.supports_sessions(),
-            parent_execution_id=await self._parent_execution_id(turn),
+            parent_execution_id=await self._parent_execution_id(turn_input),
         )
         if self._observer is not None:
             self._observer.notify(
-                TurnEnded(turn.instance, turn.execution_id, commit.open_sessions, commit.outcome)
+                TurnEnded(turn_input.instance, turn_input.execution_id, commit.open_sessions, commit.outcome)
             )
         self._write(commit.log)
-        await self._acknowledge(commit, token, turn=turn)
+        await self._acknowledge(commit, token, turn_input=turn_input)
 
-    async def _parent_execution_id(self, turn: TurnInput) -> int | None:
+    async def _parent_execution_id(self, turn_input: TurnInput) -> int | None:
         """For a child started before links named their execution: the parent's current one (RT-9.7)."""
-        started = next((event for event in turn.history if isinstance(event, OrchestrationStarted)), None)
+        started = next(
+            (event for event in turn_input.history if isinstance(event, OrchestrationStarted)), None
+        )
         if started is None or started.parent_instance is None or started.parent_execution_id is not None:
             return None
         try:
@@ -170,10 +172,12 @@ class Dispatcher:
 
     # --- acknowledging --------------------------------------------------------------------------------
 
-    async def _acknowledge(self, commit: TurnCommit, token: LockToken, *, turn: TurnInput | None) -> None:
+    async def _acknowledge(
+        self, commit: TurnCommit, token: LockToken, *, turn_input: TurnInput | None
+    ) -> None:
         """Store a turn; on a permanent error record that it could not be, if we still hold the lock."""
-        assert turn is None or turn.execution_id == commit.execution_id, (
-            f"a turn of execution {turn.execution_id} is stored as one of {commit.execution_id}"
+        assert turn_input is None or turn_input.execution_id == commit.execution_id, (
+            f"a turn of execution {turn_input.execution_id} is stored as one of {commit.execution_id}"
         )
         error = await self._stored(commit, token)
         if error is not None and not error.retryable and await self._still_held(token):
@@ -183,9 +187,9 @@ class Dispatcher:
         if error is None:
             self._committed(commit)
             return
-        if not error.retryable and turn is not None and await self._still_held(token):
+        if not error.retryable and turn_input is not None and await self._still_held(token):
             record = acknowledgement_failed(
-                turn, error, parent_execution_id=await self._parent_execution_id(turn)
+                turn_input, error, parent_execution_id=await self._parent_execution_id(turn_input)
             )
             if await self._stored(record, token) is None:
                 self._write(record.log)

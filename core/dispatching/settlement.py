@@ -47,7 +47,11 @@ PARENT_DROPPED: Final = "parent dropped sub-orchestration future"
 
 
 def settle(
-    turn: TurnInput, result: TurnResult, *, supports_sessions: bool, parent_execution_id: int | None = None
+    turn_input: TurnInput,
+    result: TurnResult,
+    *,
+    supports_sessions: bool,
+    parent_execution_id: int | None = None,
 ) -> TurnCommit:
     """What the dispatcher acknowledges.
 
@@ -56,73 +60,76 @@ def settle(
     """
     wrong = violation(
         result.delta[result.arrived_count :],
-        limits=turn.limits,
+        limits=turn_input.limits,
         kv_key_count=result.kv_key_count,
         supports_sessions=supports_sessions,
     )
     if wrong is not None:
-        return _overruled(turn, result, application(wrong), parent_execution_id)
-    return _Settlement(turn, result, parent_execution_id).commit()
+        return _overruled(turn_input, result, application(wrong), parent_execution_id)
+    return _Settlement(turn_input, result, parent_execution_id).commit()
 
 
 def acknowledgement_failed(
-    turn: TurnInput, error: ProviderError, *, parent_execution_id: int | None = None
+    turn_input: TurnInput, error: ProviderError, *, parent_execution_id: int | None = None
 ) -> TurnCommit:
     """The record of a permanent error of the turn's own acknowledgement (RT-5.35 to RT-5.37).
 
     Not for a lost or replaced lease: then nothing is recorded (RT-5.36).
     """
     assert not error.retryable, f"{error} may pass: the execution must not end for it"
-    return fail_execution(_failure(turn, (), infrastructure(error), parent_execution_id))
+    return fail_execution(_failure(turn_input, (), infrastructure(error), parent_execution_id))
 
 
 def _overruled(
-    turn: TurnInput, result: TurnResult, details: FailureDetails, parent_execution_id: int | None
+    turn_input: TurnInput, result: TurnResult, details: FailureDetails, parent_execution_id: int | None
 ) -> TurnCommit:
     """A turn over a limit: it records what arrived and fails, nothing it asked for is done (RT-22)."""
     commit = fail_execution(
-        _failure(turn, result.delta[: result.arrived_count], details, parent_execution_id)
+        _failure(turn_input, result.delta[: result.arrived_count], details, parent_execution_id)
     )
     return replace(commit, log=_at_once(result), log_committed=(*_of_dropped(result), *commit.log_committed))
 
 
 def _failure(
-    turn: TurnInput, arrived: tuple[Event, ...], details: FailureDetails, parent_execution_id: int | None
+    turn_input: TurnInput,
+    arrived: tuple[Event, ...],
+    details: FailureDetails,
+    parent_execution_id: int | None,
 ) -> ForcedFailure:
     return ForcedFailure(
-        instance=turn.instance,
-        execution_id=turn.execution_id,
-        persisted=turn.history[: turn.persisted_length],
-        recorded=(*turn.history[turn.persisted_length :], *arrived),
+        instance=turn_input.instance,
+        execution_id=turn_input.execution_id,
+        persisted=turn_input.history[: turn_input.persisted_length],
+        recorded=(*turn_input.history[turn_input.persisted_length :], *arrived),
         details=details,
-        now_ms=turn.now_ms,
-        duroxide_version=turn.duroxide_version,
+        now_ms=turn_input.now_ms,
+        duroxide_version=turn_input.duroxide_version,
         pin_version=True,
         parent_execution_id=parent_execution_id,
-        notices=turn.notices,
+        notices=turn_input.notices,
     )
 
 
 class _Settlement:
     """One turn being turned into effects."""
 
-    def __init__(self, turn: TurnInput, result: TurnResult, parent_execution_id: int | None) -> None:
-        self._turn = turn
+    def __init__(self, turn_input: TurnInput, result: TurnResult, parent_execution_id: int | None) -> None:
+        self._turn_input = turn_input
         self._result = result
         self._parent_execution_id = parent_execution_id
-        self._known = [*turn.history, *result.delta]
+        self._known = [*turn_input.history, *result.delta]
         self._started = started_of(self._known)
         self._parent = parent_of(self._started)
         self._new_ids = {event.event_id for event in result.delta}
         assert len(self._new_ids) == len(result.delta), f"an id is given twice: {result.delta}"
         self._writer = EventWriter(
-            instance=turn.instance,
-            execution_id=turn.execution_id,
-            now_ms=turn.now_ms,
-            duroxide_version=turn.duroxide_version,
+            instance=turn_input.instance,
+            execution_id=turn_input.execution_id,
+            now_ms=turn_input.now_ms,
+            duroxide_version=turn_input.duroxide_version,
             baseline=self._known,
         )
-        self._items: list[Message] = list(turn.notices)
+        self._items: list[Message] = list(turn_input.notices)
         self._work: list[ActivityExecute] = []
         self._cancelled: list[int] = list(result.cancelled_activities)
         self._log: list[Logged] = []
@@ -157,7 +164,7 @@ class _Settlement:
     def _completed(self, output: str) -> TurnCommit:
         self._dispatch_detached()
         self._cancel_dropped_children()
-        self._items.extend(cancel_children(self._turn.instance, self._before_this_turn()))
+        self._items.extend(cancel_children(self._turn_input.instance, self._before_this_turn()))
         self._end(events.OrchestrationCompleted, output=output)
         if self._parent is not None:
             current = self._parent_execution_id
@@ -168,12 +175,12 @@ class _Settlement:
     def _failed(self, details: FailureDetails) -> TurnCommit:
         self._dispatch_detached()
         self._cancel_dropped_children()
-        self._items.extend(cancel_children(self._turn.instance, self._before_this_turn()))
+        self._items.extend(cancel_children(self._turn_input.instance, self._before_this_turn()))
         return self._fail(details, "Failed")
 
     def _cancelled_by(self, reason: str) -> TurnCommit:
         """Detached starts are not dispatched; outstanding children are cancelled too (RT-5.24)."""
-        self._items.extend(cancel_children(self._turn.instance, self._before_this_turn()))
+        self._items.extend(cancel_children(self._turn_input.instance, self._before_this_turn()))
         return self._fail(cancelled(reason), "Cancelled")
 
     def _fail(self, details: FailureDetails, outcome: CommitOutcome) -> TurnCommit:
@@ -181,7 +188,9 @@ class _Settlement:
         if self._parent is not None:
             current = self._parent_execution_id
             self._items.append(self._parent.failed(details, current_execution_id=current))
-        self._log.append(failed_record(self._turn.instance, self._turn.execution_id, details, self._known))
+        self._log.append(
+            failed_record(self._turn_input.instance, self._turn_input.execution_id, details, self._known)
+        )
         return self._commit(outcome, output=details.display(), failure=details)
 
     def _continued_as_new(self, outcome: ExecutionContinuedAsNew) -> TurnCommit:
@@ -192,7 +201,7 @@ class _Settlement:
         self._end(events.OrchestrationContinuedAsNew, input=outcome.input, open_sessions=carried)
         self._items.append(
             work_items.ContinueAsNewMessage(
-                instance=self._turn.instance,
+                instance=self._turn_input.instance,
                 orchestration=self._started.name,
                 input=outcome.input,
                 version=outcome.version,
@@ -210,15 +219,15 @@ class _Settlement:
     # --- the parts --------------------------------------------------------------------------------------
 
     def _dispatch(self, action: actions.Action) -> None:
-        turn = self._turn
+        turn_input = self._turn_input
         match action:
             case actions.CallActivity():
                 self._dispatch_activity(action)
             case actions.CreateTimer():
                 self._items.append(
                     work_items.TimerFiredMessage(
-                        instance=turn.instance,
-                        execution_id=turn.execution_id,
+                        instance=turn_input.instance,
+                        execution_id=turn_input.execution_id,
                         id=action.scheduling_event_id,
                         fire_at_ms=action.fire_at_ms,
                     )
@@ -226,13 +235,13 @@ class _Settlement:
             case actions.StartSubOrchestration():
                 self._items.append(
                     StartOrchestration(
-                        instance=full_child_id(turn.instance, action.instance),
+                        instance=full_child_id(turn_input.instance, action.instance),
                         orchestration=action.name,
                         input=action.input,
                         version=action.version,
-                        parent_instance=turn.instance,
+                        parent_instance=turn_input.instance,
                         parent_id=action.scheduling_event_id,
-                        parent_execution_id=turn.execution_id,
+                        parent_execution_id=turn_input.execution_id,
                         execution_id=1,
                     )
                 )
@@ -248,8 +257,8 @@ class _Settlement:
             return  # its session was closed later in the turn (SS-6.7)
         self._work.append(
             ActivityExecute(
-                instance=self._turn.instance,
-                execution_id=self._turn.execution_id,
+                instance=self._turn_input.instance,
+                execution_id=self._turn_input.execution_id,
                 id=action.scheduling_event_id,
                 name=action.name,
                 input=action.input,
@@ -269,7 +278,7 @@ class _Settlement:
         ends = not isinstance(self._result.outcome, ExecutionContinues)
         for schedule_id, child in self._result.cancelled_children:
             if not (ends and schedule_id in self._new_ids):
-                target = full_child_id(self._turn.instance, child)
+                target = full_child_id(self._turn_input.instance, child)
                 self._items.append(CancelInstance(instance=target, reason=PARENT_DROPPED))
 
     def _before_this_turn(self) -> list[Event]:
@@ -285,15 +294,15 @@ class _Settlement:
 
     def _carried_messages(self) -> tuple[tuple[str, str], ...]:
         """The oldest unread messages, up to the cap (RT-10.14)."""
-        most = self._turn.limits.carry_forward_count_max
+        most = self._turn_input.limits.carry_forward_count_max
         for name, _ in self._result.carry_forward[most:]:
             self._log.append(
                 Logged(
                     "turn.carry_forward_dropped",
                     "warning",
                     {
-                        "instance_id": self._turn.instance,
-                        "execution_id": self._turn.execution_id,
+                        "instance_id": self._turn_input.instance,
+                        "execution_id": self._turn_input.execution_id,
                         "queue": name,
                         "limit": most,
                     },
@@ -304,25 +313,29 @@ class _Settlement:
     def _commit(
         self, outcome: CommitOutcome, *, output: str | None = None, failure: FailureDetails | None = None
     ) -> TurnCommit:
-        turn, result = self._turn, self._result
-        delta = (*turn.history[turn.persisted_length :], *result.delta, *self._writer.delta)
+        turn_input, result = self._turn_input, self._result
+        delta = (*turn_input.history[turn_input.persisted_length :], *result.delta, *self._writer.delta)
         self._check_ids(delta)
         self._check_answers(outcome)
         ended = outcome in ("Completed", "Failed", "Cancelled")
         closed = (*result.cancelled_sessions, *(result.open_sessions_after if ended else ()))
         return TurnCommit(
-            execution_id=turn.execution_id,
+            execution_id=turn_input.execution_id,
             history_delta=delta,
             worker_items=tuple(self._work),
             orchestrator_items=tuple(self._items),
             metadata=metadata(
-                self._started if turn.persisted_length == 0 else None,
+                self._started if turn_input.persisted_length == 0 else None,
                 status=_STATUS[outcome],
                 output=output,
-                opened_sessions=() if ended else session_identifiers(turn.instance, result.opened_sessions),
-                cancelled_sessions=session_identifiers(turn.instance, closed),
+                opened_sessions=()
+                if ended
+                else session_identifiers(turn_input.instance, result.opened_sessions),
+                cancelled_sessions=session_identifiers(turn_input.instance, closed),
             ),
-            cancelled_activities=activity_identifiers(turn.instance, turn.execution_id, self._cancelled),
+            cancelled_activities=activity_identifiers(
+                turn_input.instance, turn_input.execution_id, self._cancelled
+            ),
             outcome=outcome,
             failure=failure,
             open_sessions=result.open_sessions_before,
@@ -334,8 +347,10 @@ class _Settlement:
         """Ids go on where stored history ends, and leave out none but those of continue-as-new (RT-4.45)."""
         if not delta:
             return
-        turn, first = self._turn, delta[0].event_id
-        stored_id = max((event.event_id for event in turn.history[: turn.persisted_length]), default=0)
+        turn_input, first = self._turn_input, delta[0].event_id
+        stored_id = max(
+            (event.event_id for event in turn_input.history[: turn_input.persisted_length]), default=0
+        )
         assert stored_id < first, f"event {first} is new, the stored ones go up to {stored_id}"
         passed_over = sum(isinstance(action, actions.ContinueAsNew) for action in self._result.actions)
         left_out = delta[-1].event_id - stored_id - len(delta)
@@ -348,7 +363,7 @@ class _Settlement:
         if self._parent is not None:
             answers = [
                 item
-                for item in self._items[len(self._turn.notices) :]
+                for item in self._items[len(self._turn_input.notices) :]
                 if isinstance(item, work_items.SubOrchCompleted | work_items.SubOrchFailed)
                 and (item.parent_instance, item.parent_id)
                 == (self._parent.instance, self._parent.schedule_id)
@@ -363,15 +378,15 @@ class _Settlement:
             if isinstance(event, events.SessionOpened | events.SessionClosed):
                 name = "session.opened" if isinstance(event, events.SessionOpened) else "session.closed"
                 fields: dict[str, object] = {
-                    "instance_id": self._turn.instance,
-                    "execution_id": self._turn.execution_id,
+                    "instance_id": self._turn_input.instance,
+                    "execution_id": self._turn_input.execution_id,
                     "session_id": event.session_id,
                 }
                 records.append(Logged(name, "info", fields))
         return records
 
     def _ended_record(self, what: str) -> Logged:
-        return lifecycle_record(what, self._turn.instance, self._turn.execution_id, self._known)
+        return lifecycle_record(what, self._turn_input.instance, self._turn_input.execution_id, self._known)
 
 
 def _at_once(result: TurnResult) -> tuple[Logged, ...]:

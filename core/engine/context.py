@@ -61,12 +61,12 @@ class OrchestrationContext(KeyValueCalls):
     @property
     def instance_id(self) -> str:
         """Id of the instance."""
-        return self._state.turn.instance
+        return self._state.turn_input.instance
 
     @property
     def execution_id(self) -> int:
         """Number of the execution, 1 for the first; continue-as-new adds one."""
-        return self._state.turn.execution_id
+        return self._state.turn_input.execution_id
 
     @property
     def orchestration_name(self) -> str:
@@ -176,7 +176,7 @@ class OrchestrationContext(KeyValueCalls):
         """A durable delay, cut to whole milliseconds; zero is a real timer too (RT-7). Never cancelled."""
         if delay < timedelta(0):
             raise ValueError(f"a timer needs a delay of zero or more, not {delay}")
-        fire_at_ms = min(self._state.turn.now_ms + delay // _MILLISECOND, INT63_MAX)
+        fire_at_ms = min(self._state.turn_input.now_ms + delay // _MILLISECOND, INT63_MAX)
         return DurableFuture(
             self._state, self._state.emit(CreateTimer(fire_at_ms=fire_at_ms)), answers.nothing
         )
@@ -360,7 +360,7 @@ class OrchestrationContext(KeyValueCalls):
         return self._state.emit(action)
 
     def _open(self, session_id: str) -> str:
-        sessions, limit = self._state.sessions, self._state.turn.limits.sessions_per_orchestration_max
+        sessions, limit = self._state.sessions, self._state.turn_input.limits.sessions_per_orchestration_max
         if len(sessions) >= limit and not self._state.next_is_recorded:
             self._state.refuse(
                 f"max sessions per orchestration exceeded (limit: {limit}, open: {len(sessions)})"

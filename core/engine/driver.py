@@ -8,7 +8,7 @@ from typing import NamedTuple
 from holdfast.core.contract.failures import error_text
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
-from holdfast.core.engine.turn_state import Misuse, SessionRefused, TurnState
+from holdfast.core.engine.turn_state import Misuse, SessionRefused, TurnBreak, TurnState
 from holdfast.core.program import payload
 
 
@@ -51,8 +51,8 @@ class Driver:
     def poll(self) -> None:
         """Let the code run until it can make no progress; sets `finish` if it ended."""
         assert self.finish is None, f"polled after the end, which was {self.finish!r}"
-        signal = self._state.signal
-        assert signal is None, f"polled after {signal!r}"
+        broken_by = self._state.broken_by
+        assert broken_by is None, f"polled after {broken_by!r}"
         try:
             self.finish = self._run()
         except KeyboardInterrupt:
@@ -63,8 +63,8 @@ class Driver:
             self.finish = self._raised(error)
         except BaseException as error:  # whatever user code raises is a result of the turn
             self.finish = self._raised(error)
-        if self._state.signal is not None:  # also when the code swallowed it
-            self.finish = _signalled(self._state.signal)
+        if self._state.broken_by is not None:  # also when the code swallowed it
+            self.finish = _broken(self._state.broken_by)
         self._state.drained()
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class Driver:
                 awaited = self._coroutine.send(None)
             except StopIteration as stop:
                 return Returned(payload.encode(stop.value))
-            if self._state.signal is not None:
+            if self._state.broken_by is not None:
                 return None
             if not isinstance(awaited, Durable):
                 self._state.misuse(
@@ -100,7 +100,7 @@ class Driver:
     def _start(self) -> Coroutine[object, None, object]:
         assert self._coroutine is None, "one driver starts the code twice"
         started = self._state.started
-        made: object = self._state.turn.handler(OrchestrationContext(self._state), started.input)
+        made: object = self._state.turn_input.handler(OrchestrationContext(self._state), started.input)
         if not isinstance(made, Coroutine):
             self._state.misuse(f"orchestration '{started.name}' is no async function: it returned {made!r}")
         return made
@@ -111,11 +111,11 @@ class Driver:
         return Panicked(error_text(error))
 
 
-def _signalled(signal: BaseException) -> CodeFinish:
-    if isinstance(signal, SessionRefused):
-        return Refused(str(signal))
-    assert isinstance(signal, Misuse), f"{signal!r} in a running turn"
-    return Panicked(str(signal))
+def _broken(by: TurnBreak) -> CodeFinish:
+    if isinstance(by, SessionRefused):
+        return Refused(str(by))
+    assert isinstance(by, Misuse), f"{by!r} in a running turn"
+    return Panicked(str(by))
 
 
 def _is_of_the_engine(error: AssertionError) -> bool:

@@ -37,7 +37,7 @@ class KeyValueCalls:
 
     def set_kv_value(self, key: str, value: str) -> None:
         """Set a key of this instance (RT-16.2)."""
-        now_ms = self._state.turn.now_ms
+        now_ms = self._state.turn_input.now_ms
         operation = self._state.emit(SetKeyValue(key=key, value=value, last_updated_at_ms=now_ms))
         self._state.key_values.set(key, value, token=operation.token)
 

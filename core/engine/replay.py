@@ -61,7 +61,7 @@ class Replay:
         Raises Nondeterminism.
         """
         assert self._must_poll, "one replay is run twice"
-        persisted_length = self._state.turn.persisted_length
+        persisted_length = self._state.turn_input.persisted_length
         for index, event in enumerate(history):
             is_new = index >= persisted_length
             if is_new:
@@ -207,7 +207,7 @@ class Replay:
             PENDING_CHILD
         ):
             return action
-        execution_id = self._state.turn.execution_id
+        execution_id = self._state.turn_input.execution_id
         place = f"{self._writer.last_id + 1}"
         suffix = f"sub::{place}" if execution_id == 1 else f"sub::{execution_id}_{place}"  # RT-1.12
         return replace(action, instance=suffix)

@@ -42,49 +42,49 @@ SESSION_CLOSED: Final = "session_closed"
 _NO_DROPS = Drops((), ())
 
 
-def run_turn(turn: TurnInput) -> TurnResult:
+def run_turn(turn_input: TurnInput) -> TurnResult:
     """Replay the execution with its new messages; never raises for what user code or history does."""
-    return _Turn(turn).run()
+    return _Turn(turn_input).run()
 
 
 class _Turn:
     """The stages of one turn, in order."""
 
-    def __init__(self, turn: TurnInput) -> None:
-        self._turn = turn
+    def __init__(self, turn_input: TurnInput) -> None:
+        self._turn_input = turn_input
         self._log: list[Logged] = []
         self._writer = EventWriter(
-            instance=turn.instance,
-            execution_id=turn.execution_id,
-            now_ms=turn.now_ms,
-            duroxide_version=turn.duroxide_version,
-            baseline=turn.history,
+            instance=turn_input.instance,
+            execution_id=turn_input.execution_id,
+            now_ms=turn_input.now_ms,
+            duroxide_version=turn_input.duroxide_version,
+            baseline=turn_input.history,
         )
         self._scan = SessionScan()
-        self._scan.read(turn.history)
+        self._scan.read(turn_input.history)
         self._open_before = self._scan.open.ids()
         self._new_actions: list[actions.Action] = []
         self._drops = _NO_DROPS
         self._state: TurnState | None = None
 
     def run(self) -> TurnResult:
-        assert not self._writer.delta, f"a turn of {self._turn.instance!r} is run twice"
+        assert not self._writer.delta, f"a turn of {self._turn_input.instance!r} is run twice"
         abort = self._take_messages()
         arrived_count = len(self._writer.delta)
-        history = [*self._turn.history, *self._writer.delta]
+        history = [*self._turn_input.history, *self._writer.delta]
         outcome = self._not_run(history, abort) or self._replay(history)
         closed = self._cancel_closed(arrived_count)
         return self._result(outcome, arrived_count, closed)
 
     def _take_messages(self) -> FailureDetails | None:
         intake = Intake(
-            execution_id=self._turn.execution_id,
-            baseline=self._turn.history,
+            execution_id=self._turn_input.execution_id,
+            baseline=self._turn_input.history,
             ended=self._scan.take_changes().ended_activities,
             writer=self._writer,
             warn=self._warn,
         )
-        for message in self._turn.messages:
+        for message in self._turn_input.messages:
             intake.accept(message)
         for event in self._writer.delta:
             assert type(event) not in ACTION_EVENTS, f"{event!r} arrived, and records an action"
@@ -107,10 +107,10 @@ class _Turn:
     def _replay(self, history: Sequence[Event]) -> TurnOutcome:
         started = history[0]
         assert isinstance(started, OrchestrationStarted), f"code is to be run over {started!r}"
-        assert self._state is None, f"a second replay in one turn of {self._turn.instance!r}"
-        persisted = self._turn.history[: self._turn.persisted_length]
+        assert self._state is None, f"a second replay in one turn of {self._turn_input.instance!r}"
+        persisted = self._turn_input.history[: self._turn_input.persisted_length]
         recorded = sum(type(event) in ACTION_EVENTS for event in persisted)
-        self._state = state = TurnState(self._turn, started, recorded)
+        self._state = state = TurnState(self._turn_input, started, recorded)
         replay = Replay(state, self._writer)
         try:
             error = replay.run(history)
@@ -195,15 +195,15 @@ class _Turn:
             open_sessions_after=self._scan.open.ids(),
             carry_forward=() if self._state is None else self._state.queues.unread(),
             custom_status=_custom_status(known),
-            kv_key_count=_kv_key_count(self._turn, known),
+            kv_key_count=_kv_key_count(self._turn_input, known),
             log=tuple(self._log),
         )
 
     def _known(self) -> list[Event]:
-        return [*self._turn.history, *self._writer.delta]
+        return [*self._turn_input.history, *self._writer.delta]
 
     def _warn(self, event: str, fields: dict[str, object]) -> None:
-        where = {"instance_id": self._turn.instance, "execution_id": self._turn.execution_id}
+        where = {"instance_id": self._turn_input.instance, "execution_id": self._turn_input.execution_id}
         self._log.append(Logged(event, "warning", {**where, **fields}))
 
 
@@ -218,9 +218,9 @@ def _custom_status(history: Sequence[Event]) -> str | None:
     return status
 
 
-def _kv_key_count(turn: TurnInput, history: Sequence[Event]) -> int:
+def _kv_key_count(turn_input: TurnInput, history: Sequence[Event]) -> int:
     """Live keys over snapshot and recorded writes (RT-16.17)."""
-    keys = dict.fromkeys(turn.kv_snapshot)
+    keys = dict.fromkeys(turn_input.kv_snapshot)
     for event in history:
         match event:
             case events.KeyValueSet():

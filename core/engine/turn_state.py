@@ -20,19 +20,19 @@ from holdfast.core.engine.turn_values import TurnInput
 # catches even those still ends the turn, because the state of the turn remembers the first one raised.
 
 
-class TurnSignal(BaseException):
-    """The root of the signals. Never raised itself."""
+class TurnBreak(BaseException):
+    """The root of what breaks a turn off. Never raised itself."""
 
 
-class SessionRefused(TurnSignal):
+class SessionRefused(TurnBreak):
     """A session check failed; the execution fails with this text (SS-16.3, SS-16.4)."""
 
 
-class Misuse(TurnSignal):
+class Misuse(TurnBreak):
     """The code uses the context in a way that cannot be meant; the execution ends as panicked (RT-4.70)."""
 
 
-class TurnOver(TurnSignal):
+class TurnOver(TurnBreak):
     """The coroutine is being torn down after its turn; what it still asks for is ignored (RT-4.56)."""
 
 
@@ -44,11 +44,11 @@ class TurnState:
     more events are ahead than actions wait for theirs. Session checks apply to the others only (SS-16.7).
     """
 
-    def __init__(self, turn: TurnInput, started: OrchestrationStarted, recorded_ahead: int) -> None:
-        assert 0 <= recorded_ahead <= turn.persisted_length, (
-            f"{recorded_ahead} actions are recorded in {turn.persisted_length} stored events"
+    def __init__(self, turn_input: TurnInput, started: OrchestrationStarted, recorded_ahead: int) -> None:
+        assert 0 <= recorded_ahead <= turn_input.persisted_length, (
+            f"{recorded_ahead} actions are recorded in {turn_input.persisted_length} stored events"
         )
-        self.turn = turn
+        self.turn_input = turn_input
         self.started = started
         self.recorded_ahead = recorded_ahead
         self.unmatched: deque[Operation] = deque()
@@ -56,13 +56,13 @@ class TurnState:
         self.positional = PositionalEvents()
         self.queues = QueueMessages()
         self.sessions = OpenSessions(started.open_sessions)
-        self.key_values = KeyValues(turn.kv_snapshot)
+        self.key_values = KeyValues(turn_input.kv_snapshot)
         self.custom_status = started.initial_custom_status
-        self.is_replaying = turn.persisted_length > 0
+        self.is_replaying = turn_input.persisted_length > 0
         self.is_first_run = (
             not self.is_replaying
         )  # whether no earlier turn ran the code now running (RT-4.74)
-        self.signal: TurnSignal | None = None
+        self.broken_by: TurnBreak | None = None
         self.log: list[Logged] = []
         self._drained_token = 0
 
@@ -102,9 +102,9 @@ class TurnState:
     # --- ending the turn from inside --------------------------------------------------------------------
 
     def require_running(self) -> None:
-        """Raise the signal that ended the turn, if one did: nothing is accepted after it (SS-16.5)."""
-        if self.signal is not None:
-            raise self.signal
+        """Raise what broke the turn off, if anything did: nothing is accepted after it (SS-16.5)."""
+        if self.broken_by is not None:
+            raise self.broken_by
 
     def misuse(self, message: str) -> NoReturn:
         """End the turn as panicked (RT-4.70)."""
@@ -116,13 +116,13 @@ class TurnState:
 
     def seal(self) -> None:
         """The turn is over: whatever the coroutine does while it is torn down is ignored (RT-4.56)."""
-        if self.signal is None:
-            self.signal = TurnOver("the turn is over")
+        if self.broken_by is None:
+            self.broken_by = TurnOver("the turn is over")
 
-    def _end(self, signal: TurnSignal) -> NoReturn:
-        if self.signal is None:
-            self.signal = signal
-        raise self.signal
+    def _end(self, broken_by: TurnBreak) -> NoReturn:
+        if self.broken_by is None:
+            self.broken_by = broken_by
+        raise self.broken_by
 
     # --- waiting and giving up --------------------------------------------------------------------------
 
@@ -177,5 +177,5 @@ class TurnState:
 
     def note(self, event: str, level: LogLevel, **fields: object) -> None:
         """One record of the engine."""
-        where = {"instance_id": self.turn.instance, "execution_id": self.turn.execution_id}
+        where = {"instance_id": self.turn_input.instance, "execution_id": self.turn_input.execution_id}
         self.log.append(Logged(event, level, {**where, **fields}))

@@ -24,7 +24,7 @@ def _opening(*, spare: int = 0, checks_recorded: bool = False, records_first: bo
 
     def open_otherwise(self: OrchestrationContext, session_id: str) -> str:
         state = self._state
-        limit, count = state.turn.limits.sessions_per_orchestration_max, len(state.sessions)
+        limit, count = state.turn_input.limits.sessions_per_orchestration_max, len(state.sessions)
         may_refuse = checks_recorded or not state.next_is_recorded
         if records_first:
             state.emit(OpenSession(session_id=session_id))
@@ -73,7 +73,7 @@ def checks_when_the_code_waits() -> Changes:
     def poll_and_check(poll: Original, this: Driver) -> None:
         poll(this)
         state = this._state
-        count, limit = len(state.sessions), state.turn.limits.sessions_per_orchestration_max
+        count, limit = len(state.sessions), state.turn_input.limits.sessions_per_orchestration_max
         for operation in list(state.unmatched)[state.recorded_ahead :]:
             match operation.action:
                 case CallActivity(session_id=str() as session_id) if session_id not in state.sessions:
@@ -172,7 +172,7 @@ def ids_tell_the_time() -> Changes:
 
     def open_session(self: OrchestrationContext) -> str:
         self._state.require_running()
-        return self._open(f"session-{self._state.turn.now_ms}-{self._state.next_token}")
+        return self._open(f"session-{self._state.turn_input.now_ms}-{self._state.next_token}")
 
     yield Change(OrchestrationContext, "open_session", open_session)
 

@@ -30,10 +30,12 @@ from holdfast.providers.sqlite.database import Transaction
 def sessions_are_settled_first() -> Changes:
     """What an acknowledgement does to sessions is committed by itself, before the rest of it."""
 
-    def in_memory(write: Original, tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
-        memory_acknowledgement._settle_sessions(tables, instance, turn.metadata)
+    def in_memory(
+        write: Original, tables: Tables, now: Millis, instance: str, conclusions: Conclusions
+    ) -> None:
+        memory_acknowledgement._settle_sessions(tables, instance, conclusions.metadata)
         tables.journal._steps.clear()
-        write(tables, now, instance, turn)
+        write(tables, now, instance, conclusions)
 
     def in_sqlite(put: Original, transaction: Transaction, instance: str, *rest: Any) -> None:
         _execution_id, metadata = rest
@@ -201,13 +203,13 @@ def stale_acks_are_swallowed() -> Changes:
     """An acknowledgement whose token holds no lock is taken for a repetition, and succeeds."""
 
     def in_memory(
-        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, turn: Conclusions
+        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, conclusions: Conclusions
     ) -> None:
         try:
             memory_turns.held_lock(tables, "ack_orchestration_item", token, now)
         except ProviderError:
             return
-        acknowledge(tables, now, token, turn)
+        acknowledge(tables, now, token, conclusions)
 
     def in_sqlite(
         acknowledge: Original, transaction: Transaction, token: LockToken, conclusions: Conclusions

@@ -55,15 +55,15 @@ def carried_sessions_are_free() -> Changes:
 
     def open_uncounted(open_counted: Original, context: OrchestrationContext, session_id: str) -> Any:
         state = context._state
-        turn_input = state.turn
+        turn_input = state.turn_input
         limits = turn_input.limits
         carried = len(state.started.open_sessions)
         more = replace(limits, sessions_per_orchestration_max=limits.sessions_per_orchestration_max + carried)
-        state.turn = replace(turn_input, limits=more)
+        state.turn_input = replace(turn_input, limits=more)
         try:
             return open_counted(context, session_id)
         finally:
-            state.turn = turn_input
+            state.turn_input = turn_input
 
     yield around(OrchestrationContext, "_open", open_uncounted)
 

@@ -159,8 +159,12 @@ def turns_enqueue_sessions_first() -> Changes:
     def by_session(items: Sequence[ActivityExecute]) -> list[ActivityExecute]:
         return sorted(items, key=lambda item: (item.session_id is None, item.session_id or ""))
 
-    def in_memory(enqueue: Original, tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
-        enqueue(tables, now, instance, replace(turn, worker_items=by_session(turn.worker_items)))
+    def in_memory(
+        enqueue: Original, tables: Tables, now: Millis, instance: str, conclusions: Conclusions
+    ) -> None:
+        enqueue(
+            tables, now, instance, replace(conclusions, worker_items=by_session(conclusions.worker_items))
+        )
 
     def put_in_sqlite(transaction: Transaction, items: Sequence[ActivityExecute]) -> None:
         sqlite_work.put(transaction, by_session(items))

@@ -101,9 +101,9 @@ def ends_wait_for_session_events() -> Changes:
 def carried_ids_last_one_turn() -> Changes:
     """Only the first turn of an execution knows the sessions that it carries over."""
 
-    def init_by_turn(init: Original, state: TurnState, turn: TurnInput, *rest: Any) -> None:
-        init(state, turn, *rest)
-        if turn.persisted_length > 0:
+    def init_by_turn(init: Original, state: TurnState, turn_input: TurnInput, *rest: Any) -> None:
+        init(state, turn_input, *rest)
+        if turn_input.persisted_length > 0:
             state.sessions = OpenSessions()
 
     yield around(TurnState, "__init__", init_by_turn)

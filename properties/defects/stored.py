@@ -40,18 +40,18 @@ def listed_by_events() -> Changes:
         return replace(conclusions, metadata=metadata)
 
     def in_memory(
-        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, turn: Conclusions
+        acknowledge: Original, tables: Tables, now: Millis, token: LockToken, conclusions: Conclusions
     ) -> None:
         lock = tables.lock_of_token.get(token)
-        acknowledge(tables, now, token, turn if lock is None else listed(turn, lock.instance))
+        acknowledge(tables, now, token, conclusions if lock is None else listed(conclusions, lock.instance))
 
     def in_sqlite(
-        acknowledge: Original, transaction: Transaction, token: LockToken, turn: Conclusions
+        acknowledge: Original, transaction: Transaction, token: LockToken, conclusions: Conclusions
     ) -> None:
         row = transaction.one(
             "SELECT instance_id FROM instance_locks WHERE lock_token = :token", {"token": token}
         )
-        acknowledge(transaction, token, turn if row is None else listed(turn, row[0]))
+        acknowledge(transaction, token, conclusions if row is None else listed(conclusions, row[0]))
 
     yield around(memory_acknowledgement, "acknowledge", in_memory)
     yield around(sqlite_acknowledgement, "acknowledge", in_sqlite)

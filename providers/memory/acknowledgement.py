@@ -22,7 +22,7 @@ from holdfast.providers.memory.turns import held_lock
 OPERATION = "ack_orchestration_item"
 
 
-def acknowledge(tables: Tables, now: Millis, token: LockToken, turn: Conclusions) -> None:
+def acknowledge(tables: Tables, now: Millis, token: LockToken, conclusions: Conclusions) -> None:
     """Apply a turn's conclusions and release its instance.
 
     The order matters in two places: sessions are closed, opened, then filled (PV-25.5), and activities are
@@ -30,27 +30,29 @@ def acknowledge(tables: Tables, now: Millis, token: LockToken, turn: Conclusions
     """
     lock = held_lock(tables, OPERATION, token, now)
     instance = lock.instance
-    _refuse(tables, instance, turn)
+    _refuse(tables, instance, conclusions)
     for row in lock.marked():
         tables.messages.remove(row)
     tables.unlock_instance(lock)
-    _write_records(tables, now, instance, turn)
-    _write_history(tables, instance, turn)
-    _settle_sessions(tables, instance, turn.metadata)
-    _enqueue(tables, now, instance, turn)
-    tables.work.remove_activities(turn.cancelled_activities)
+    _write_records(tables, now, instance, conclusions)
+    _write_history(tables, instance, conclusions)
+    _settle_sessions(tables, instance, conclusions.metadata)
+    _enqueue(tables, now, instance, conclusions)
+    tables.work.remove_activities(conclusions.cancelled_activities)
 
 
-def _refuse(tables: Tables, instance: str, turn: Conclusions) -> None:
+def _refuse(tables: Tables, instance: str, conclusions: Conclusions) -> None:
     """Whatever makes the call fail, before any of it is applied (PV-5.11, PV-25.9)."""
-    metadata = turn.metadata
+    metadata = conclusions.metadata
     for name in (*metadata.opened_sessions, *metadata.cancelled_sessions):
         if name.instance != instance:
             raise ProviderError.permanent(
                 OPERATION, f"session {name.instance}/{name.session_id} does not belong to instance {instance}"
             )
-    refuse_unstorable(OPERATION, turn.history_delta, (*turn.worker_items, *turn.orchestrator_items))
-    refuse_duplicates(tables, OPERATION, instance, turn.execution_id, turn.history_delta)
+    refuse_unstorable(
+        OPERATION, conclusions.history_delta, (*conclusions.worker_items, *conclusions.orchestrator_items)
+    )
+    refuse_duplicates(tables, OPERATION, instance, conclusions.execution_id, conclusions.history_delta)
 
 
 def refuse_unstorable(operation: str, events: Sequence[StoredEvent], items: Sequence[WorkItem]) -> None:
@@ -89,16 +91,16 @@ def append(
         history.append(event)
 
 
-def _write_records(tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
+def _write_records(tables: Tables, now: Millis, instance: str, conclusions: Conclusions) -> None:
     """Instance and execution records, status and pin (PV-5.2 to PV-5.8, PV-8.15)."""
-    metadata = turn.metadata
+    metadata = conclusions.metadata
     record = tables.instances.get(instance)
     if metadata.orchestration_name is not None and metadata.orchestration_version is not None:
         if record is None:
             record = InstanceRecord(
                 name=metadata.orchestration_name,
                 version=metadata.orchestration_version,
-                current_execution_id=turn.execution_id,
+                current_execution_id=conclusions.execution_id,
                 parent=metadata.parent_instance_id,
                 created_at=now,
                 updated_at=now,
@@ -108,10 +110,10 @@ def _write_records(tables: Tables, now: Millis, instance: str, turn: Conclusions
         record.name = metadata.orchestration_name
         record.version = metadata.orchestration_version
     executions = tables.of_instance(tables.executions, instance)
-    execution = executions.get(turn.execution_id)
+    execution = executions.get(conclusions.execution_id)
     if execution is None:
         execution = ExecutionRecord(started_at=now)
-        tables.journal.put(executions, turn.execution_id, execution)
+        tables.journal.put(executions, conclusions.execution_id, execution)
     tables.journal.keep(execution)
     if record is not None:
         tables.journal.keep(record)
@@ -125,21 +127,21 @@ def _write_records(tables: Tables, now: Millis, instance: str, turn: Conclusions
         execution.pinned = metadata.pinned_duroxide_version
 
 
-def _write_history(tables: Tables, instance: str, turn: Conclusions) -> None:
+def _write_history(tables: Tables, instance: str, conclusions: Conclusions) -> None:
     """The events, and the two things a provider reads in them: status and key-values (PV-1.4)."""
-    if turn.history_delta:
-        history = tables.history(instance, turn.execution_id)
-        for event in turn.history_delta:
+    if conclusions.history_delta:
+        history = tables.history(instance, conclusions.execution_id)
+        for event in conclusions.history_delta:
             tables.journal.undo(history.take_back, event)
             history.append(event)
-    updates = [event for event in turn.history_delta if isinstance(event, CustomStatusUpdated)]
+    updates = [event for event in conclusions.history_delta if isinstance(event, CustomStatusUpdated)]
     record = tables.instances.get(instance)
     if updates and record is not None:
         tables.journal.keep(record)
         record.custom_status = updates[-1].status
         record.custom_status_version += 1
-    key_values.apply(tables, instance, turn.history_delta)
-    if turn.metadata.status not in (None, "Running"):
+    key_values.apply(tables, instance, conclusions.history_delta)
+    if conclusions.metadata.status not in (None, "Running"):
         key_values.settle(tables, instance)
 
 
@@ -154,16 +156,16 @@ def _settle_sessions(tables: Tables, instance: str, metadata: ExecutionMetadata)
         affinity.open_session(tables, instance, opened.session_id)
 
 
-def _enqueue(tables: Tables, now: Millis, instance: str, turn: Conclusions) -> None:
+def _enqueue(tables: Tables, now: Millis, instance: str, conclusions: Conclusions) -> None:
     """New items and messages in list order; none for a session this call leaves closed (PV-25.7, PV-8.9)."""
-    metadata = turn.metadata
+    metadata = conclusions.metadata
     terminal = metadata.status in TERMINAL_STATUSES
     opened = {name.session_id for name in metadata.opened_sessions}
     closed = {name.session_id for name in metadata.cancelled_sessions} - opened
-    for item in turn.worker_items:
+    for item in conclusions.worker_items:
         ends_here = item.session_id is not None and (terminal or item.session_id in closed)
         if not (ends_here and item.instance == instance):
             tables.work.put(item, now)
-    for message in turn.orchestrator_items:
+    for message in conclusions.orchestrator_items:
         visible_from = message.fire_at_ms if isinstance(message, TimerFiredMessage) else now
         tables.messages.put(addressee(message), message, visible_from)

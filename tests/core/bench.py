@@ -100,8 +100,8 @@ class Bench:
         """One whole turn: begin, run, settle, store."""
         beginning = self.begin(*messages)
         assert isinstance(beginning, RunTurn), beginning
-        result = run_turn(beginning.turn)
-        commit = settle(beginning.turn, result, supports_sessions=self.supports_sessions)
+        result = run_turn(beginning.turn_input)
+        commit = settle(beginning.turn_input, result, supports_sessions=self.supports_sessions)
         if commit.execution_id != self.execution_id:
             self.history, self.execution_id = [], commit.execution_id
         stored = [decode_event(encode_event(event)) for event in commit.history_delta]
@@ -136,7 +136,7 @@ class Bench:
         beginning = self.begin(*messages)
         self.code = original
         assert isinstance(beginning, RunTurn), beginning
-        return run_turn(beginning.turn)
+        return run_turn(beginning.turn_input)
 
     # --- what is read -----------------------------------------------------------------------------------
 

@@ -76,8 +76,8 @@ class EngineByHand:
         """One turn over a batch, and what it stores."""
         self._now_ms += 1_000
         beginning = self._begin(self.code, self.history, messages)
-        result = run_turn(beginning.turn)
-        commit = settle(beginning.turn, result, supports_sessions=True)
+        result = run_turn(beginning.turn_input)
+        commit = settle(beginning.turn_input, result, supports_sessions=True)
         if commit.execution_id != self.execution_id:
             self.history, self.execution_id = [], commit.execution_id
         self.history += [codec.decode_event(codec.encode_event(event)) for event in commit.history_delta]
@@ -89,7 +89,7 @@ class EngineByHand:
     ) -> TurnResult:
         """What the engine makes of a stored history, its own or this one, with its code or other code."""
         stored = self.history if history is None else history
-        return run_turn(self._begin(code or self.code, stored, ()).turn)
+        return run_turn(self._begin(code or self.code, stored, ()).turn_input)
 
     def emitted(self) -> list[Emitted]:
         """All that the code asked for in the latest turn or replay, recorded before or not."""

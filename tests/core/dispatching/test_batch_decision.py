@@ -61,7 +61,7 @@ def test_a_new_instance_gets_its_first_event() -> None:
     """RT-5.13, RT-5.17, RT-1.8, RT-3.4, RT-14.11."""
     beginning = Bench(waits).begin(start(parent="p"), Bench(waits).raised("e"))
     assert isinstance(beginning, RunTurn)
-    turn = beginning.turn
+    turn = beginning.turn_input
     (first,) = turn.history
     assert isinstance(first, events.OrchestrationStarted)
     assert (first.event_id, first.name, first.version, first.input) == (1, "Code", "1.0.0", "x")
@@ -77,11 +77,13 @@ def test_a_second_start_changes_nothing_of_a_running_instance() -> None:
     bench.start("original")
     beginning = bench.begin(start(input="other"), bench.done(2))
     assert isinstance(beginning, RunTurn)
-    assert beginning.turn.history == bench.history
-    assert [type(message) for message in beginning.turn.messages] == [work_items.ActivityCompletedMessage]
+    assert beginning.turn_input.history == bench.history
+    assert [type(message) for message in beginning.turn_input.messages] == [
+        work_items.ActivityCompletedMessage
+    ]
     (record,) = beginning.log
     assert record.event == "Ignoring duplicate StartOrchestration for an existing instance"
-    assert beginning.turn.notices == ()
+    assert beginning.turn_input.notices == ()
 
 
 def test_a_batch_for_an_ended_instance_disappears() -> None:
@@ -101,7 +103,7 @@ def test_a_child_start_that_meets_somebody_elses_instance_fails_there(code: obje
     bench.start("", parent_instance="own", parent_id=2, parent_execution_id=1)
     beginning = bench.begin(start(parent="stranger"), start(parent="own"), start())
     if isinstance(beginning, RunTurn):
-        notices = tuple(beginning.turn.notices)
+        notices = tuple(beginning.turn_input.notices)
         bench.turn(start(parent="stranger"))
         assert bench.last.orchestrator_items == notices
     else:
@@ -129,8 +131,8 @@ def test_a_continue_as_new_is_preferred_over_a_start() -> None:
     bench.start()
     beginning = bench.begin(start(), bench.successor())
     assert isinstance(beginning, RunTurn)
-    assert (beginning.turn.execution_id, beginning.turn.persisted_length) == (2, 0)
-    first = beginning.turn.history[0]
+    assert (beginning.turn_input.execution_id, beginning.turn_input.persisted_length) == (2, 0)
+    first = beginning.turn_input.history[0]
     assert isinstance(first, events.OrchestrationStarted)
     assert first.input == "next"
 

@@ -137,7 +137,7 @@ def test_an_event_id_that_goes_back_or_is_given_twice() -> None:
 
 @pytest.mark.parametrize(("moved_by", "message"), [(1, "are 2; 0 may be left out"), (-1, "event 1 after 1")])
 def test_a_turn_whose_ids_leave_one_out_or_go_back(moved_by: int, message: str) -> None:
-    turn = beginning().turn
+    turn = beginning().turn_input
     result = run_turn(turn)
     moved = tuple(structs.replace(event, event_id=event.event_id + moved_by) for event in result.delta)
     with pytest.raises(AssertionError, match=message):
@@ -149,10 +149,10 @@ def test_a_turn_whose_ids_do_not_go_on_where_the_stored_ones_end() -> None:
     bench.start("x")
     begun = bench.begin(bench.done(2))
     assert isinstance(begun, RunTurn)
-    result = run_turn(begun.turn)
+    result = run_turn(begun.turn_input)
     moved = tuple(structs.replace(event, event_id=2) for event in result.delta)
     with pytest.raises(AssertionError, match="event 2 is new, the stored ones go up to 2"):
-        settle(begun.turn, replace(result, delta=moved), supports_sessions=True)
+        settle(begun.turn_input, replace(result, delta=moved), supports_sessions=True)
 
 
 def test_continue_as_new_may_leave_one_id_out() -> None:
@@ -205,7 +205,7 @@ def test_poison_before_its_time() -> None:
 def test_an_execution_ended_by_an_error_that_may_pass() -> None:
     """RT-5.35 is about permanent ones."""
     with pytest.raises(AssertionError, match="may pass"):
-        acknowledgement_failed(beginning().turn, ProviderError.transient("ack", "busy"))
+        acknowledgement_failed(beginning().turn_input, ProviderError.transient("ack", "busy"))
 
 
 def test_decisions_that_cannot_be_meant() -> None:
@@ -218,10 +218,10 @@ def test_decisions_that_cannot_be_meant() -> None:
 
 
 def test_a_turn_stored_as_one_of_another_execution() -> None:
-    turn = beginning().turn
+    turn = beginning().turn_input
     other = object.__new__(Dispatcher)  # its first words need nothing of it
     wrong = replace(commit("Continue"), execution_id=2, history_delta=(), worker_items=())
-    call = other._acknowledge(wrong, LockToken("t"), turn=turn)
+    call = other._acknowledge(wrong, LockToken("t"), turn_input=turn)
     with pytest.raises(AssertionError, match="a turn of execution 1 is stored as one of 2"):
         call.send(None)
 
@@ -288,15 +288,15 @@ def test_a_parent_that_is_told_of_an_end_twice_or_before_there_is_one(code: Orch
     start = StartOrchestration(instance="i", orchestration="Code", input="x", execution_id=1, **link)
     begun = Bench(code).begin(start)
     assert isinstance(begun, RunTurn)
-    settlement = _Settlement(begun.turn, run_turn(begun.turn), None)
+    settlement = _Settlement(begun.turn_input, run_turn(begun.turn_input), None)
     settlement._items.append(ParentLink("p", 2, 1).completed("x", current_execution_id=None))
     with pytest.raises(AssertionError, match=r"the parent is told \[SubOrchCompleted"):
         settlement.commit()
 
 
 def test_a_turn_of_an_instance_that_has_not_begun_and_an_activity_that_is_none() -> None:
-    turn = replace(beginning().turn, history=(), persisted_length=0)
+    turn = replace(beginning().turn_input, history=(), persisted_length=0)
     with pytest.raises(AssertionError, match="which has not begun"):
-        RunTurn(turn=turn, name="Code", version="1.0.0")
+        RunTurn(turn_input=turn, name="Code", version="1.0.0")
     with pytest.raises(AssertionError, match="the first event is 1"):
         activity_identifiers("i", 1, [0])

@@ -403,7 +403,7 @@ def test_the_record_of_a_failed_acknowledgement_of_a_first_turn() -> None:
     beginning = bench.begin(start)
     assert isinstance(beginning, RunTurn)
     error = ProviderError.permanent("ack_orchestration_item", "broken")
-    commit = acknowledgement_failed(beginning.turn, error)
+    commit = acknowledgement_failed(beginning.turn_input, error)
     assert [events.kind_of(event) for event in commit.history_delta] == [
         "OrchestrationStarted",
         "OrchestrationFailed",
@@ -427,7 +427,7 @@ def test_the_record_of_a_failed_acknowledgement_of_a_later_turn() -> None:
     bench.start()
     beginning = bench.begin(bench.done(4))
     assert isinstance(beginning, RunTurn)
-    commit = acknowledgement_failed(beginning.turn, ProviderError.permanent("ack", "broken"))
+    commit = acknowledgement_failed(beginning.turn_input, ProviderError.permanent("ack", "broken"))
     assert [event.event_id for event in commit.history_delta] == [5, 6]
     assert [each.activity_id for each in commit.cancelled_activities] == [4]
     assert [each.session_id for each in commit.metadata.cancelled_sessions] == ["s"]

@@ -41,7 +41,7 @@ def first_turn(code: OrchestrationHandler = waits) -> TurnInput:
     start = StartOrchestration(instance="i", orchestration="Code", input="x", execution_id=1)
     beginning = bench.begin(start)
     assert isinstance(beginning, RunTurn)
-    return beginning.turn
+    return beginning.turn_input
 
 
 def writer() -> EventWriter:

@@ -273,7 +273,7 @@ def test_broken_history(count: int) -> None:
     beginning = bench.begin()
     assert isinstance(beginning, RunTurn)
     broken = bench.history[1 : 1 + count]
-    result = run_turn(replace(beginning.turn, history=broken, persisted_length=count))
+    result = run_turn(replace(beginning.turn_input, history=broken, persisted_length=count))
     expected = ["empty", "first event must be OrchestrationStarted"][count]
     assert nondeterminism_of(result) == f"corrupted history: {expected}"
 

@@ -271,11 +271,11 @@ def test_a_failed_assertion_of_the_runtime_fails_the_run_although_the_worker_goe
 ) -> None:
     run_turn, met = dispatcher.run_turn, []
 
-    def wrong_once(turn: TurnInput) -> TurnResult:
+    def wrong_once(turn_input: TurnInput) -> TurnResult:
         if not met:
-            met.append(turn)
+            met.append(turn_input)
             raise AssertionError("two is three")
-        return run_turn(turn)
+        return run_turn(turn_input)
 
     monkeypatch.setattr(dispatcher, "run_turn", wrong_once)
     run = run_schedule(reference, memory_store, Fifo())
