@@ -132,13 +132,19 @@ Action = (
 )
 """Everything orchestration code can ask for."""
 
-_TEXTS: Final[dict[type[Action], tuple[tuple[str, bool], ...]]] = {
-    kind: tuple(
-        (member.name, member.type == "str | None")
-        for member in fields(kind)
-        if member.type in ("str", "str | None")
+
+def _texts_of(kind: type[Action]) -> tuple[tuple[str, bool], ...]:
+    for member in fields(kind):
+        assert member.type in ("int", "str", "str | None"), (
+            f"{kind.__name__}.{member.name} is of type {member.type}: nobody checks that it can be stored"
+        )
+    return tuple(
+        (member.name, member.type == "str | None") for member in fields(kind) if member.type != "int"
     )
-    for kind in get_args(Action)
+
+
+_TEXTS: Final[dict[type[Action], tuple[tuple[str, bool], ...]]] = {
+    kind: _texts_of(kind) for kind in get_args(Action)
 }
 """The members of each action that are texts, and whether each may be None; the others are numbers of ours."""
 
@@ -197,5 +203,8 @@ class Operation:
 
     def resolve(self, text: str, *, is_error: bool = False) -> None:
         """Deliver the answer; legal also when the future was dropped (RT-4.39)."""
+        assert self.schedule_id is not None or self.token == 0, (  # token 0: refused, and never emitted
+            f"{self.action!r} is answered with {text!r} before it has an event"
+        )
         assert self.answer is None, f"{self.action!r} is answered twice: {self.answer.text!r}, {text!r}"
         self.answer = Answer(text, is_error)

@@ -191,12 +191,14 @@ class Replay:
             action = self._with_suffix(operation.action)
             if isinstance(action, actions.StartSubOrchestration):
                 assert not action.instance.startswith(PENDING_CHILD), f"{action!r} is recorded without suffix"
+            expected_id = self._writer.last_id + 1  # by which an unnamed child is called
             recording = recording_event(action)
             if recording is None:
                 event_id = self._writer.pass_over()
             else:
                 kind, members = recording
                 event_id = self._writer.append(kind, **members).event_id
+            assert event_id == expected_id, f"{action!r} is event {event_id}, expected {expected_id}"
             operation.action = replace(action, scheduling_event_id=event_id)
             updated_at_ms = action.last_updated_at_ms if isinstance(action, actions.SetKeyValue) else 0
             self._bind(operation, event_id, updated_at_ms)

@@ -30,7 +30,10 @@ class Crew:
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task, None)
+        assert task in self._tasks, (
+            f"task {task.get_name()!r} ends, and is none of {len(self._tasks)} that run"
+        )
+        del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(error)
 

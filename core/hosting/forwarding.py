@@ -199,6 +199,12 @@ class ForwardingProvider(Provider):
         return await self._call("get_kv_all_values", lambda: self._inner.get_kv_all_values(instance_id))
 
 
+_LEFT_OUT = sorted(
+    name for name in vars(Provider) if not name.startswith("_") and name not in vars(ForwardingProvider)
+)
+assert not _LEFT_OUT, f"what would not be passed on, and answer as if there were nothing: {_LEFT_OUT}"
+
+
 class FencedProvider(ForwardingProvider):
     """The provider as a runtime hands it to user code: closed when the runtime has shut down (SS-9.15)."""
 

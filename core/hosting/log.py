@@ -62,6 +62,8 @@ class Log:
 
     def _write(self, event: str, level: LogLevel, fields: dict[str, object]) -> None:
         if self._observer is not None:
+            twice = self._fields.keys() & fields.keys()
+            assert not twice, f"{event!r} is told with two values of {sorted(twice)}"
             self._observer.notify(Logged(event, level, self._fields | fields))
 
 

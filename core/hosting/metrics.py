@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from holdfast.core.contract.observe import LeaseEnded, LeaseTaken, LocalEvent, Logged, RenewalAnswered
+from holdfast.core.contract.provider import Provider
 from holdfast.core.hosting.instrumented import Measured
 
 PREFIX: Final = "holdfast_"
@@ -60,6 +61,12 @@ _FETCHES: Final[dict[str, str]] = {
     "fetch_session_work_item": "worker_dispatcher_items_fetched",
 }
 
+# The tables name records, calls and counters by text: one that nobody knows would count nothing, or unseen.
+for _counter in (*(each for names in _BY_RECORD.values() for each in names), *_FETCHES.values()):
+    assert _counter.startswith(PREFIX) or _counter in RUNTIME_COUNTERS, f"{_counter!r} is in no snapshot"
+for _operation in _FETCHES:
+    assert hasattr(Provider, _operation), f"{_operation!r} is counted, and no method of a provider"
+
 
 class Metrics:
     """An observer and a measure sink that counts. One per runtime."""
@@ -107,4 +114,6 @@ class Metrics:
 
     def _add(self, name: str, count: int = 1) -> None:
         assert name in self._counts, f"{name!r} is counted, and is no counter of {sorted(self._counts)}"
+        assert count >= 0 or name == SESSIONS_ACTIVE, f"{name} is a counter, and goes down by {-count}"
         self._counts[name] += count
+        assert self._counts[name] >= 0, f"{name} stands at {self._counts[name]}: more ended than began"

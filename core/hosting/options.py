@@ -150,7 +150,10 @@ class Timing:
     def __post_init__(self) -> None:
         # Options are checked where they are handed in; what is made of them is our own doing.
         assert self.min_poll > 0, f"a poll interval of {self.min_poll} us asks an empty store in a hot loop"
+        assert self.long_poll >= 0, f"a fetch that waits for {self.long_poll} ms"
         assert self.session_lock > 0, f"a session lock of {self.session_lock} ms is never live"
+        assert self.session_idle is None or self.session_idle >= 0, f"idle after {self.session_idle} us"
+        assert self.grace >= 0, f"a signalled handler has {self.grace} us to stop"
         _check_renewal("instance", self.turn_lock, self.turn_renewal)
         _check_renewal("item", self.item_lock, self.item_renewal)
 

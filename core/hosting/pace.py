@@ -19,7 +19,7 @@ class Pace:
     def __init__(self, clock: Clock, min_poll: Micros) -> None:
         self._clock = clock
         self._min_poll = min_poll
-        self._began = Micros(0)
+        self._began: Micros | None = None
         self._failure_count = 0
 
     def begin(self) -> None:
@@ -31,6 +31,7 @@ class Pace:
 
     async def nothing(self) -> None:
         """It brought nothing: a cycle takes at least the minimum poll interval."""
+        assert self._began is not None, "a fetch has brought nothing, and never began"
         self._failure_count = 0
         due = Micros(self._began + self._min_poll)
         if self._clock.monotonic_us() < due:

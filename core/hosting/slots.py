@@ -67,6 +67,7 @@ class Slots(Generic[_Found]):
         """One slot for each name, which is its task's as well."""
         assert not self._slots, f"slots {names} are started beside {[slot.name for slot in self._slots]}"
         assert not self.stopping, f"slots {names} are started after they were stopped"
+        assert len(set(names)) == len(names), f"two slots have one name: {names}"
         for name in names:
             slot = Slot(name, Pace(self._clock, self._min_poll))
             slot.task = self._crew.start(self._run(slot), name=name)

@@ -154,6 +154,8 @@ class Registry:
         """Raise ConfigurationError if any registration was a mistake, naming all of them (RT-14.6)."""
         if self._problems:
             raise ConfigurationError("; ".join(self._problems))
+        unversioned = self._orchestrations.keys() - self._versions.keys()
+        assert not unversioned, f"{sorted(unversioned)} have handlers, and no versions"
         for name, versions in self._versions.items():
             handlers = self._orchestrations[name]
             assert versions == sorted(handlers), (

@@ -37,6 +37,7 @@ class LinearBackoff:
 
     def delay_after(self, attempt: int) -> timedelta:
         """After failed attempt 1, 2, ..."""
+        assert attempt > 0, f"a delay after attempt {attempt}; the first is 1"
         return _capped(self.base, attempt, self.max)
 
 
@@ -50,6 +51,7 @@ class ExponentialBackoff:
 
     def delay_after(self, attempt: int) -> timedelta:
         """After failed attempt 1, 2, ..."""
+        assert attempt > 0, f"a delay after attempt {attempt}; the first is 1"
         try:
             factor = self.multiplier ** (attempt - 1)
         except OverflowError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from tests.core.bench import STAMP, Bench
@@ -12,7 +12,14 @@ from holdfast.core.contract import events
 from holdfast.core.contract.work_items import QueueMessage, StartOrchestration
 from holdfast.core.dispatching.batch_decision import RunTurn
 from holdfast.core.engine import answer_values
-from holdfast.core.engine.actions import CallActivity, CreateTimer, DequeueEvent, Operation, WaitExternal
+from holdfast.core.engine.actions import (
+    CallActivity,
+    CreateTimer,
+    DequeueEvent,
+    Operation,
+    WaitExternal,
+    _texts_of,
+)
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.driver import Driver
 from holdfast.core.engine.event_writer import EventWriter
@@ -88,8 +95,11 @@ def test_an_event_that_answers_none_before_it(source: int) -> None:
 # --- operations -----------------------------------------------------------------------------------------
 
 
-def test_an_operation_answered_twice() -> None:
+def test_an_operation_answered_too_early_or_twice() -> None:
     operation = Operation(1, CreateTimer(fire_at_ms=5))
+    with pytest.raises(AssertionError, match="answered with 'first' before it has an event"):
+        operation.resolve("first")
+    operation.bind(2)
     operation.resolve("first")
     with pytest.raises(AssertionError, match="answered twice: 'first', 'second'"):
         operation.resolve("second")
@@ -103,6 +113,18 @@ def test_an_operation_bound_twice_or_to_no_event() -> None:
     operation.bind(3)
     with pytest.raises(AssertionError, match="bound to 3 and 4"):
         operation.bind(4)
+
+
+def test_a_member_of_an_action_that_nobody_checks() -> None:
+    """A text that cannot be stored is refused when the action is emitted; so every text must be known."""
+
+    @dataclass
+    class Shout:
+        name: str
+        words: tuple[str, ...]
+
+    with pytest.raises(AssertionError, match=r"Shout.words is of type tuple.*: nobody checks"):
+        _texts_of(Shout)  # type: ignore[arg-type]
 
 
 def test_a_wait_in_line_before_an_older_one() -> None:
@@ -207,6 +229,19 @@ def test_one_replay_run_twice() -> None:
     replay.run(turn.history)
     with pytest.raises(AssertionError, match="run twice"):
         replay.run(turn.history)
+
+
+def test_a_new_action_that_gets_another_id_than_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RT-1.12: a child without a name of its own is called by the id of the event that records it."""
+    append = EventWriter.append
+
+    def with_a_gap(self: EventWriter, kind: type[events.Event], **members: object) -> events.Event:
+        self.last_id += 1
+        return append(self, kind, **members)
+
+    monkeypatch.setattr(EventWriter, "append", with_a_gap)
+    with pytest.raises(AssertionError, match=r"CallActivity.* is event 3, expected 2"):
+        run_turn(first_turn())
 
 
 def test_an_activity_that_ended_with_its_session_and_was_never_scheduled() -> None:

@@ -297,3 +297,9 @@ def test_policies_at_their_edges() -> None:
         RetryPolicy(max_attempts=0)
     assert ExponentialBackoff(multiplier=1.5).delay_after(10_000) == timedelta(seconds=30)
     assert LinearBackoff(base=timedelta.max, max=SECOND).delay_after(3) == SECOND
+
+
+@pytest.mark.parametrize("backoff", [LinearBackoff(base=SECOND, max=SECOND), ExponentialBackoff()])
+def test_there_is_no_delay_before_the_first_attempt(backoff: Backoff) -> None:
+    with pytest.raises(AssertionError, match="a delay after attempt 0; the first is 1"):
+        backoff.delay_after(0)

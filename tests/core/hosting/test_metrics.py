@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import runpy
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.observe import LeaseEnded, LeaseTaken, Logged, RenewalAnswered
 from holdfast.core.contract.provider import Provider
+from holdfast.core.hosting import forwarding, metrics
 from holdfast.core.hosting.forwarding import FencedProvider, ForwardingProvider
 from holdfast.core.hosting.instrumented import InstrumentedProvider, Measured, error_kind
 from holdfast.core.hosting.log import Log, StructuredLog, tee
@@ -143,6 +145,34 @@ def test_rt_23_7_runtime_counters_count_each_occurrence_once() -> None:
         "suborchestration_calls": 2,
         "provider_errors": 1,
     }
+
+
+def test_no_counter_goes_down_and_no_session_ends_that_did_not_begin() -> None:
+    """SS-22.7: the gauge falls by one lease at a time, and never below none."""
+    counted = Metrics()
+    with pytest.raises(AssertionError, match="provider_errors is a counter, and goes down by 1"):
+        counted._add("provider_errors", -1)
+    with pytest.raises(AssertionError, match=f"{SESSIONS_ACTIVE} stands at -1"):
+        counted.notify(LeaseEnded("w", "i", "s", "lost", 0))
+
+
+def test_a_method_of_the_contract_that_is_not_passed_on_or_not_counted_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SS-12.16: it would answer None, or never be seen; both modules refuse to be imported then."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Provider, "peek", lambda self: None, raising=False)
+        with pytest.raises(AssertionError, match=r"as if there were nothing: ..peek"):
+            runpy.run_path(forwarding.__file__)
+    with monkeypatch.context() as patch:
+        patch.delattr(Provider, "fetch_work_item")
+        with pytest.raises(AssertionError, match="'fetch_work_item' is counted, and no method"):
+            runpy.run_path(metrics.__file__)
+
+
+def test_a_record_that_names_a_field_twice() -> None:
+    with pytest.raises(AssertionError, match=r"'Runtime started' is told with two values of .'worker_id'."):
+        Log(Metrics(), worker_id="w").info("Runtime started", worker_id="v")
 
 
 def test_rt_23_12_a_sink_that_fails_disturbs_nobody() -> None:

@@ -16,6 +16,7 @@ from holdfast.core.hosting.crew import Crew
 from holdfast.core.hosting.final_call import final_call
 from holdfast.core.hosting.log import FAILED_ASSERTION, Log
 from holdfast.core.hosting.options import RuntimeOptions, Timing
+from holdfast.core.hosting.pace import Pace
 from holdfast.core.hosting.slots import Slots
 
 
@@ -113,6 +114,8 @@ def test_slots_are_started_once_and_unparked_only_after_they_were_stopped(world:
 
     async def scenario() -> None:
         desk = Desk(world)
+        with pytest.raises(AssertionError, match=r"one name: ..one., .one"):
+            desk.slots.start(["one", "one"])
         desk.slots.start(["one"])
         with pytest.raises(AssertionError, match=r"two.*one"):
             desk.slots.start(["two"])
@@ -136,6 +139,21 @@ def test_no_task_is_started_in_a_crew_that_was_cancelled(world: Any) -> None:
             crew.start(late, name="late")
         late.close()
         assert len(crew) == 0
+
+    world.run(scenario())
+
+
+def test_a_task_ends_once_and_a_cycle_begins_with_its_fetch(world: Any) -> None:
+    """RT-5.3: the shortest cycle is counted from the fetch, not from nowhere."""
+
+    async def scenario() -> None:
+        crew = Crew(lambda error: None)
+        task = crew.start(asyncio.sleep(0), name="short")
+        await crew.idle()
+        with pytest.raises(AssertionError, match="task 'short' ends, and is none of 0"):
+            crew._ended(task)
+        with pytest.raises(AssertionError, match="never began"):
+            await Pace(world.clock, Micros(1)).nothing()
 
     world.run(scenario())
 
@@ -195,3 +213,17 @@ def test_locks_are_renewed_before_they_expire_and_never_in_a_hot_loop() -> None:
         replace(timing, session_lock=Millis(0))
     with pytest.raises(AssertionError, match=r"0 us.*hot loop"):
         replace(timing, min_poll=Micros(0))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"long_poll": Millis(-1)}, "a fetch that waits for -1 ms"),
+        ({"session_idle": Micros(-1)}, "idle after -1 us"),
+        ({"grace": Micros(-1)}, "has -1 us to stop"),
+    ],
+)
+def test_no_duration_is_negative(changed: dict[str, Any], message: str) -> None:
+    """RT-6.11, SS-20.2: a handler, a fetch and a session that rests may have no time; never less."""
+    with pytest.raises(AssertionError, match=message):
+        replace(Timing.of(RuntimeOptions()), **changed)

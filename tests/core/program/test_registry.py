@@ -130,3 +130,6 @@ def test_two_handlers_of_one_version_are_our_own_mistake_once_the_authors_are_so
     registry._versions["Code"].clear()
     with pytest.raises(AssertionError, match="'Code' has handlers of"):
         registry.check()
+    del registry._versions["Code"]
+    with pytest.raises(AssertionError, match=r"'Code'. have handlers, and no versions"):
+        registry.check()
