@@ -1,14 +1,14 @@
-"""The world: virtual clock and loop, processes, faults, strategies, the explorer, the toolkit of scenarios.
+"""The simulator: virtual time and event loops, processes, faults, strategies, explorer, scenario toolkit.
 
-    loop/         asyncio, virtual: one process's event loop, its time, what it refuses
-    stage/        the processes, what each may do next, the faults, and the choice of one step
-    strategies/   who chooses; one file each
-    toolkit/      what authors of scenarios and checks see
-    exploring/    running one schedule, many, one twice
+    loop/         the virtual asyncio loop of one process, its time, and the calls it refuses
+    stage/        the processes, what each may do next, the faults, and the choice of each step
+    strategies/   how choices are made; one strategy per file
+    toolkit/      what you write scenarios and checks with
+    exploring/    running one schedule, many schedules, or one tape twice
 
-May import `holdfast.core` and `holdfast.traces`. Never a concrete provider, `holdfast.properties` or
-`holdfast.reports`: those are handed in. Each room above may import those before it; a strategy sees only the
-Strategy protocol and the fault table of the stage.
+May import `holdfast.core` and `holdfast.traces`, but never a concrete provider, `holdfast.properties` or
+`holdfast.reports`: those are passed in. Each package above may import those listed before it; a strategy sees
+only the Strategy protocol and the fault table of the stage.
 """
 
 from holdfast.sim.exploring.checks import run_check

@@ -7,7 +7,7 @@ HoldfastError
     ├── ProviderSuspended    a provider waited for something inside a call
     ├── NeverWaits           a process keeps running without ever waiting
     ├── Deadlock             nothing is enabled, and no time will change that
-    └── TapeMismatch         a strict replay asked for something the tape does not hold
+    └── TapeMismatch         an answer on the tape is out of range for its draw
 GeneratorExit
 └── Fenced                   a crashed process touched its loop or its provider
 """
@@ -16,7 +16,8 @@ from holdfast.core.contract.errors import HoldfastError
 
 
 class SimulationError(HoldfastError):
-    """The root of what the simulator raises about the code it runs. `ProviderError` is never one of these."""
+    """The base of all errors the simulator raises about the code it runs. `ProviderError` is never one of
+    these."""
 
 
 class OutsideSimulation(SimulationError, RuntimeError):
@@ -31,11 +32,11 @@ class ForeignLoop(SimulationError, RuntimeError):
 
 
 class ProviderSuspended(SimulationError, RuntimeError):
-    """A provider call waited for something else than `loop.run_in_executor`; the message names the await."""
+    """A provider call waited for something other than `loop.run_in_executor`; the message names the await."""
 
 
 class NeverWaits(SimulationError, RuntimeError):
-    """A process ran more callbacks in one step than any useful one needs: it never comes to wait."""
+    """A process ran more callbacks in one step than any sensible code needs: it never waits."""
 
 
 class Deadlock(SimulationError):
@@ -43,11 +44,11 @@ class Deadlock(SimulationError):
 
 
 class TapeMismatch(SimulationError):
-    """A strict replay was asked for a draw beyond the arity the tape knows; the code has changed."""
+    """In a strict replay an answer on the tape was out of range for its draw; the code has changed."""
 
 
 class Fenced(GeneratorExit):
     """A process that has crashed touched its loop or its provider: neither does anything any more.
 
-    A GeneratorExit, so that closing the coroutines of a dead process swallows it without a sound.
+    A GeneratorExit, so that closing the coroutines of a dead process silently swallows it.
     """

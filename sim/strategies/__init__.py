@@ -1,9 +1,9 @@
-"""Strategies: policies that answer the choice points of a run. One file each; copy `fifo.py` for another, and
-give it a line in `_NAMED` below: what texts can name, and what help texts list, is made from that.
+"""Strategies: policies that answer the draws of a run, one per file. To add one, copy `fifo.py` and add a
+line to `_NAMED` below; the names accepted as text and the help texts come from there.
 
-`stage.strategy` is the interface, `fifo` the plain run, `random_walk` and `pct` the searches (`sparse` is how
-both strike faults), `plain_first` begins another with the plain run, `replay` answers from a tape,
-`deviations` from a few named draws, `planned` from a plan of faults.
+`stage.strategy` is the interface. `fifo` gives the plain run; `random_walk` and `pct` search (`sparse` places
+the faults of both); `plain_first` puts the plain run before another strategy; `replay` answers from a tape,
+`deviations` from a few given draws, `planned` from a plan of faults.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ __all__ = [
 
 
 class NamedStrategy(NamedTuple):
-    """A strategy that a text can name, as `NAME` or `NAME:ARGUMENT`.
+    """A strategy that can be given as text: `NAME` or `NAME:ARGUMENT`.
 
-    `make` gets the seed and the text after the colon, None without a colon. `argument` says what that text
-    means, for those that take one.
+    `make` takes the seed and the text after the colon, None without a colon. `argument` names that text in
+    help texts; it is empty for a strategy that takes none.
     """
 
     strategy: type[Strategy]
@@ -50,7 +50,7 @@ class NamedStrategy(NamedTuple):
 
     @property
     def usage(self) -> str:
-        """How it is named, and the first line of its docstring: what a help text says about it."""
+        """Its help text: how it is given, and the first line of its docstring."""
         shown = f"{self.strategy.name}[:{self.argument}]" if self.argument else self.strategy.name
         return f"{shown} ({(self.strategy.__doc__ or '').partition(chr(10))[0].rstrip('.')})"
 
@@ -60,21 +60,21 @@ _NAMED: Final = (
     NamedStrategy(Pct, Pct.of_text, argument="DEPTH"),
     NamedStrategy(Fifo, lambda seed, argument: Fifo()),
 )
-"""The registry, in the order in which help texts list it."""
+"""The registry, in the order of the help texts."""
 
 STRATEGIES: Final = {named.strategy.name: named for named in _NAMED}
-"""Those that `make_strategy` knows, by name."""
+"""The strategies that `make_strategy` knows, by name."""
 
 assert len(STRATEGIES) == len(_NAMED), f"two strategies have one name: {list(STRATEGIES)}"
 
 
 def usages() -> str:
-    """All strategies that a text can name, each with a line, for help texts."""
+    """All strategies that can be given as text, for help texts."""
     return "; ".join(named.usage for named in STRATEGIES.values())
 
 
 def make_strategy(text: str, seed: int) -> Strategy:
-    """The strategy that a text names: a name of `STRATEGIES`, with a colon and an argument if it takes one.
+    """The strategy given as text: a name in `STRATEGIES`, with a colon and an argument if it takes one.
 
     Raises ConfigurationError for anything else.
     """
@@ -85,5 +85,5 @@ def make_strategy(text: str, seed: int) -> Strategy:
     if colon and not named.argument:
         raise ConfigurationError(f"strategy {name!r} takes no argument, {argument!r} was given")
     made = named.make(seed, argument if colon else None)
-    assert made.name == name, f"strategy {name!r} is registered with what makes a {made.name!r}"
+    assert made.name == name, f"strategy {name!r} is registered with the factory of {made.name!r}"
     return made

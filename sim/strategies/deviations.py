@@ -1,4 +1,5 @@
-"""Deviations: a plain run but for a few named draws. What Hypothesis strategies and people write by hand."""
+"""Deviations: the plain run except for a few given draws; for Hypothesis strategies and for writing by
+hand."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from holdfast.traces.choice import STREAMS, Stream
 
 
 class Deviations(Strategy):
-    """Answers `deviations[stream, position]` there, modulo the arity, and 0 everywhere else."""
+    """Answers a listed draw with `deviations[stream, position]`, modulo the arity, and every other draw with
+    0."""
 
     name = "deviations"
 
@@ -18,11 +20,11 @@ class Deviations(Strategy):
         self._positions: dict[Stream, int] = dict.fromkeys(STREAMS, 0)
 
     def begin(self, schedule: int) -> None:
-        """From the start."""
+        """Count the draws from 0 again."""
         self._positions = dict.fromkeys(STREAMS, 0)
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
-        """The deviation named for this draw, or 0."""
+        """The deviation given for this draw, or 0."""
         position = self._positions[stream]
         self._positions[stream] = position + 1
         return self.deviations.get((stream, position), 0) % arity

@@ -1,13 +1,13 @@
 """Pct: probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010).
 
-Every actor gets a random priority, and the enabled one of the highest priority moves; at depth - 1 random
-points the one about to move falls to the bottom. A bug that needs d ordering constraints among n actors and k
-steps is found with probability at least 1 / (n * k ** (d - 1)).
+Every actor gets a random priority, and the enabled actor with the highest priority moves; at depth - 1 random
+points the actor about to move drops to the lowest priority. A bug that needs d ordering constraints among n
+actors and k steps is found with probability at least 1 / (n * k ** (d - 1)).
 
-Where we depart from it: an actor is a process and what it does (`worker-a/renew_session_lock`), because the
-order that matters is often between two calls of one process; and k is learned from earlier runs. A step is
-a choice among several enabled ones: that is what change points count, and what k is, so that they lie within
-the run. The other draws of the schedule, which settle the details of a step, are several to a step.
+We differ in two ways. An actor is a process together with what it does (`worker-a/renew_session_lock`),
+because the order that matters is often between two calls of one process. And k is learned from earlier runs.
+A step here is a choice among several enabled ones: change points and k count these, so that change points lie
+within the run. The other draws of the schedule stream settle details; one step may need several.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _FIRST_GUESS: Final = 32
 
 
 class Pct(Strategy):
-    """Random priorities, which DEPTH - 1 times a run are changed; DEPTH is 3 if left out.
+    """Random priorities, changed DEPTH - 1 times per run; DEPTH is 3 by default.
 
     Attributes:
-        change_points: the steps of the run, from 0, at which the actor about to move falls to the bottom.
+        change_points: the steps, from 0, at which the actor about to move drops to the lowest priority.
     """
 
     name = "pct"
@@ -41,7 +41,7 @@ class Pct(Strategy):
         self._random = Random(0)
         self._faults = SparseFaults()
         self._four_lengths = 4 * _FIRST_GUESS
-        """Four times the smoothed number of steps: so kept, it comes to rest exactly at that number."""
+        """Four times the smoothed number of steps: kept this way, it converges to exactly that number."""
         self._block = -1
         self._steps = 0
         self._lowest = 0.0
@@ -50,7 +50,8 @@ class Pct(Strategy):
 
     @classmethod
     def of_text(cls, seed: int, argument: str | None) -> Pct:
-        """Made from what follows the colon in `pct:3`. Raises ConfigurationError if that is no depth."""
+        """Make it from the text after the colon in `pct:3`. Raises ConfigurationError if that is not a
+        depth."""
         depth = "3" if argument is None else argument
         if not depth.isdecimal() or not int(depth):
             raise ConfigurationError(
@@ -73,18 +74,18 @@ class Pct(Strategy):
         self._lowest = 0.0
 
     def offer(self, actors: Iterable[str]) -> None:
-        """One more step, and who moves with each answer."""
+        """Count a step, and note which actor moves with each answer."""
         self._actors = list(actors)
         self._steps += 1
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
-        """The actor of the highest priority; its oldest step."""
+        """The oldest step of the actor with the highest priority."""
         if stream == "fault":
             return self._faults.choose(site, arity)
         if stream == "data":
             return 0 if self._random.random() < 0.5 else self._random.randrange(arity)
         actors = self._actors
-        if not actors:  # a detail of a step: nobody to choose among
+        if not actors:  # a detail of a step: there are no actors to choose among
             return self._random.randrange(arity)
         assert len(actors) == arity, f"{len(actors)} actors for the {arity} answers of {site!r}"
         self._actors = []
@@ -107,7 +108,7 @@ class Pct(Strategy):
         return best
 
     def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
-        """How many steps and fault draws a run has."""
+        """Learn how many steps and fault draws a run has."""
         assert self._steps <= draws["schedule"], f"{self._steps} steps, {draws['schedule']} draws"
         self._faults.learn(draws)
         self._four_lengths += self._steps - self._four_lengths // 4

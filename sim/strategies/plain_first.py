@@ -1,4 +1,4 @@
-"""PlainFirst: the plain run as schedule 0, and another strategy for all that follow."""
+"""PlainFirst: the plain run as schedule 0, and another strategy for all later schedules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from holdfast.traces.choice import Stream, Tape
 class PlainFirst(Strategy):
     """Wraps a strategy so that a campaign begins with the run every reader can predict.
 
-    Most mistakes show in it, and a violation there needs no shrinking.
+    Most mistakes show up there, and a violation in it needs no shrinking.
     """
 
     def __init__(self, then: Strategy) -> None:
@@ -25,7 +25,7 @@ class PlainFirst(Strategy):
         self._then.begin(schedule)
 
     def offer(self, actors: Iterable[str]) -> None:
-        """In the plain run, too: a strategy may count the steps of a run."""
+        """Passed on in the plain run, too: a strategy may count the steps of a run."""
         self._then.offer(actors)
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
@@ -33,5 +33,5 @@ class PlainFirst(Strategy):
         return 0 if self._plain else self._then.choose(stream, site, arity)
 
     def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
-        """What a plain run teaches holds for the others, too."""
+        """Passed on for the plain run, too: what it teaches holds for the others."""
         self._then.learn(tape, draws)

@@ -1,7 +1,7 @@
-"""Planned: the plain run, but for faults at the commit boundaries that a plan names. What sweeps are made of.
+"""Planned: the plain run with faults at the boundaries that a plan names. Sweeps are made of these.
 
 A boundary is a call that is about to reach the store while a fault may still strike; they are counted from 0.
-With everything else plain, the run up to the first of them is the plain run itself.
+Up to the first boundary of the plan, the run is the plain run.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Planned:
 
 
 def single_blows(options: RuntimeOptions) -> tuple[Blow, ...]:
-    """The faults of a sweep: a crash before and after, an answer lost, a refusal; a stall and jumps of the
-    clock that reach beyond the lease."""
+    """The faults of a sweep: a crash before or after the commit, a lost answer, a refusal, and a stall and
+    clock jumps longer than the lease."""
     delays = delays_of(options)
     beyond = min(place for place, ms in enumerate(delays) if ms > Timing.of(options).session_lock)
     restart, by = ("crash.restart", _RESTARTED_SOON), "provider_clock.by"
@@ -55,7 +55,7 @@ def single_blows(options: RuntimeOptions) -> tuple[Blow, ...]:
 
 
 def budget_for(plan: Sequence[Planned], spare: int = 1) -> FaultBudget:
-    """What the plan spends, and so many refusals to spare, which keep later boundaries countable."""
+    """The faults of the plan, plus `spare` refusals, which keep later boundaries countable."""
     counts: dict[FaultKind, int] = {"refused": spare} if spare else {}
     for planned in plan:
         counts[planned.blow.kind] = counts.get(planned.blow.kind, 0) + 1
@@ -66,7 +66,7 @@ class PlannedFaults(Strategy):
     """Answers the draws of a run under `budget_for` its plan.
 
     Attributes:
-        boundaries: how many there were in the run so far.
+        boundaries: how many the run has had so far.
     """
 
     name = "planned"
@@ -81,13 +81,13 @@ class PlannedFaults(Strategy):
         self.begin(0)
 
     def begin(self, schedule: int) -> None:
-        """From the start."""
+        """Count the boundaries from 0 again."""
         self.boundaries = 0
         self._left = [blow.kind for blow in self._plan.values()] + ["refused"] * self._spare
         self._details = {}
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
-        """Plain, but where the plan says otherwise; the kinds left are offered in the order of the table."""
+        """0 unless the plan says otherwise; the kinds left are offered in the order of the table."""
         if stream != "fault":
             return 0
         if site != "commit":

@@ -13,7 +13,7 @@ from holdfast.traces.choice import Stream, Tape
 class RandomWalk(Strategy):
     """Every enabled step is equally likely; faults are few.
 
-    Generated values are boring half of the time, else uniform.
+    Generated values are 0 half of the time, else uniform.
     """
 
     name = "random"
@@ -29,7 +29,7 @@ class RandomWalk(Strategy):
         self._faults.begin(seeded(self.seed, schedule, 1), schedule)
 
     def choose(self, stream: Stream, site: str, arity: int) -> int:
-        """A uniform step, a sparse fault, a value."""
+        """A uniform step, a sparse fault, or a value."""
         if stream == "schedule":
             return int(self._random.random() * arity)
         if stream == "fault":
@@ -37,5 +37,5 @@ class RandomWalk(Strategy):
         return 0 if self._random.random() < 0.5 else int(self._random.random() * arity)
 
     def learn(self, tape: Tape, draws: Mapping[Stream, int]) -> None:
-        """How many fault draws a run has."""
+        """Learn how many fault draws a run has."""
         self._faults.learn(draws)

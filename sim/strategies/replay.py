@@ -8,10 +8,10 @@ from holdfast.traces.choice import STREAMS, Stream, Tape
 
 
 class ReplayTape(Strategy):
-    """Gives a tape's answers back.
+    """Answers every draw from a tape.
 
-    With `strict` an answer that is out of range raises TapeMismatch: the code has changed since. Without, the
-    largest possible answer stands in, so that an edited tape (shrinking) always runs.
+    If `strict`, an answer out of range raises TapeMismatch: the code has changed since. Otherwise the largest
+    possible answer is used instead, so that an edited tape (shrinking) always runs.
     """
 
     name = "replay"

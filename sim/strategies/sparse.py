@@ -16,19 +16,19 @@ from holdfast.traces.choice import Stream
 BLOCK: Final = 50
 """Schedules after which a strategy forgets what it learned.
 
-So what a schedule is depends on its number, the seed and the block's earlier schedules, and a campaign that
-hands whole blocks to its workers finds the same, however many workers there are.
+A schedule thus depends only on its number, the seed and the earlier schedules of its block, and a campaign
+that hands out whole blocks finds the same with any number of workers.
 """
 
 _FIRST_GUESS: Final = 32
 _STRIKES_MAX: Final = 3
-"""Faults one run strikes at most; budgets usually are smaller still."""
+"""The most faults in one run; budgets are usually smaller still."""
 
 
 def seeded(seed: int, schedule: int, purpose: int) -> Random:
     """A generator for one purpose of one schedule; the same on every Python."""
-    assert 0 <= purpose < 1 << 8, f"purpose {purpose} would have the generator of another schedule"
-    assert 0 <= schedule < 1 << 32, f"schedule {schedule} would have the generator of another seed"
+    assert 0 <= purpose < 1 << 8, f"purpose {purpose} would share the generator of another schedule"
+    assert 0 <= schedule < 1 << 32, f"schedule {schedule} would share the generator of another seed"
     return Random((seed << 40) + (schedule << 8) + purpose)
 
 
@@ -53,7 +53,7 @@ class SparseFaults:
         self._strikes = frozenset(random.randrange(self._length) for _ in range(count))
 
     def choose(self, site: str, arity: int) -> int:
-        """No fault but at the chosen positions, and there a uniform kind."""
+        """A fault of a uniform kind at the chosen positions, none elsewhere."""
         if "." in site:
             return self._random.randrange(arity)
         position = self._position
@@ -61,7 +61,7 @@ class SparseFaults:
         return 1 + self._random.randrange(arity - 1) if position in self._strikes else 0
 
     def learn(self, draws: Mapping[Stream, int]) -> None:
-        """The length of the fault stream, smoothed: one long run must not spread the next ones thin."""
+        """Learn the length of the fault stream, smoothed: one long run must not spread later faults thin."""
         asked, drawn = self._position, draws["fault"]
         assert asked <= drawn, f"the run has had {drawn} fault draws, {asked} of them were asked for here"
         if draws["fault"]:

@@ -1,6 +1,6 @@
-"""What authors of scenarios and checks see.
+"""What you write scenarios and checks with.
 
-`scenario` declares one, `world` is what its body gets, `handle` holds one process over all its boots;
-`bench` and `recorded` are for checks at the level of one store; `suspects` looks for what no guard can
-intercept. May import the stage.
+`scenario` declares a scenario, `world` is what its body gets, `handle` controls one process across its boots;
+`bench` and `recorded` are for checks of one store; `suspects` looks for what no guard can intercept. May
+import the stage.
 """

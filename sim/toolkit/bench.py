@@ -1,4 +1,4 @@
-"""Bench: one store under a stepped clock, for checks at the level of the provider."""
+"""Bench: one store under a stepped clock, for provider checks."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ StoreFactory = Callable[[ProviderClock, IdSource], Store]
 
 
 class BenchClock:
-    """A store's clock that moves when it is told to."""
+    """A store's clock that moves only when told to."""
 
     def __init__(self) -> None:
         self._now_ms = EPOCH_MS
 
     def now_ms(self) -> Millis:
-        """What it shows."""
+        """The time it shows."""
         return Millis(self._now_ms)
 
     def advance(self, ms: int) -> None:
-        """Move it; backward with a negative number."""
+        """Move it by `ms`, backward if negative."""
         self._now_ms += ms
 
 

@@ -1,4 +1,4 @@
-"""Handle: how a scenario holds one of its processes: by name, over all its boots."""
+"""Handle: a scenario's control of one of its processes, by name, across all its boots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
 class Handle:
-    """A process of a world. Faults by script: `crash`, `restart`, `stall`; a lawful end: `shutdown`."""
+    """A process of a world. Scripted faults: `crash`, `restart`, `stall`; an orderly end: `shutdown`."""
 
     def __init__(self, name: str, stage: Stage, until: Until) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Handle:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process is running."""
         return self.process is not None and self.process.alive
 
     @property
@@ -45,33 +45,34 @@ class Handle:
         return None if self.runtime is None else self.runtime.owner_identity
 
     def crash(self) -> None:
-        """Cut it off now: whatever it had sent and not committed is gone. Nothing happens if it is dead."""
+        """Cut it off now: calls it has sent but not committed are lost. Does nothing if it is dead."""
         if self.process is not None and self.process.alive:
             self._stage.crash(self.process)
 
     def restart(self, identity: Literal["fresh", "same"] = "fresh") -> None:
-        """Start it again, cold; nothing happens if it runs. `same` keeps the owner identity."""
+        """Start it again, cold. Does nothing if it is running. `same` keeps the owner identity."""
         if not self.alive:
             self.runtime = None
             self._stage.restart(self.name, same_identity=identity == "same")
             assert self.alive, f"{self!r} does not run, though it was started again"
 
     def stall(self, seconds: float) -> None:
-        """Let it hear and run nothing for that long. Raises ValueError for less than no time."""
+        """Let it hear and run nothing for `seconds`. Raises ValueError if they are negative."""
         if seconds < 0:
             raise ValueError(f"a stall lasts {seconds} seconds, expected 0 or more")
         if self.process is not None:
             self._stage.stall(self.process, round(seconds * 1000))
 
     def jump_wall_clock(self, ms: int) -> None:
-        """Let its wall clock jump, forward or back."""
+        """Let its wall clock jump by `ms`, forward or back."""
         if self.process is not None:
             self._stage.jump_wall_clock(self.process, ms)
 
     async def shutdown(self, timeout_s: float | None = None) -> None:
-        """Shut its runtime down gracefully, or with 0 at once; returns when the process has ended.
+        """Shut its runtime down gracefully, or at once if `timeout_s` is 0; return when the process has
+        ended.
 
-        Returns as well if it crashes meanwhile. Raises RuntimeError for a process that runs no runtime.
+        A crash meanwhile counts as its end. Raises RuntimeError if the process runs no runtime.
         """
         process = self.process
         if not self.runs_runtime:

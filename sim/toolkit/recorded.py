@@ -1,4 +1,4 @@
-"""RecordedProvider: a bench's provider whose calls become commits, told to watchers as those of a run are."""
+"""RecordedProvider: a bench's provider whose calls become commits and reach watchers like those of a run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CHECK = "check"
 
 
 class CallRecord:
-    """The calls of a check in the order in which they were done.
+    """The calls of a check, in the order in which the store did them.
 
-    A call is done and told without anything in between, so that this is the order of the store. A watcher
-    that raises is told no more: it must not disturb the check.
+    Nothing comes between doing a call and recording it, so the two orders agree. A watcher that raises is
+    dropped: it must not disturb the check.
     """
 
     def __init__(self, clock: ProviderClock) -> None:
@@ -32,12 +32,12 @@ class CallRecord:
         self._watching: Sequence[Watcher] = ()
 
     def watch(self, watchers: Sequence[Watcher]) -> None:
-        """Tell these, from now on."""
-        assert not self.commits, f"{len(self.commits)} calls were made before anybody was told"
+        """Report every call to these watchers, from now on."""
+        assert not self.commits, f"{len(self.commits)} calls were made before the watchers were set"
         self._watching = watchers
 
     def call(self, operation: str, arguments: Arguments, result: object, error: ProviderError | None) -> None:
-        """A call has been answered."""
+        """Record an answered call."""
         assert error is None or result is None, f"{operation} has both a result and an error: {error!r}"
         assert not self._over, f"{operation} is called after the end of the check"
         now = self._clock()
@@ -52,7 +52,7 @@ class CallRecord:
                 self._watching = [other for other in self._watching if other is not watcher]
 
     def end(self) -> None:
-        """Nothing follows."""
+        """Tell the watchers that the check is over."""
         assert not self._over, "the check ends twice"
         self._over = True
         for watcher in self._watching:
@@ -60,7 +60,7 @@ class CallRecord:
 
 
 class RecordedProvider(Gate):
-    """A provider whose calls are done at once and recorded. One that is cancelled has no answer to record."""
+    """A provider whose calls are done at once and recorded. A cancelled call has no answer to record."""
 
     def __init__(self, provider: Provider, record: CallRecord) -> None:
         super().__init__(cast(Process, None), provider, cast(Any, None))

@@ -1,10 +1,11 @@
-"""Scenarios: a workload and its fault plan, spelled out, with what it covers; and the registry of them.
+"""Scenarios: a workload and its fault plan, with the rows it covers; and the registry of scenarios.
 
     @scenario(covers=["5.1"], workers=2, faults=FaultBudget(crash=1), situations=["session.taken_over"])
     async def owner_crashes(world: World) -> None:
         ...
 
-Levels say what a body is given. `runtime`, `multi-runtime` and `fault` bodies take a `World` and run under
+The level says what the body is given. `runtime`, `multi-runtime` and `fault` bodies take a `World` and run
+under
 many schedules. A `provider` body takes a `Bench`: one store under a stepped clock; it runs once per provider.
 A `unit` body takes nothing and runs once. The rows of the last two are asserted when the body returns.
 """
@@ -74,17 +75,17 @@ def scenario(
 
     Args:
         covers: rows of the matrix and clauses that the body's oracles are about; at least one.
-        workers: how many worker processes take part; for people and for reports.
-        faults: what may strike, by the tape; nothing by default.
-        situations: what must really have occurred for a run to count.
+        workers: how many worker processes take part; for readers and reports.
+        faults: which faults the tape may let strike; none by default.
+        situations: what must have occurred for a run to count as evidence.
         level: what the body is given.
         options: overrides of `RuntimeOptions` for the workers.
-        register: put it in the registry; without, it is only returned.
+        register: whether to put it in the registry as well as return it.
 
-    Raises ConfigurationError for a name that is taken, no row, an unknown level, or impossible options.
+    Raises ConfigurationError for a name that is taken, empty `covers`, an unknown level, or invalid options.
     """
     if not covers:
-        raise ConfigurationError("a scenario covers at least one row or clause; covers is empty")
+        raise ConfigurationError("a scenario must cover at least one row or clause; covers is empty")
     if level not in LEVELS:
         raise ConfigurationError(f"level is {level!r}, expected one of {', '.join(LEVELS)}")
 
@@ -102,7 +103,7 @@ def scenario(
             level=level,
             options=dict(options or {}),
         )
-        made.runtime_options  # noqa: B018 - raises for options that cannot be meant
+        made.runtime_options  # noqa: B018 - raises if the options are invalid
         if register:
             _register(made)
         return made

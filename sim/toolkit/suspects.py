@@ -1,8 +1,8 @@
-"""Suspects: what no guard can intercept, looked for in the code that is registered.
+"""Suspects: names in registered code that ask the machine and that no guard can intercept.
 
-`datetime.now` cannot be replaced, nor can a name that was imported before the guards stood (`from time import
-time`). So the compiled code of orchestrations and activities is read for such names. A finding is a hint, and
-none is no proof: the proof is running twice (`exploring.determinism`).
+`datetime.now` cannot be replaced, nor can a name imported before the guards were installed (`from time import
+time`). So the compiled code of orchestrations and activities is searched for such names. A finding is a hint,
+and finding nothing proves nothing: the proof is running twice (`exploring.determinism`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SUSPECT_ATTRIBUTES: Final[dict[str, frozenset[str]]] = {
     "os": frozenset({"getpid", "getrandom"}),
     "secrets": frozenset({"token_hex", "token_bytes", "token_urlsafe", "randbelow", "randbits", "choice"}),
 }
-"""Names, and the attributes of theirs that ask the machine without being guarded."""
+"""Names, and those of their attributes that ask the machine but are not guarded."""
 
 _GUARDED_ATTRIBUTES: Final = frozenset(guard.shown.removesuffix("()") for guard in GUARDED)
 _GUARDED_FUNCTIONS: Final = {
     id(getattr(guard.owner, guard.attribute)): guard.shown.removesuffix("()") for guard in GUARDED
 }
-"""The functions themselves, as they were before any guard: what `from time import time` binds."""
+"""The functions themselves, before any guard replaced them: what `from time import time` binds."""
 
 
 class Suspect(NamedTuple):
@@ -66,7 +66,7 @@ def scan(function: object) -> tuple[Suspect, ...]:
 
 
 _SCANNED: dict[CodeType, tuple[Suspect, ...]] = {}
-"""Every code object is read once: a registry is made afresh at each boot, from the same code."""
+"""Every code object is searched once: each boot makes a new registry from the same code."""
 
 
 def _suspects(code: CodeType, names: Mapping[str, object]) -> Iterator[Suspect]:

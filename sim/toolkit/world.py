@@ -1,7 +1,7 @@
 """World: what the body of a scenario sees of the simulation.
 
-The body is a process like others, but no fault strikes it, and its waiting costs no steps: what it waits for
-is looked at after every step of the rest.
+The body is a process like any other, except that no fault strikes it and its waiting costs no steps: what it
+waits for is checked after every other step.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ from holdfast.traces.record import Commit, Fault, Local
 
 WorldBody = Callable[["World"], Awaitable[None]]
 MakeRegistry = Callable[[], Registry] | Callable[[Process], Registry]
-"""Makes a registry afresh at each boot, so that what its activities close over is cold after a crash."""
+"""Makes a new registry at each boot, so that nothing its activities close over survives a crash."""
 
 SCENARIO = "scenario"
 """The name of the process that runs a scenario's body."""
 
 
 class OracleFailed(Exception):
-    """Ends a body whose oracle did not hold; the failure has been taken note of."""
+    """Ends a body whose oracle did not hold; the failure has been recorded."""
 
 
 class World:
     """The simulated system, from within a scenario.
 
     Attributes:
-        client: a client in the scenario's own process; its calls are steps like others.
-        options: what `worker` starts from; set by the scenario's decorator.
+        client: a client in the scenario's own process; its calls are steps like any other.
+        options: the default options of `worker`; set by the scenario's decorator.
         failures, asserted: what oracles found, and the rows whose oracle held.
-        suspects: names in the workers' registered code that may leave the simulation, in order of finding.
+        suspects: names in the workers' registered code that may leave the simulation, in the order found.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class World:
     # --- processes ------------------------------------------------------------------------------------
 
     def worker(self, name: str, registry: MakeRegistry, **option_overrides: Any) -> Handle:
-        """Start a process that runs a runtime, both dispatchers, until it is told to stop."""
+        """Start a process that runs a runtime, dispatcher and worker, until it is told to stop."""
         options = replace(self.options, **option_overrides) if option_overrides else self.options
         self._workers[name] = options
         takes_process = _takes_an_argument(registry)
@@ -114,7 +114,9 @@ class World:
     def process(self, name: str, boot: Callable[[Process], Awaitable[object]]) -> Handle:
         """Start any process; `boot` runs afresh at every start. Raises ValueError if the name is taken."""
         if name == NETWORK:
-            raise ValueError(f"process name {name!r} is taken: it delivers duplicates; choose another")
+            raise ValueError(
+                f"process name {name!r} is reserved for the delivery of duplicates; choose another"
+            )
         self._stage.register(name, boot)
         handle = self._handles[name] = Handle(name, self._stage, self.until)
         self._stage.start(name)
@@ -123,26 +125,26 @@ class World:
     def _booted(self, process: Process) -> None:
         handle = self._handles.get(process.name)
         if handle is not None:
-            assert not handle.alive, f"{handle!r} is started, and its last boot still runs"
+            assert not handle.alive, f"{handle!r} is started while its last boot still runs"
             handle.process = process
             handle.runtime = None
 
     @property
     def provider(self) -> Provider:
-        """The provider of the scenario's own process; its calls are steps like others."""
+        """The provider of the scenario's own process; its calls are steps like any other."""
         return self._process.provider
 
     # --- waiting --------------------------------------------------------------------------------------
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait until it is true; it is asked after every step."""
+        """Wait until the predicate is true; it is checked after every step."""
         if not predicate():
             future = self._process.loop.create_future()
             self._waiting.append((predicate, future))
             await future
 
     async def commit(self, match: Callable[[Commit], bool]) -> Commit:
-        """The next commit from now on that matches."""
+        """Wait for the next commit that matches."""
         future = self._process.loop.create_future()
         self._matching.append((match, future))
         found: Commit = await future
@@ -164,13 +166,13 @@ class World:
         await asyncio.sleep(seconds)
 
     async def quiet(self) -> None:
-        """Wait until nothing is enabled but time."""
+        """Wait until no step is enabled and only time can go on."""
         future = self._process.loop.create_future()
         self._quiet.append(future)
         await future
 
     def serve(self) -> None:
-        """Wake the body as long as something it waits for is there. Called by the explorer after a step."""
+        """Wake the body for all it waits for that has come. Called by the explorer after each step."""
         while self._waiting or self._matching:
             told: list[Callback] = []
             for waiter in tuple(self._waiting):
@@ -188,7 +190,7 @@ class World:
     def _match(self, told: list[Callback]) -> None:
         count = len(self.commits)
         assert self._matched_count <= count, (
-            f"{self._matched_count} commits were looked at, there are {count}"
+            f"{self._matched_count} commits were looked at, but there are {count}"
         )
         for commit in self.commits[self._matched_count :]:
             for waiter in self._matching[:]:
@@ -199,11 +201,12 @@ class World:
         self._matched_count = len(self.commits)
 
     def serve_quiet(self) -> bool:
-        """Wake those who wait for quiet; whether there were any. Called by the explorer when all is quiet."""
+        """Wake the waiters of `quiet`; whether there were any. Called by the explorer when nothing is
+        enabled."""
         waiting, self._quiet = self._quiet, []
         if waiting:
             assert self._stage.quiet, (
-                f"told that all is quiet, and {len(self._stage.ready)} steps are enabled"
+                f"told that all is quiet, but {len(self._stage.ready)} steps are enabled"
             )
             self._stage.run(self._process, [(settle_future, (future, None, None)) for future in waiting])
         return bool(waiting)
@@ -216,7 +219,7 @@ class World:
 
     @property
     def raised(self) -> BaseException | None:
-        """What the body raised, if it has ended so."""
+        """The exception that ended the body, if one did."""
         main = self._process.main
         if main is None or not main.done() or main.cancelled():
             return None
@@ -250,7 +253,7 @@ class World:
         return self._stage.time.provider_ms()
 
     def sessions(self) -> list[SessionRecord]:
-        """All session rows, by the store's hook. Raises ConfigurationError if it has none."""
+        """All session rows, through the store's inspection hook. Raises ConfigurationError if it has none."""
         return inspectable(self._store, "session_records").session_records()
 
     def session(self, instance: str, session_id: str) -> SessionRecord | None:
@@ -261,21 +264,22 @@ class World:
         return None
 
     def worker_rows(self) -> list[WorkerRow]:
-        """All rows of the worker queue, by the store's hook. Raises ConfigurationError if it has none."""
+        """All rows of the worker queue, through the store's hook. Raises ConfigurationError if it has
+        none."""
         return inspectable(self._store, "worker_rows").worker_rows()
 
     async def history(self, instance: str, execution_id: int | None = None) -> list[StoredEvent]:
-        """The history of the latest execution, or of one; no step."""
+        """The history of the latest execution, or of the one given. This is not a step."""
         return await self._reader.read_history(instance, execution_id)
 
     async def status(self, instance: str) -> OrchestrationStatus:
-        """The status of an instance; no step."""
+        """The status of an instance. This is not a step."""
         return await self._reader.get_orchestration_status(instance)
 
     # --- acting ---------------------------------------------------------------------------------------
 
     def jump_clock(self, ms: int) -> None:
-        """Let the store's clock jump, forward or back."""
+        """Let the store's clock jump by `ms`, forward or back."""
         self._stage.jump_clock(ms)
 
     def strike(
@@ -289,9 +293,9 @@ class World:
         seconds: float = 0,
         before: bool = False,
     ) -> Strike:
-        """Let a fault befall calls to come; see `Strike`. A process that crashes so stays down.
+        """Let a fault strike calls to come; see `Strike`. A process crashed this way stays down.
 
-        Raises ValueError for less than no time.
+        Raises ValueError if `seconds` is negative.
         """
         if seconds < 0:
             raise ValueError(f"a {kind} of {seconds} seconds, expected 0 or more")
@@ -308,23 +312,23 @@ class World:
         return strike
 
     def draw(self, site: str, arity: int) -> int:
-        """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
+        """A generated value from 0 to arity - 1, drawn from the tape; 0 is the boring one."""
         return self._stage.draw_data(site, arity)
 
     def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
-        """Let the next calls of an operation fail in their middle, by the store's hook."""
+        """Make the next calls of an operation fail in their middle, through the store's hook."""
         store = inspectable(self._store, "break_calls")
         store.break_calls(operation, change=change, times=times, retryable=retryable)
 
     def corrupt_history(self, instance: str) -> None:
-        """Make the stored events of an instance undecodable, by the store's hook."""
+        """Make the stored events of an instance undecodable, through the store's hook."""
         inspectable(self._store, "corrupt_instance_history").corrupt_instance_history(instance)
 
     @contextmanager
     def oracle(self, *rows: str) -> Iterator[None]:
-        """The assertions for rows of the matrix: one that fails violates each row, and ends the body.
+        """Encloses the assertions for rows of the matrix: one that fails violates each row and ends the body.
 
-        Leaving it normally says that the rows were asserted and held.
+        Leaving the block normally records that the rows were asserted and held.
         """
         try:
             yield
@@ -337,7 +341,8 @@ class World:
 
 
 def _ask(predicate: Callable[[], bool]) -> tuple[bool, Exception | None]:
-    """Whether its waiter is to be woken, and with which exception: one that raises raises in the body."""
+    """Whether to wake the waiter, and with which exception: what the predicate raises is raised in the
+    body."""
     try:
         return predicate(), None
     except Exception as error:
