@@ -2,7 +2,7 @@
 
 A commit keeps its arguments by name, as they crossed the gate; `decoded` reads them once, and whoever judges
 the commit then asks the record. Names and types are those of `core.contract.provider` and `.management`, and
-so is what they mean. What came of a call stands in the commit.
+so is what they mean. The result of a call is in the commit.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class PruneExecutionsBulkCall(_Asked, frozen=True, kw_only=True):
 
 
 class ReadingCall(_Asked, frozen=True, kw_only=True):
-    """Any that only reads: nobody judges by what it asked."""
+    """Any call that only reads: no rule looks at its arguments."""
 
     operation: str
 

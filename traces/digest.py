@@ -52,7 +52,8 @@ class Digest:
         self._hash.update(f"{instance}/{execution_id}: {canonical(events)}\n".encode())
 
     def unreadable(self, instance: str, execution_id: int) -> None:
-        """The history of one execution cannot be decoded; how a store says so is its own affair."""
+        """Add that the history of one execution cannot be decoded; how the store reports that does not
+        matter."""
         self._hash.update(f"{instance}/{execution_id}: unreadable\n".encode())
 
     def hexdigest(self) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Failure(NamedTuple):
     """A rule that did not hold: its id (an invariant, a matrix row), why, and where in the run.
 
-    `position` is the number of commits before it was seen, `time_us` the virtual time then.
+    `position` is the number of commits before it was seen, `time_us` the virtual time at that point.
     """
 
     rule: str

@@ -176,7 +176,7 @@ _FRAME: Final = 2 + len(STREAMS)  # lines of a trace without steps
 
 
 class _Reader:
-    """The checks, from the outside in, so that the first complaint is the one that helps."""
+    """The checks, from the outside in, so that the first complaint is the most helpful one."""
 
     def __init__(self, name: str, lines: list[bytes]) -> None:
         self._name = name
@@ -203,7 +203,7 @@ class _Reader:
         try:
             prologue = msgspec.json.decode(self._lines[0], type=_Prologue)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._refuse("is not a trace: its first line is no trace header", "give a *.trace.jsonl file")
+            self._refuse("is not a trace: its first line is not a trace header", "give a *.trace.jsonl file")
         if prologue.format != FORMAT:
             self._refuse(f"has format {prologue.format!r}, not {FORMAT!r}", "give a *.trace.jsonl file")
         if prologue.version != VERSION:

@@ -37,7 +37,7 @@ FaultKind = Literal[
 class Commit(msgspec.Struct, frozen=True, dict=True):
     """One provider call at its place in the total order.
 
-    `arguments` are by parameter name, as the call crossed the gate; who asks what it was about asks `call`.
+    `arguments` are by parameter name, as the call crossed the gate; `call` has them typed.
     `result` and `error` are the provider's own, whatever of them reached the caller: after any outcome but
     `answered` the caller saw a transient error, late or never. `time_us` is virtual time, `provider_ms` the
     store's clock, which may have jumped. (A struct, as one is made for every call of every run.)
@@ -111,7 +111,7 @@ class Watcher(Protocol):
     """Who follows a run as it happens: the recorder, the monitors. It changes nothing."""
 
     def on_commit(self, commit: Commit) -> None:
-        """A call has been at the store, or was kept from it by a fault."""
+        """A call reached the store, or a fault kept it away."""
         ...
 
     def on_local(self, local: Local) -> None:
@@ -132,7 +132,7 @@ class Watcher(Protocol):
 
     @property
     def violated(self) -> bool:
-        """Whether a rule is already broken, so that going on is of no use."""
+        """Whether a rule is already broken, so that there is no point in going on."""
         ...
 
     def open_until_us(self) -> int:

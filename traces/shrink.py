@@ -115,7 +115,7 @@ class _Search:
 
 
 def simplicity(tape: Tape, steps: int) -> Simplicity:
-    """What a shrunk run is compared by; smaller is simpler (see the module's text for the reasons)."""
+    """What runs are compared by when shrinking; smaller is simpler (the module's docstring says why)."""
     deviations = list(tape.deviations())
     return (
         sum(stream == "fault" for stream, _, _ in deviations),

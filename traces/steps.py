@@ -85,7 +85,7 @@ class Recorder:
         self._take(booted)
 
     def on_end(self, end: RunEnd) -> None:
-        """What processes still say while they are buried is no part of the run."""
+        """Nothing to record: what processes report while they are buried is not part of the run."""
         self._over = True
 
     @property
@@ -223,7 +223,7 @@ class Describer:
 
 
 class StepDifference(msgspec.Struct, frozen=True):
-    """The first place where two runs of one tape part; None where a run has ended already."""
+    """The first place where two runs of one tape differ; None for a run that has already ended."""
 
     n: int
     recorded: StepRecord | None
@@ -231,7 +231,7 @@ class StepDifference(msgspec.Struct, frozen=True):
 
 
 def first_difference(recorded: Sequence[StepRecord], replayed: Sequence[StepRecord]) -> StepDifference | None:
-    """Where two records part, error texts aside; None if nowhere."""
+    """The first difference between two records, error texts aside, or None."""
     for n in range(max(len(recorded), len(replayed))):
         left = recorded[n] if n < len(recorded) else None
         right = replayed[n] if n < len(replayed) else None
@@ -241,7 +241,7 @@ def first_difference(recorded: Sequence[StepRecord], replayed: Sequence[StepReco
 
 
 def step_of_commit(steps: Sequence[StepRecord], commits: int) -> int:
-    """The place of the last of the first so many commits: where a failure seen after it belongs."""
+    """The place of the last of the first `commits` commits: where a failure seen after it belongs."""
     seen = 0
     for step in steps:
         seen += step.kind == "commit"

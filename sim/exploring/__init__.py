@@ -1,5 +1,6 @@
-"""Running: one schedule, many, one twice.
+"""Running one schedule, many schedules, or one tape twice.
 
-`explorer` runs a scenario under a strategy, `checks` what needs no world, `determinism` one tape twice.
+`explorer` runs a scenario under a strategy, `checks` runs what needs no world, `determinism` runs one tape
+twice.
 May import the toolkit, the stage and the strategies.
 """

@@ -1,4 +1,4 @@
-"""Checks: scenarios without a world, run once: at the level of one store, or of pure code."""
+"""Checks: scenarios without a world, run once, on one store or on pure code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from holdfast.traces.failure import Failure
 def run_check(
     scenario: Scenario, factory: StoreFactory | None = None, *, watchers: MakeWatchers = no_watchers
 ) -> Run:
-    """Run a `unit` check, or a `provider` check on a fresh store of a factory, its calls watched.
+    """Run a `unit` check, or a `provider` check on a fresh store made by a factory, with watchers on its
+    calls.
 
     All its rows are asserted if the body returns, and violated if it raises an AssertionError. Raises
     ConfigurationError for a scenario with a world, and for a provider check without a factory.
@@ -50,7 +51,7 @@ def run_check(
 def run_alone(body: Callable[[], Awaitable[object]]) -> object:
     """Run a coroutine function on a simulated loop of its own; timers fire one by one, when they are due.
 
-    Returns what it returns and raises what it raises; a TimeoutError if it waits for what never comes.
+    Returns its result and raises what it raises, or TimeoutError if it waits for something that never comes.
     """
     time = VirtualTime()
     loop = Loop("alone", time)
@@ -64,7 +65,7 @@ def run_alone(body: Callable[[], Awaitable[object]]) -> object:
         time.advance(max(time.now_us, due_us))
         loop.run_until_waiting([(loop.pop_due().fire, ())])
     if not tasks[0].done():
-        raise TimeoutError("it still waits, and no timer is left that could end that")
+        raise TimeoutError("it still waits, but no timer is left that could end the wait")
     return tasks[0].result()
 
 

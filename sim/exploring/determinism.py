@@ -1,8 +1,8 @@
 """Determinism: run one tape twice, and name the first thing that differs.
 
 What a guard cannot intercept (`datetime.now`, an unseeded `random.Random()`, a counter kept in a module)
-shows here: two runs of one tape in one interpreter must give the same draws, commits and histories. What
-depends on the hash seed alone does not; for that, compare digests of fresh interpreters.
+shows up here: two runs of one tape in one interpreter must give the same draws, commits and histories. What
+    depends only on the hash seed does not show; for that, compare digests from fresh interpreters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from holdfast.traces.digest import Digest
 
 
 class Difference(NamedTuple):
-    """The first place where two runs of one tape part. A side is None where its run was already over."""
+    """The first place where two runs of one tape differ. A side is None if its run had already ended."""
 
     what: Literal["draw", "commit", "history"]
     position: int
@@ -28,7 +28,7 @@ class Difference(NamedTuple):
     second: str | None
 
     def __str__(self) -> str:
-        """Both sides, with `...` in place of what they have in common at their beginning and end."""
+        """Both sides, with `...` in place of their common beginning and end."""
         first, second = _apart(self.first or "(nothing)", self.second or "(nothing)")
         return f"{self.what} {self.position} differs between two runs of one tape:\n  {first}\n  {second}"
 
@@ -42,7 +42,7 @@ def run_twice(
     budget: FaultBudget | None = None,
     limits: Limits | None = None,
 ) -> Difference | None:
-    """Run a tape twice; None if the runs are the same, else where they part."""
+    """Run a tape twice; the first difference between the runs, or None."""
     first, second = (
         run_schedule(
             scenario,
@@ -59,9 +59,9 @@ def run_twice(
 
 
 def compare(first: Run, second: Run) -> Difference | None:
-    """Where two fully recorded runs part; None if nowhere.
+    """The first difference between two fully recorded runs, or None.
 
-    The draws tell of the commit that made them differ, so commits come first.
+    Commits are compared before draws, because they say more about what differs.
     """
     assert first.digest is not None, f"the first run of {first.scenario} was not recorded in full"
     assert second.digest is not None, f"the second run of {second.scenario} was not recorded in full"
@@ -83,7 +83,7 @@ _KEPT = 40
 
 
 def _apart(first: str, second: str) -> tuple[str, str]:
-    """Both texts without what they share, but for a little before and after."""
+    """Both texts without what they share, except for a little before and after."""
     shortest = min(len(first), len(second))
     begin = 0
     while begin < shortest and first[begin] == second[begin]:

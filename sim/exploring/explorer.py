@@ -1,4 +1,4 @@
-"""Explorer: one run of one scenario under one strategy; what came of it."""
+"""Explorer: runs one scenario under one strategy and reports the result."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class StoreView:
-    """What monitors get of a run besides its events.
+    """What monitors get to see of a run besides its events.
 
     The live store, for its inspection hooks; its clock; the options workers run with unless they override
     them; and `workers`, the options by process name, which grows as the scenario starts workers.
@@ -77,10 +77,10 @@ class Reporting(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One run and what came of it.
+    """One run and its result.
 
     `digest` is None unless the run was recorded in full; `fingerprint` tells distinct sequences of commits
-    apart and is always there. `error` is set if the scenario or a process did what no oracle is about: a run
+    apart and is always there. `error` is set if something went wrong that no oracle is about: a run
     with an error is evidence for nothing. `complaints` are what asyncio would have logged in its processes,
     `suspects` names in registered code that may leave the simulation: hints, not verdicts.
     """
@@ -111,7 +111,7 @@ class Run:
 
 
 def no_watchers(view: StoreView) -> Sequence[Watcher]:
-    """Nobody watches."""
+    """No watchers."""
     return ()
 
 
@@ -130,7 +130,7 @@ def run_schedule(
     Args:
         factory: makes the store.
         watchers: makes the monitors of this run; called with the live store.
-        budget: what faults may strike, instead of the scenario's own.
+        budget: which faults may strike, instead of the scenario's own budget.
         full: label every draw and compute the digest; a lean run does neither.
 
     Raises ConfigurationError for a scenario without a world, within a running event loop, and under
@@ -139,9 +139,7 @@ def run_schedule(
     if sys.flags.optimize:
         raise ConfigurationError("the simulator does not run under python -O: it needs its assertions")
     if asyncio._get_running_loop() is not None:
-        raise ConfigurationError(
-            "a schedule is run outside every event loop: call run_schedule from plain code"
-        )
+        raise ConfigurationError("run_schedule cannot run inside an event loop: call it from plain code")
     if not scenario.explored:
         raise ConfigurationError(f"scenario {scenario.name} is a {scenario.level} check, it has no schedules")
     options = scenario.runtime_options
@@ -189,8 +187,8 @@ def explore(
 ) -> Iterator[Run]:
     """Lean runs of schedules `first`, `first` + 1, ... of a strategy, one after the other.
 
-    Whoever wants to stop stops asking. Runs may repeat a sequence of commits: count distinct `fingerprint`s.
-    Who shares schedules out hands out whole blocks of `strategies.BLOCK`: strategies learn within a block.
+    To stop, stop iterating. Runs may repeat a sequence of commits: count distinct `fingerprint`s. To split
+    schedules among workers, hand out whole blocks of `strategies.BLOCK`: strategies learn within a block.
     """
     with guards.installed():
         for schedule in range(first, first + schedules):
@@ -200,7 +198,7 @@ def explore(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """No automatic garbage collection within a run: it costs a tenth of the time and helps nobody."""
+    """Turn off automatic garbage collection during a run: it would cost a tenth of the time."""
     if not gc.isenabled():
         yield
         return
@@ -254,7 +252,7 @@ class _Running:
             world.serve()
 
     def _pass_time(self) -> bool:
-        """Nothing is enabled but time; False if the run ends here."""
+        """Let time go on, as no step is enabled; False if the run ends here."""
         engine, world = self._engine, self._world
         if world.serve_quiet():
             return True
@@ -267,7 +265,7 @@ class _Running:
             open_until_us = engine.stage.chronicle.open_until_us()
             now_us = engine.stage.time.now_us
             assert open_until_us > now_us, (
-                f"the run goes on at {now_us} us, nothing is open since {open_until_us} us"
+                f"the run goes on at {now_us} us, but nothing is open after {open_until_us} us"
             )
             next_us = open_until_us if next_us is None else min(next_us, open_until_us)
         if next_us is None:
@@ -282,7 +280,7 @@ class _Running:
     def result(
         self, scenario: str, digest: str | None, watchers: Sequence[Watcher], refused: Sequence[str]
     ) -> Run:
-        """What came of it."""
+        """The result of the run."""
         limits, now_us = self._limits, self._engine.stage.time.now_us
         assert self._steps <= limits.max_steps, (
             f"{self._steps} steps, at most {limits.max_steps} were allowed"
@@ -315,7 +313,7 @@ class _Running:
         run.failures += [
             Failure("process", message, len(run.commits), run.virtual_us) for message in engine.stage.broken
         ]
-        # A worker that meets a failed assertion of ours goes on with other work; a run has failed.
+        # After a failed assertion of ours a worker goes on with other work, but the run has failed.
         run.failures += [
             Failure("process", message, len(run.commits), run.virtual_us)
             for message in run.complaints
@@ -327,7 +325,7 @@ class _Running:
         return run
 
     def _judge_body(self, run: Run) -> None:
-        """How the body ended, if it did not just return."""
+        """Record how the body ended, unless it simply returned."""
         raised = self._raised
         if raised is None or isinstance(raised, OracleFailed):
             return
@@ -351,7 +349,7 @@ def _digest(engine: Engine, store: Store) -> str:
         for execution_id in range(1, chronicle.executions[instance] + 1):
             try:
                 history = drive(provider.read_with_execution(instance, execution_id), "read_with_execution")
-            except ProviderError:  # a scenario may have spoilt it
+            except ProviderError:  # a scenario may have corrupted it
                 made.unreadable(instance, execution_id)
             else:
                 made.history(instance, execution_id, history)

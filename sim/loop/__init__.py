@@ -1,4 +1,4 @@
-"""asyncio, virtual: the event loop of one simulated process, its tasks, its clock, and what it refuses.
+"""Virtual asyncio: the event loop of one simulated process, its tasks, its clock, and what it refuses.
 
 `virtual_time` is the one number that moves; `event_loop` and `tasks` are asyncio's own in a fixed order;
 `refusals` and `guards` turn away what would reach the real machine; `driving` runs a provider's coroutine

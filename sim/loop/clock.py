@@ -1,7 +1,7 @@
 """ProcessClock: what one simulated process knows of time.
 
-Its monotonic clock starts somewhere else at every boot, so that comparing those of two processes, or taking
-one for the store's, is visibly wrong. Its wall clock may be off.
+Its monotonic clock starts at a different value at every boot, so that code that compares the clocks of two
+processes, or takes one for the store's, goes visibly wrong. Its wall clock may be off.
 """
 
 from holdfast.core.contract.ids import Micros, Millis

@@ -41,8 +41,8 @@ def drive(coroutine: Coroutine[object, None, _Result], operation: str) -> _Resul
     awaited = _innermost(coroutine)
     coroutine.close()
     raise ProviderSuspended(
-        f"{operation} of the provider waits for {awaited}; in a simulation a provider call must come to its"
-        " end without waiting: use loop.run_in_executor for blocking work, and answer a fetch with None"
+        f"{operation} of the provider waits for {awaited}; in a simulation a provider call must finish"
+        " without waiting: use loop.run_in_executor for blocking work, and answer a fetch with None"
     )
 
 

@@ -216,13 +216,13 @@ class Loop(RefusingLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> Timer:
-        """A timer at a time of `loop.time()`."""
+        """A timer at a given `loop.time()`."""
         return self.call_at_us(round(when * 1_000_000), callback, *args, context=context)
 
     def call_at_us(
         self, due_us: int, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> Timer:
-        """A timer at a time of the process's monotonic clock; one due already waits for a step, too."""
+        """A timer by the process's monotonic clock; even one already due waits for a step."""
         if self._dead:
             self._fenced()
         now_us = self._time.now_us + self.offset_us
@@ -261,7 +261,7 @@ class Loop(RefusingLoop):
         return task
 
     def set_task_factory(self, factory: Any) -> None:
-        """A factory of the process's own; its tasks are no longer kept through a crash, nor ordered."""
+        """Use the process's own factory; its tasks are neither kept through a crash nor ordered."""
         self._factory = factory
 
     def get_task_factory(self) -> Any:
@@ -313,7 +313,7 @@ class Loop(RefusingLoop):
         """Accepted and ignored."""
 
     def call_exception_handler(self, context: Mapping[str, object]) -> None:
-        """Take note of it; on a dead loop nothing is worth noting."""
+        """Record the complaint, unless the loop is dead."""
         if self._dead:
             return
         error = context.get("exception")

@@ -37,7 +37,7 @@ _WORLD = "keep it inside an activity, and register a fake of that activity here"
 
 
 class Guard(NamedTuple):
-    """One call that leaves the simulation, by the object that holds it, and what to do instead."""
+    """One call that leaves the simulation: the object that holds it, and what to do instead."""
 
     owner: object
     attribute: str
@@ -117,7 +117,7 @@ def _guarded(guard: Guard, original: Callable[..., object]) -> Callable[..., obj
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """The guards stand within this block; blocks may be nested, a campaign puts one around all its runs."""
+    """Install the guards for this block. Blocks may nest: a campaign puts one around all its runs."""
     if _State.installed == 0:
         _State.originals = tuple(getattr(guard.owner, guard.attribute) for guard in GUARDED)
         for guard, original in zip(GUARDED, _State.originals, strict=True):
@@ -134,7 +134,7 @@ def installed() -> Iterator[None]:
 
 @contextmanager
 def collecting(refused: list[str]) -> Iterator[None]:
-    """Note every refusal here as well: user code may swallow the exception."""
+    """Add every refusal to `refused` as well: user code may swallow the exception."""
     before = _State.refused
     _State.refused = refused
     try:

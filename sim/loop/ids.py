@@ -1,4 +1,4 @@
-"""VirtualIds: names that look random and are a function of who asks, and for the how many-th time."""
+"""VirtualIds: ids that look random but depend only on who asks and on how many were asked for before."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ class VirtualIds:
     """The `core.clock.IdSource` of one process, or of the store.
 
     `line` tells sources apart. `identity_line` is what `bits` are made from: a process restarted with the
-    same identity keeps it, while its tokens and UUIDs are new ones all the same.
+    same identity keeps it, while its tokens and UUIDs are new.
     """
 
     __slots__ = ("_bits", "_identity_line", "_line", "_made")
@@ -31,11 +31,11 @@ class VirtualIds:
         return (self._line + self._made) * _SPREAD & _MASK_128
 
     def token(self) -> LockToken:
-        """A lock token, unique among all of this world."""
+        """A lock token, unique in this world."""
         return LockToken(f"{self._next():032x}")
 
     def guid(self) -> str:
-        """A version 4 UUID, unique among all of this world but for 6 bits of 128."""
+        """A version 4 UUID, unique in this world up to its 6 fixed bits."""
         text = f"{self._next():032x}"
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 

@@ -2,7 +2,7 @@
 
 `TaskGroup`, `asyncio.wait` and users' code keep tasks and futures in sets. Python orders a set by the hashes
 of its members, and these hash by their address: which of a group's tasks is cancelled first would depend on
-where the allocator put them, and two runs of one tape would part there. Here they hash by a number that their
+where the allocator put them, and two runs of one tape would differ. Here they hash by a number that their
 loop gives out, so that a set of them has the same order in every run. The number is given when it is first
 asked for, because most futures never see a set. Equality stays identity: two loops may give one number.
 """
@@ -62,7 +62,7 @@ class CallHandle:
             self._callback(*self._arguments)
 
     def cancel(self) -> None:
-        """Let it not be called."""
+        """Keep it from being called."""
         self._callback = None
         self._arguments = ()
 
@@ -72,7 +72,7 @@ class CallHandle:
 
 
 class SharedContextHandle:
-    """What `call_soon` returns when the caller names a context: asyncio's tasks do, and never cancel.
+    """What `call_soon` returns when the caller passes a context: asyncio's tasks do, and never cancel it.
 
     One object for all of them, which is most of what makes a task switch cheap.
     """
@@ -118,7 +118,7 @@ class Timer:
         return self.due_us / 1_000_000
 
     def cancel(self) -> None:
-        """Let it not fire."""
+        """Keep it from firing."""
         self.callback = None
         self.arguments = ()
 

@@ -1,4 +1,4 @@
-"""Agenda: what is put off until a time: the end of a stall, a late answer, the end of a poll."""
+"""Agenda: actions due at a later time: the end of a stall, a late answer, the end of a poll."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from holdfast.sim.stage.steps import Request
 
 
 class Agenda:
-    """Actions by the time at which they are due, and those of one time in the order in which they were put.
+    """Actions in the order of their due time, and those due at the same time in the order they were put.
 
     An action put with a request is void once that request has its answer: the poll of a fetch that found
     something never ends. Void ones stay where they are until their turn comes, but they let no time pass.
@@ -22,9 +22,9 @@ class Agenda:
         self._count = 0
 
     def put(self, at_us: int, action: Callable[[], None], request: Request | None = None) -> None:
-        """Do this when the time has come."""
+        """Do this at `at_us`; with a request, only if it has no answer by then."""
         now_us = self._time.now_us
-        assert at_us >= now_us, f"{action!r} is put off until {at_us} us, and it is {now_us} us already"
+        assert at_us >= now_us, f"{action!r} is put off until {at_us} us, but it is already {now_us} us"
         self._count += 1
         heappush(self._entries, (at_us, self._count, action, request))
 
@@ -36,7 +36,7 @@ class Agenda:
         return entries[0][0] if entries else None
 
     def do_what_is_due(self) -> None:
-        """Do everything whose time has come, also what that puts on the agenda for now."""
+        """Do everything that is due, including what this adds to the agenda for now."""
         entries, now_us = self._entries, self._time.now_us
         while entries and entries[0][0] <= now_us:
             at_us, _, action, request = heappop(entries)

@@ -1,8 +1,8 @@
-"""Blocking calls of a process: how long they take, and when within that they act, is the tape's decision.
+"""Blocking calls of a process: the tape decides how long they take, and when within that time they act.
 
-A plain-function activity goes through `loop.run_in_executor`. In production that is a thread that finishes
-whatever becomes of its caller; here it takes no time, or longer than something that matters (a renewal
-interval, a lock), and has its effect at the start or at the end of that (design idea 1). A scenario may set
+A plain-function activity goes through `loop.run_in_executor`. In production that is a thread, which finishes
+whatever happens to its caller; here it takes no time, or longer than something that matters (a renewal
+interval, a lock), and has its effect at the start or the end of that time (design idea 1). A scenario may set
 the time instead: `Process.blocking_ms`.
 """
 
@@ -26,10 +26,10 @@ def run_blocking(
     """Run a function of a process as if in a thread; the future is settled when the drawn time is over."""
     delays_ms: tuple[int, ...]
     if process.blocking_ms is not None:
-        delays_ms, drawn = (process.blocking_ms,), 2  # it acts at the end, like what takes that long
+        delays_ms, drawn = (process.blocking_ms,), 2  # it acts at the end of that time
     else:
         delays_ms = known_delays_ms()
-        assert delays_ms, "there is no duration for a blocking call to take"
+        assert delays_ms, "no durations are known for a blocking call"
         drawn = process.draw("blocking call", 1 + 2 * len(delays_ms))
     future = Future(loop=process.loop)
     outcome = _Outcome(function, arguments)
@@ -46,7 +46,7 @@ def run_blocking(
 
 
 class _Outcome:
-    """What a blocking function did, once it has happened."""
+    """The outcome of a blocking function, once it has run."""
 
     __slots__ = ("_arguments", "_error", "_function", "_happened", "_result")
 
@@ -67,7 +67,8 @@ class _Outcome:
             self._error = error
 
     def tell(self, future: Future) -> None:
-        """Let it happen if it has not; nobody may listen any more, as with a real thread."""
+        """Run it if it has not run yet, and answer. As with a real thread, the caller may no longer be
+        listening."""
         if not self._happened:
             self.happen()
         settle_future(future, self._result, self._error)

@@ -1,4 +1,4 @@
-"""Chronicle: what happened in a run so far, told to its watchers as it happens."""
+"""Chronicle: what has happened in a run so far, reported to its watchers as it happens."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Chronicle:
         result: object = None,
         error: ProviderError | None = None,
     ) -> Commit:
-        """A call has been at the store, or was kept from it."""
+        """A call reached the store, or a fault kept it away."""
         time = self._time
         assert not self._over, f"{operation} of {process!r} commits after the end of the run"
         if outcome in ("refused", "unsent"):
@@ -114,7 +114,7 @@ class Chronicle:
         self._over = True
 
     def _tell(self, how: str, what: object) -> None:
-        """Tell every watcher. One that raises must not disturb the process it watches: it is told no more."""
+        """Tell every watcher. One that raises is dropped: it must not disturb the process it watches."""
         for watcher in self._watchers:
             try:
                 getattr(watcher, how)(what)
@@ -126,7 +126,7 @@ class Chronicle:
 
     @property
     def violated(self) -> bool:
-        """Whether a watcher has seen enough."""
+        """Whether a watcher has seen a rule broken."""
         for watcher in self._watchers:  # noqa: SIM110 - asked after every step
             if watcher.violated:
                 return True

@@ -1,4 +1,4 @@
-"""Draws: the one door through which a run asks for decisions, and the tape it writes of the answers."""
+"""Draws: the only way a run asks for decisions, and the tape of the answers."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A step lets one request commit, or delivers an answer or a due timer to one process, or several at once; a
 fault may strike along with it; and then that process runs until it is waiting again. A commit has four
-outcomes (design idea 6), by where the call or its answer goes astray:
+outcomes (design idea 6), by where the call or its answer is lost:
 
     caller ──── call ────> store ──── answer ────> caller        outcome      fault
          unsent      refused    done     lost       heard
@@ -11,10 +11,10 @@ outcomes (design idea 6), by where the call or its answer goes astray:
                                            x                     lost         lost_answer, crash
                                                       x          answered     none, slow_call, slow_answer
 
-A caller that was cancelled while its call was under way has no part in this: its future is done, and whatever
-answer comes is dropped. The call itself is not taken back by that, as a request on a wire is not: it commits
-like any other, with outcome `lost`, or the tape lets it vanish before it was sent. Both are lawful, and a
-worker that takes its own cancellation for "it was not done" must be found out.
+A caller that was cancelled while its call was under way hears nothing of this: its future is done, and any
+answer is dropped. Cancelling does not recall the call, just as it would not recall a request on a wire: it
+commits like any other, with outcome `lost`, or the tape lets it vanish before it was sent. Both are lawful,
+and a worker that takes its own cancellation for "it was not done" must be caught.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ class Engine:
         self._execute(request, None)
 
     def _commit_under(self, kind: FaultKind, request: Request, planned: Strike | None) -> None:
-        """A fault befalls a call, by the tape, or by a strike that the scenario has planned."""
+        """A fault strikes a call, drawn from the tape or planned by the scenario."""
         process = request.process
-        assert process.alive, f"a {kind} befalls {request.actor}, but its process is dead"
+        assert process.alive, f"a {kind} strikes {request.actor}, but its process is dead"
         assert process.fallible, (
-            f"a {kind} befalls {request.actor}, but faults do not strike the scenario's own"
+            f"a {kind} strikes {request.actor}, but faults do not strike the scenario's own process"
         )
         match kind:
             case "crash":
@@ -126,14 +126,15 @@ class Engine:
             self._faults.spend(kind)
 
     def _crash(self, process: Process, planned: Strike | None) -> None:
-        """What is planned is the scenario's: so is whether it starts again."""
+        """Crash it. After a planned crash, the scenario decides whether it starts again."""
         if planned is None:
             self.misfortunes.crash(process)
         else:
             self.stage.crash(process)
 
     def _arrive(self, request: Request) -> None:
-        """A slow call is there; it was on its way, so a crash of its process has not stopped it."""
+        """A slow call reaches the store. It was already on its way, so a crash of its process has not stopped
+        it."""
         assert request.slowed, f"{request.actor} arrives, but it was not held up"
         if request.process.alive or request.process.crashed:
             assert request not in self.stage.ready, f"{request.actor} arrives twice"
@@ -205,7 +206,7 @@ class Engine:
         *,
         least: int = 0,
     ) -> None:
-        """Answer after a drawn or planned delay, `least` 0 for at once."""
+        """Answer after a drawn or planned delay. A drawn one may be none, unless `least` is 1."""
         if planned is None:
             delays = (0, *self._faults.delays_ms)[least:]
             delay_ms = delays[self._draw("fault", f"{kind}.for", len(delays))]
@@ -219,7 +220,7 @@ class Engine:
             self.stage.answer(request, result, error)
 
     def _late(self, request: Request, result: object, error: BaseException | None) -> None:
-        assert request.settled, f"{request.actor} gets a late answer that was not decided before"
+        assert request.settled, f"{request.actor} gets a late answer that had not been decided"
         if request.process.alive and not request.future.done():
             self.stage.post(request.process, settle_future, request.future, result, error)
 

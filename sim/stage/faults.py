@@ -5,18 +5,18 @@ kinds that apply to the call may strike, or the clock may jump; at `idle`, befor
 those that strike a process or a clock. The first draw picks none or a kind among those with budget left; only
 if one strikes, detail draws follow (their sites have a dot: `crash.when`, `stall.for`).
 
-Nothing is late but by a fault: time only advances when nothing is enabled. So the record of the faults, with
-the process and the `amount_ms` of each, is the whole book of how long anything was held back, and
+Only a fault makes anything late: time advances only when nothing is enabled. So the record of the faults,
+with the process and the `amount_ms` of each, accounts for all the time anything was held back, and
 `held_back_us` adds it up. A fault is booked when it strikes, in full and to the process it strikes, whatever
-becomes of it: a stall that a crash cuts short, an answer that comes while its process is stalled anyway.
+happens later: a stall that a crash cuts short, an answer that comes while its process is stalled anyway.
 
     stall         |-------- 30 s --------|
     slow answer         |------- 30 s -------|
     a rule from   ^ 0                    30  36 ^       held back by 60 s: an upper bound, of truly 36
 
-Too much is the safe side: a rule is widened by more than it had to be, and the many runs in which little
-struck judge it to the microsecond. To take overlaps off would need to know what each of them held back, which
-differs: a stall the whole process, a slow answer one call.
+Too much is the safe side: a rule is widened by more than necessary, and the many runs with few faults judge
+it to the microsecond. Subtracting overlaps would require knowing what each fault held back, which differs: a
+stall the whole process, a slow answer one call.
 """
 
 from __future__ import annotations
@@ -148,15 +148,15 @@ class FaultBudget:
                 raise ConfigurationError(f"fault budget {field.name} is {value!r}, expected a count from 0")
 
     def counts(self) -> dict[FaultKind, int]:
-        """Kind to count, in the order of the table, those with a budget only."""
+        """The counts by kind, in the order of the table; only kinds that have a budget."""
         return {entry.kind: count for entry in FAULT_TABLE if (count := getattr(self, entry.kind))}
 
 
 class Faults:
-    """What is left of a run's budget, and how long things take that a fault delays.
+    """What is left of a run's budget, and how long the delays of faults are.
 
-    `delays_ms` are beyond a renewal interval, beyond the item lock, beyond the session lock and beyond twice
-    that, by the options of the world; a detail draw picks one.
+    `delays_ms` are longer than a renewal interval, the item lock, the session lock and twice the session
+    lock, by the options of the world; a detail draw picks one.
     """
 
     def __init__(self, budget: FaultBudget, options: RuntimeOptions) -> None:
@@ -231,8 +231,8 @@ _HOLDS_BACK: Final[frozenset[FaultKind]] = frozenset(
 def held_back_us(faults: Iterable[Fault], process: str, *, since_us: int, until_us: int) -> int:
     """How long faults have held back this process or its calls between two times.
 
-    What a timed rule about the process is widened by; overlapping faults count once each, so this is an
-    upper bound.
+    A timed rule about the process is widened by this. Overlapping faults are added up, so it is an upper
+    bound.
     """
     total = 0
     for fault in faults:

@@ -66,7 +66,7 @@ class Gate(Provider):
         return self._version
 
     def supports_sessions(self) -> bool:
-        """As the provider behind it."""
+        """Whether the provider behind it does."""
         return self._supports_sessions
 
     def as_management(self) -> Management | None:
@@ -74,7 +74,7 @@ class Gate(Provider):
         return self._management
 
     async def close(self) -> None:
-        """Nothing: the world closes the store when the run is over."""
+        """Does nothing: the world closes the store when the run is over."""
 
     # --- the orchestrator queue -----------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ _RESTART_SOON_MS: Final = 1000
 
 
 class Misfortunes:
-    """Draws faults from the budget and lets them happen on a stage."""
+    """Draws faults from the budget and makes them happen on a stage."""
 
     def __init__(self, stage: Stage, faults: Faults) -> None:
         self.faults = faults

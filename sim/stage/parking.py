@@ -1,13 +1,13 @@
-"""Parking: fetches that found nothing wait here until something may have changed for them.
+"""Parking: holds fetches that found nothing until there may be something for them.
 
-The waiting of a fetch is the world's business (design idea 5). A parked fetch is woken by a commit that could
-matter for its queue, or when the store's clock passes a time, known from the arguments of earlier commits,
-at which a lock or a delay ends. A wake-up is no promise: the fetch is tried, and parked again if there is
-nothing. Of the fetches of one process that ask the same, only the oldest is woken, and the next once that one
-has found something; a new fetch joins them at once if one like it has just found nothing. So an empty queue
-costs one empty fetch per process and change, not one per slot and poll.
+The world, not the store, makes a fetch wait (design idea 5). A parked fetch is woken by a commit that could
+matter for its queue, or when the store's clock passes a time, known from the arguments of earlier commits, at
+which a lock or a delay ends. Waking promises nothing: the fetch is tried, and parked again if it finds
+nothing. Of identical fetches of one process only the oldest is woken, and the next one once that has found
+something; a new fetch is parked at once if an identical one has just found nothing. So an empty queue costs
+one empty fetch per process and change, not one per slot and poll.
 
-Fetches of one kind (one process asks one thing with one filter) go round together:
+Fetches of one kind (same process, operation and filter) move together:
 
                     nothing found               a commit, a moment
     issued, enabled ------------->    parked   --------------------> the oldest is enabled: awake
@@ -22,7 +22,7 @@ What holds between the tables below:
 - A fetch is enabled, or under way to the store, or in `_parked`: never in two of them.
 - A kind is in `_awake`, or in `_hopeless`, or in neither: one is out looking, or looking is known to be of no
   use, or (after a change that met nobody waiting) nothing is known. Both hold only kinds that `_parked` has.
-- Each fetch in `_parked` has its deadline on the stage's agenda, and its process is alive.
+- Each fetch in `_parked` has its deadline on the stage's agenda, and a live process.
 - `_looked_ms` is what the store's clock shows, since whatever moves that clock calls `pass_time`: no moment
   in `_passed` is later, none in `_times` is earlier. One key may be in both: a lock renewed too late.
 - `_times` may hold moments that no longer matter, such as the end of a session that is closed: each costs an
@@ -74,7 +74,7 @@ Moment = tuple[int, tuple[FetchQueue, ...]]
 
 
 class Parking:
-    """The parked fetches of a world and the times at which they must look again.
+    """The parked fetches of a world, and the times at which they must look again.
 
     `enable` puts a request back among the enabled steps; `store_ms` reads the store's clock.
     """
@@ -82,8 +82,8 @@ class Parking:
     def __init__(self, enable: Callable[[Request], None], store_ms: Callable[[], int]) -> None:
         self._enable = enable
         self._store_ms = store_ms
-        self._parked: dict[Kind, list[Request]] = {}  # who waits, the one issued first in front
-        self._awake: set[Kind] = set()  # only ever looked into: sets have no order to rely on
+        self._parked: dict[Kind, list[Request]] = {}  # the waiting fetches, oldest first
+        self._awake: set[Kind] = set()  # only tested for members: sets have no order to rely on
         self._hopeless: dict[Kind, int] = {}  # found nothing at this time, and no commit mattered since
         self._times: dict[MomentKey, Moment] = {}  # to come
         self._passed: dict[MomentKey, Moment] = {}  # may come again: the clock may jump back
@@ -96,7 +96,7 @@ class Parking:
     # --- parking and waking ---------------------------------------------------------------------------
 
     def park(self, request: Request) -> None:
-        """Let it wait; it found nothing."""
+        """Let a fetch that found nothing wait."""
         kind = request.fetch_kind()
         assert request.process.alive, f"{request.actor} is parked, but its process is dead"
         assert request.deadline_us is not None, f"{request.actor} is parked with no time at which it gives up"
@@ -109,20 +109,20 @@ class Parking:
             waiting.sort(key=_issued)
 
     def is_hopeless(self, request: Request) -> bool:
-        """Whether a fetch just like this one has found nothing, and since then nothing has changed, nor time.
+        """Whether an identical fetch found nothing and since then neither a commit nor time has changed that.
 
-        Time counts, because what a store does with it is for the store to say: one that lets a lock expire
-        too early must be found out by the next poll.
+        Time counts, because only the store decides what ends when: a store that lets a lock expire too early
+        must be caught by the next poll.
         """
         return self._hopeless.get(request.fetch_kind()) == self._store_ms()
 
     def gave_up(self, request: Request) -> None:
-        """A call is over without having looked: if it was a fetch, the next of its kind may."""
+        """A call ended without looking: if it was a fetch, the next of its kind may look."""
         if request.operation in FETCHES:
             self._found(request)
 
     def remove(self, request: Request) -> None:
-        """Forget a fetch whose time is over."""
+        """Forget a fetch whose poll timeout has passed."""
         waiting = self._parked.get(request.fetch_kind())
         if waiting and request in waiting:
             waiting.remove(request)
@@ -169,7 +169,7 @@ class Parking:
         return next_ms
 
     def pass_time(self) -> None:
-        """Wake whoever waits for a time that has come."""
+        """Wake the fetches that wait for a time that has come."""
         now = self._store_ms()
         if now < self._looked_ms:  # a jump back: what had passed is still to come
             for key in [key for key, (at, _) in self._passed.items() if at > now]:
@@ -193,7 +193,7 @@ class Parking:
     # --- what a commit changes ------------------------------------------------------------------------
 
     def note(self, request: Request, commit: Commit) -> None:
-        """A call took effect: learn the times it set, and wake those for whom it may matter."""
+        """A call took effect: learn the times it set, and wake the fetches it may matter to."""
         learn = _LEARN.get(request.operation)
         if learn is not None:
             learn(self, request, commit.call, commit.result)
@@ -225,8 +225,8 @@ class Parking:
     def _acked_turn(self, request: Request, call: AckOrchestrationItemCall, result: None) -> None:
         token = call.token
         self._times.pop(("turn", token), None)
-        # What arrived for the instance while it was locked was hidden by the lock until now. For whom it was
-        # nobody knows here: any arrival since the fetch will do.
+        # Until now the lock hid whatever arrived for the instance. Which instance an arrival was for is not
+        # known here: any arrival since the fetch will do.
         if self._arrivals_at_fetch.pop(token, -1) != self._arrivals:
             self.wake(_TURNS)
         for item in call.orchestrator_items:

@@ -7,11 +7,11 @@ A crash cuts it off at once, but its coroutines still stand where they waited, w
 `except` blocks ahead of them, which no power cut would run. Two things keep those from doing anything:
 
 - The fence: the loop and the provider of a dead process raise `Fenced` whatever they are asked, its clock and
-  ids do no harm, and what it notifies nobody hears. `Fenced` is a `GeneratorExit`, because those blocks run
-  when the coroutine is closed, and just that may pass out of a coroutine being closed without a sound.
+  ids do no harm, and its notifications are dropped. `Fenced` is a `GeneratorExit`, because those blocks run
+  when the coroutine is closed, and only that may silently leave a coroutine being closed.
 - The time: coroutines are kept (by the tasks of the loop) until the end of the run and closed there. Left to
-  the garbage collector, those blocks would run in the middle of somebody else's step, at a place that depends
-  on the memory.
+  the garbage collector, those blocks would run in the middle of another process's step, at a point that
+  depends on memory use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from holdfast.sim.loop.tasks import Task
 
 _CLOSE_ATTEMPTS_MAX: Final = 16
-"""How often a coroutine is closed that answers with another await."""
+"""How many times to close a coroutine that answers with another await."""
 
 
 class Process:
@@ -41,7 +41,7 @@ class Process:
         provider: the process's own handle of the store; every call is a step of the world.
         clock, ids: the ports of `core.clock`.
         observer: where local events go (sessions.md 27a); the process itself.
-        fallible: whether faults may strike it; not so the scenario's own.
+        fallible: whether faults may strike it; they never strike the scenario's own process.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Process:
         """Whether the world already lists this process's due timers as a step."""
         self.main: Task | None = None
         self.blocking_ms: int | None = None
-        """How long its blocking calls take, by script; None: as the tape decides."""
+        """How long its blocking calls take, set by the scenario; None leaves it to the tape."""
         self._notify = notify
         self._draw = draw
 
@@ -85,12 +85,12 @@ class Process:
         return self
 
     def notify(self, event: LocalEvent) -> None:
-        """Take note of a local event: `core.observe.Observer`. Nobody hears a dead process."""
+        """Record a local event (`core.observe.Observer`); those of a dead process are dropped."""
         if self.alive:
             self._notify(self, event)
 
     def draw(self, site: str, arity: int) -> int:
-        """A generated value from 0 to arity - 1, by the tape; 0 is the boring one."""
+        """A generated value from 0 to arity - 1, drawn from the tape; 0 is the boring one."""
         if not self.alive:
             raise Fenced(f"process {self.name} has crashed")
         return self._draw(site, arity)
@@ -113,7 +113,7 @@ class Process:
 
     def bury(self) -> None:
         """Close what is left of its coroutines, under the fence."""
-        assert not self.alive, f"{self!r} is buried alive"
+        assert not self.alive, f"{self!r} is buried while alive"
         # the dead loop stands in as the running one: it refuses new tasks and closes their coroutines, while
         # with no loop at all `asyncio.create_task` would leave them behind with a warning
         _set_running_loop(self.loop)

@@ -17,16 +17,16 @@ assert set(get_args(ScriptedFault)) <= _STRIKE_CALLS, f"a kind can be scripted t
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Strike:
-    """A fault set for calls: which, and what befalls them; `count` is how many it has struck so far.
+    """A fault set for certain calls; `count` is how many it has struck so far.
 
     Attributes:
-        kind: what befalls them.
+        kind: the fault.
         process: whose calls; None for those of every process that faults may strike.
         operation: which calls; None for all.
-        skip: how many of them are let through first.
-        times: how many are struck; None for all until `end`.
-        delay_ms: for how long a call or its answer is on its way.
-        before: whether a crash comes before the call takes effect, not just after.
+        skip: how many of these calls are let through first.
+        times: how many are then struck; None for all until `end`.
+        delay_ms: how long the call or its answer is delayed.
+        before: whether a crash comes just before the call takes effect instead of just after.
     """
 
     kind: ScriptedFault
@@ -45,7 +45,8 @@ class Strike:
         self.times = self.count
 
     def spare(self) -> None:
-        """It was a fetch that found nothing and waits on: it has no answer yet to be late or lost."""
+        """Uncount a fetch that found nothing and waits on: it has no answer yet that could be late or
+        lost."""
         assert self.count > 0, f"{self.kind} has struck nothing, so nothing can be spared"
         self.count -= 1
 
@@ -84,11 +85,11 @@ class Script:
         return bool(self._strikes)
 
     def set(self, strike: Strike) -> None:
-        """From now on it looks at every call."""
+        """From now on it may strike any call."""
         assert strike not in self._strikes, f"{strike} is set twice"
         self._strikes.append(strike)
 
     def take(self, request: Request) -> Strike | None:
-        """What befalls this call."""
+        """The strike on this call, if any."""
         self._strikes = [strike for strike in self._strikes if not strike.over]
         return next((strike for strike in self._strikes if strike.befalls(request)), None)

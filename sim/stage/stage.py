@@ -18,9 +18,9 @@ process runs until it is waiting again.
         v
       a call commits and is answered, or what was held back is delivered: its process runs
 
-Whatever is appended at one time is in an order of its own: actions of the agenda by their time and then as
-they were put there, processes as they were started, kinds of parked fetches as they were first seen. So
-nothing but the tape decides, neither hashing nor the machine.
+Steps appended at the same time have a fixed order: actions of the agenda by due time, then as they were put
+there; processes as they were started; kinds of parked fetches as they were first seen. So only the tape
+decides, never hashing or the machine.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Boot = Callable[[Process], Awaitable[object]]
 class _Program:
     """What runs under a process name: its boot function, and how often it was started.
 
-    `line` and `identity` are what the names that its boots make are functions of (`VirtualIds`).
+    The ids that its boots make depend on `line` and `identity` alone (`VirtualIds`).
     """
 
     boot: Boot
@@ -68,7 +68,7 @@ class Stage:
     """Processes, enabled steps, and time. `delays_ms` tells the durations that blocking calls may take.
 
     `complaints` are what asyncio would have logged in a process, `broken` the processes that an exception
-    ended: a worker must not be ended so, whatever strikes it.
+    ended: no fault may end a worker that way.
     """
 
     def __init__(
@@ -262,7 +262,7 @@ class Stage:
             self.ready.append(DueTimers(process))
 
     def deliver(self, first: Delivery | DueTimers) -> None:
-        """Let a process hear this, and as much of what else is enabled for it as the tape says."""
+        """Let a process hear this, with as much else that is enabled for it as the tape says."""
         process = first.process
         listed = type(first) is Delivery or process.timers_announced
         assert listed, f"the timers of {process!r} are taken, but they were not announced"
@@ -344,9 +344,9 @@ class Stage:
         return future
 
     def nothing_found(self, request: Request) -> None:
-        """A fetch came to nothing: it waits for a change, or until its own poll timeout is over.
+        """A fetch found nothing: it waits for a change, or until its poll timeout is over.
 
-        With it, those that are enabled and ask the same: they would find nothing either.
+        Enabled fetches that ask the same wait with it: they would find nothing either.
         """
         assert request.operation in FETCHES, f"{request.operation} is no fetch, it does not wait"
         if request.future.done() or not request.process.alive:
@@ -377,7 +377,7 @@ class Stage:
         self.parking.park(request)
 
     def _give_up(self, request: Request) -> None:
-        """The poll timeout of a fetch has passed: only now its process sees that there was nothing."""
+        """The poll timeout of a fetch has passed: only now does its process learn that there was nothing."""
         now_us, due_us = self.time.now_us, request.deadline_us
         assert due_us is not None, f"{request.actor} gives up, but has never waited"
         assert now_us >= due_us, f"{request.actor} gives up at {now_us} us, it is to wait until {due_us} us"
@@ -396,8 +396,8 @@ class Stage:
     # --- time -----------------------------------------------------------------------------------------
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
-        """Do something after a time; at once if that is none."""
-        assert delay_ms >= 0, f"something is to happen {-delay_ms} ms ago"
+        """Do something after a delay; at once if it is 0."""
+        assert delay_ms >= 0, f"an action is due {-delay_ms} ms in the past"
         if delay_ms:
             self._agenda.put(self.time.now_us + delay_ms * 1000, action)
         else:
@@ -428,4 +428,4 @@ class Stage:
 
 
 def _ignore(process: Process) -> None:
-    """Nobody wants to know."""
+    """The default of `on_boot`."""

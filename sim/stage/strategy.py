@@ -1,4 +1,4 @@
-"""The interface of strategies: what answers the choice points of a run, and knows nothing of the world."""
+"""The interface of strategies: they answer the draws of a run and know nothing of the world."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Strategy(ABC):
     def offer(self, actors: Iterable[str]) -> None:  # noqa: B027 - most do not care who moves
         """Who moves with each answer of the next draw, which chooses a step; as texts `process/operation`.
 
-        They are made as they are read, which must be at once.
+        They are made lazily and must be read at once.
         """
 
     @abstractmethod

@@ -175,7 +175,7 @@ STAGE: dict[str, tuple[Callable[[Bare], object], str]] = {
     "begun twice": (lambda bare: bare.process.begin(_idle), "has begun already"),
     "begun dead": (lambda bare: (_crash(bare), bare.process.begin(_idle)), "is dead, it cannot begin"),
     "killed twice": (lambda bare: (bare.process.kill(), bare.process.kill()), "is cut off twice"),
-    "buried alive": (lambda bare: bare.process.bury(), "is buried alive"),
+    "buried alive": (lambda bare: bare.process.bury(), "is buried while alive"),
     "a pass while stalled": (_stalled_runs, "is stalled, it cannot run"),
     "a stall that is over twice": (_resumes_twice, "resumes, but it is not stalled"),
     "kept for a process that is gone": (_kept_for_nobody, "nobody is left to hear it"),
@@ -214,10 +214,10 @@ STAGE: dict[str, tuple[Callable[[Bare], object], str]] = {
         "has never waited",
     ),
     "giving up too early": (_gives_up_too_early, "at 0 us, it is to wait until 5000000 us"),
-    "something for the past": (lambda bare: bare.stage.after(-1, print), "to happen 1 ms ago"),
+    "something for the past": (lambda bare: bare.stage.after(-1, print), "due 1 ms in the past"),
     "something on the agenda for the past": (
         lambda bare: (bare.time.advance(9), bare.stage._agenda.put(8, print)),
-        "put off until 8 us, and it is 9 us already",
+        "put off until 8 us, but it is already 9 us",
     ),
     "something done too late": (_late, "was due at 1000000 us, it is done at 2000000 us"),
     "a gate behind a gate": (
@@ -331,7 +331,7 @@ FAULTS: dict[str, tuple[Callable[[Bare], object], str]] = {
         lambda bare: (bare.stage.post(bare.process, print), bare.misfortunes.strike_while_idle()),
         "1 steps are enabled: this is no quiet time",
     ),
-    "a call of a dead process": (_befalls_the_dead, "befalls w/read, but its process is dead"),
+    "a call of a dead process": (_befalls_the_dead, "strikes w/read, but its process is dead"),
     "a call of the scenario": (_befalls_the_scenario, "faults do not strike the scenario's own"),
     "a stall by plan": (_scripted_stall, "a stall does not strike a call by plan"),
     "a duplicate of nothing": (
@@ -351,7 +351,7 @@ FAULTS: dict[str, tuple[Callable[[Bare], object], str]] = {
     "a slow call that arrives twice": (_arrives_twice, "w/read arrives twice"),
     "a late answer that was not decided": (
         lambda bare: bare.engine._late(bare.request(), None, None),
-        "a late answer that was not decided before",
+        "a late answer that had not been decided",
     ),
     "a stall of less than no time": (
         lambda bare: bare.chronicle.fault("stall", "w", -1),
@@ -433,7 +433,7 @@ def test_a_boot_beyond_those_whose_names_differ(bare: Bare) -> None:
 
 def test_a_blocking_call_needs_a_duration_that_is_there(bare: Bare) -> None:
     bare.process._draw = lambda site, arity: 9
-    with pytest.raises(AssertionError, match="there is no duration"):
+    with pytest.raises(AssertionError, match="no durations are known"):
         run_blocking(bare.process, bare.time, lambda: (), print, ())
     with pytest.raises(AssertionError, match="9 is no time for a blocking call, there are 2 delays"):
         run_blocking(bare.process, bare.time, lambda: (1, 2), print, ())

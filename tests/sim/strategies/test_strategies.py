@@ -223,7 +223,7 @@ def test_every_named_strategy_can_be_made_and_is_told_of_in_help_texts() -> None
 
 def test_a_strategy_registered_under_the_wrong_name_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STRATEGIES, "slow", STRATEGIES["fifo"])
-    with pytest.raises(AssertionError, match="'slow' is registered with what makes a 'fifo'"):
+    with pytest.raises(AssertionError, match="'slow' is registered with the factory of 'fifo'"):
         make_strategy("slow", 1)
 
 

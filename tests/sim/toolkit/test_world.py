@@ -523,13 +523,13 @@ def test_a_forbidden_state_of_a_world(run: Runs) -> None:
     async def body(world: World) -> None:
         handle = world.process("w", worker)
         assert handle.process is not None
-        with pytest.raises(AssertionError, match="is started, and its last boot still runs"):
+        with pytest.raises(AssertionError, match="is started while its last boot still runs"):
             world._booted(handle.process)
         world._quiet.append(world._process.loop.create_future())
-        with pytest.raises(AssertionError, match="told that all is quiet, and 1 steps are enabled"):
+        with pytest.raises(AssertionError, match="told that all is quiet, but 1 steps are enabled"):
             world.serve_quiet()
         world._matched_count = 1
-        with pytest.raises(AssertionError, match="1 commits were looked at, there are 0"):
+        with pytest.raises(AssertionError, match="1 commits were looked at, but there are 0"):
             world._match([])
         world._matched_count = 0
 
