@@ -47,7 +47,7 @@ def waiting() -> Registry:
     register=False,
 )
 async def idle_hour(world: World) -> None:
-    """An hour in which a session is only kept."""
+    """An hour in which a session is only kept alive."""
     world.worker("a", waiting)
     world.worker("b", waiting)
     await world.client.start_orchestration("i", "waiting")

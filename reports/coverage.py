@@ -2,7 +2,7 @@
 
 The weakest provider decides. A row is exercised on a provider only if some check for it asserted its oracle
 in a schedule in which all the situations it declares had occurred, and verified only if a defect aimed at
-it, planted in the same code, was caught by one of its checks. Nothing here knows of time, machine or paths,
+it, planted in the same code, was caught by one of its checks. Nothing here depends on time, machine or paths,
 and the order of every list is that of the specification or of names, so equal evidence gives equal bytes.
 """
 
@@ -37,7 +37,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckLine:
-    """A scenario or conformance check of a row. `providers` says in words what came of it on each."""
+    """A scenario or conformance check of a row. `providers` describes its result on each."""
 
     name: str
     kind: str
@@ -53,8 +53,8 @@ class CheckLine:
 class DefectLine:
     """A planted defect aimed at a row or seen to break an invariant.
 
-    `counts` is whether its kill is evidence; `schedules` is how many that took, 0 for a rule that broke
-    beside the one that caught it.
+    `counts` is whether its kill is evidence; `schedules` is how many the kill took, 0 for a rule that broke
+    besides the one that caught it.
     """
 
     name: str
@@ -161,11 +161,11 @@ def encode_coverage(made: Coverage) -> bytes:
 
 
 def decode_coverage(content: bytes) -> Coverage:
-    """Coverage from its JSON. Raises ValueError if it is not."""
+    """Coverage from its JSON. Raises ValueError if it is not that."""
     try:
         return msgspec.json.decode(content, type=Coverage)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"this is no coverage.json of this version: {error}") from None
+        raise ValueError(f"this is not a coverage.json of this version: {error}") from None
 
 
 class _Lines:

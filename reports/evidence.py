@@ -24,7 +24,7 @@ CheckOutcome = Literal["held", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioInfo:
-    """What a scenario says of itself. `covers` names rows and clauses, `faults` kinds and their budgets."""
+    """What a scenario says about itself. `covers` names rows and clauses, `faults` kinds and budgets."""
 
     name: str
     title: str
@@ -57,8 +57,8 @@ class ScheduleResult:
         held, unknown: the rules whose monitor ended with that verdict.
         breaches: the rules that were broken.
         faults: how many struck, by kind.
-        cut_off: the limit that ended it early; error: what went wrong outside every rule. With either the
-            run is evidence for nothing, but for what it broke.
+        cut_off: the limit that ended it early; error: what went wrong outside every rule. With either, the
+            run is evidence only of what it broke.
         virtual_us: virtual time, microseconds.
     """
 
@@ -88,7 +88,7 @@ class ScheduleFacts:
     unknown: tuple[str, ...] = ()
 
     def united(self, other: ScheduleFacts) -> ScheduleFacts:
-        """What either of two runs with the same commits showed; a doubt in one is a doubt."""
+        """What either of two runs with the same commits showed; unknown in one is unknown."""
         if self == other:
             return self
         unknown = _united(self.unknown, other.unknown)
@@ -164,14 +164,14 @@ class Evidence:
     runs: tuple[RunEvidence, ...] = ()
     checks: tuple[CheckEvidence, ...] = ()
     kills: tuple[Kill, ...] = ()
-    """From the stored kill matrix, whatever code that was made with."""
+    """From the stored kill matrix, whatever code it was made with."""
     shown: Mapping[str, str] = field(default_factory=dict)
     """By scenario, the file of a healthy run that asserted all of its rows with all of its situations."""
     interrupted: bool = False
     defect: str | None = None
-    """The defect that was planted for this campaign: it says nothing of the product as it is."""
+    """The defect planted for this campaign, which then says nothing about the unchanged product."""
     module: str | None = None
-    """The module of others that registers scenarios of this campaign."""
+    """The module outside Holdfast that registers scenarios of this campaign."""
 
 
 class Tally:
@@ -201,7 +201,7 @@ class Tally:
         self._checks.extend(results)
 
     def evidence(self) -> Evidence:
-        """What has come together so far."""
+        """The evidence so far."""
         return merged(
             replace(
                 self._start,
@@ -256,7 +256,7 @@ class _RunTally:
 def merged(*parts: Evidence) -> Evidence:
     """The evidence of several parts of one campaign; the same in whatever order they come.
 
-    Raises ValueError without any, or if they were made with different code or specification.
+    Raises ValueError if there are none, or if they were made with different code or specification.
     """
     if not parts:
         raise ValueError("there is no evidence to merge; give at least one part")
@@ -316,7 +316,7 @@ def _ordered(run: RunEvidence) -> RunEvidence:
 
 
 def _first_breaches(*breaches: Breach) -> tuple[Breach, ...]:
-    """For each rule the breach with the lowest schedule number; texts break ties, so that order does not."""
+    """For each rule the breach with the lowest schedule number; messages break ties, not arrival."""
     first: dict[str, Breach] = {}
     for breach in sorted(breaches, key=lambda found: (found.rule, found.schedule, found.message)):
         known = first.setdefault(breach.rule, breach)

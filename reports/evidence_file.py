@@ -14,7 +14,7 @@ from holdfast.reports.evidence import Evidence, ScheduleFacts
 class _Stored:
     """Evidence as it is written: most schedules of a scenario show the same, so facts are written once.
 
-    `facts` has for each run its different facts, `schedules` by fingerprint the place among them.
+    For each run, `facts` has the distinct facts, `schedules` the place among them by fingerprint.
     """
 
     evidence: Evidence
@@ -38,7 +38,7 @@ def encode_evidence(evidence: Evidence) -> bytes:
 
 
 def decode_evidence(content: bytes) -> Evidence:
-    """Evidence from its JSON. Raises ValueError if it is not."""
+    """Evidence from its JSON. Raises ValueError if it is not that."""
     try:
         stored = msgspec.json.decode(content, type=_Stored)
         runs = tuple(
@@ -48,5 +48,5 @@ def decode_evidence(content: bytes) -> Evidence:
             )
         )
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, IndexError) as error:
-        raise ValueError(f"this is no evidence of a campaign: {error}") from None
+        raise ValueError(f"this is not the evidence of a campaign: {error}") from None
     return replace(stored.evidence, runs=runs)

@@ -1,4 +1,4 @@
-"""Gaps: what a campaign has not shown, and why; the honest other half of the coverage."""
+"""Gaps: what a campaign has not shown, and why; the other half of the coverage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Gaps:
         clauses: those without evidence, by the text they stand in.
         checks: conformance checks that did not hold: failed or skipped.
         unknown: runs that are evidence for nothing.
-        escaped: defects that were not caught as meant, or that a row aimed at held under.
+        escaped: defects that were not caught as meant, or under which a row they are aimed at held.
         stale: how many kills were made with other code, and so count for nothing.
     """
 

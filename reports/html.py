@@ -1,4 +1,4 @@
-"""One page: rendered from its template, and needing nothing but itself: no network, no other file to be read.
+"""One page, rendered from its template and self-contained: it needs no network and no other file.
 
 Everything that comes from outside (titles, messages, payloads in traces) is escaped by the templates; the
 timelines travel as JSON in a data block; and a content security policy names the page's own style and script
@@ -62,7 +62,7 @@ def prose(text: str) -> Markup:
 
 
 def amount(number: int) -> str:
-    """A number to be read: its thousands are set apart by a narrow space that does not break."""
+    """A number with its thousands separated by a narrow no-break space."""
     return f"{number:,}".replace(",", "\u202f")
 
 

@@ -1,4 +1,4 @@
-"""The kill matrix in lines to be read: one for each defect, with what came of it on each provider."""
+"""The kill matrix for readers: one line for each defect, with its result on each provider."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Hunts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnProvider:
-    """What came of a defect on one provider."""
+    """The result for a defect on one provider."""
 
     provider: str
     word: CatchKind
@@ -45,7 +45,7 @@ class HuntedDefect:
     """A defect: what it changes and needs, where it was hunted, the rows aimed at, those that held, results.
 
     `slowest` is the highest median of schedules to the catch over providers and strategies; what a seed
-    missed comes above all that was caught, and what survived above that.
+    missed ranks above all that was caught, and survivors above that.
     """
 
     name: str

@@ -95,7 +95,7 @@ class EvidenceIndex:
         )
 
     def check(self, check: Check, provider: str) -> Judgement:
-        """A conformance check on one provider; what only should hold is never a violation."""
+        """A conformance check on one provider; one that only should hold is never a violation."""
         result = self._results.get((check.id, provider))
         if result is None:
             return Judgement("missing", f"{check.id} has not run")
@@ -146,7 +146,7 @@ class EvidenceIndex:
         if any(self.kills(kill, row, invariants) for kill in kills):
             return ""
         if self.evidence.defect is not None:
-            return f"{self.evidence.defect} was planted for this check, which so verifies nothing"
+            return f"{self.evidence.defect} was planted for this check, so it verifies nothing"
         if not self.evidence.kills:
             return "no planted defect has been hunted: `holdfast defects` stores what catches them"
         if not kills:
@@ -157,12 +157,12 @@ class EvidenceIndex:
         return f"it held under {', '.join(aimed)}" if aimed else "no planted defect is aimed at it"
 
     def concerns(self, run: RunEvidence, rule: str, row: str, rules: set[str]) -> bool:
-        """Whether a rule broken in a run of a scenario is held against a row the scenario covers."""
+        """Whether a rule broken in a run of a scenario counts against a row the scenario covers."""
         info = self._infos.get(run.scenario)
         return info is not None and row in info.covers and (rule in rules or rule == SCENARIO_RULE)
 
     def in_words(self, info: ScenarioInfo, provider: str) -> str:
-        """What came of a scenario on a provider."""
+        """The result of a scenario on a provider, in words."""
         run = self._run(info.name, provider)
         if run is None:
             return "not run"
@@ -177,7 +177,7 @@ class EvidenceIndex:
         return ", ".join(words)
 
     def outcome(self, check: Check, provider: str) -> str:
-        """What came of a conformance check on a provider."""
+        """The result of a conformance check on a provider, in words."""
         result = self._results.get((check.id, provider))
         if result is None:
             return "not run"
@@ -232,7 +232,7 @@ def _judged_check(check: Check, result: CheckEvidence) -> Judgement:
 
 
 def _reasons(judged: Sequence[Judgement]) -> str:
-    """The reasons of the best that the checks came to, each once."""
+    """The reasons of the checks with the best word, each once."""
     best = strongest(made.status for made in judged)
     return "; ".join({made.why: None for made in judged if made.status == best and made.why})
 
@@ -256,4 +256,4 @@ def _unreached(run: RunEvidence, info: ScenarioInfo, name: str, situations: Mapp
         return f"{', '.join(never)} never occurred {tried}"
     if name not in run.asserted():
         return f"its oracle was never asserted {tried}"
-    return f"its oracle and {', '.join(info.situations)} never came together {tried}"
+    return f"its oracle and {', '.join(info.situations)} never occurred together {tried}"

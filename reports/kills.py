@@ -1,7 +1,7 @@
 """The kill matrix: what each planted defect was caught by, where, and after how many schedules, as data.
 
-It is made by a run of its own and stored, so each matrix carries the fingerprint of the code, properties and
-specification it was made with: with any other it is evidence for nothing.
+A separate run makes and stores it, so each matrix carries the fingerprint of the code, properties and
+specification it was made with: with any others it is evidence for nothing.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Kill:
         meant: the rule it is meant to be caught by.
         provider: what it was run on.
         scenario: where it was hunted.
-        caught_by: the rule that caught it: the one meant if that ever saw it; None if it escaped.
+        caught_by: the rule that caught it: the one meant if that ever did; None if it escaped.
         collateral: other rules that broke, by name.
         plain: whether the plain run, without any deviation, shows it.
         hunts: by strategy, one catch for each seed.
-        rows: the rows it is aimed at; None for one that held all the same.
-        fingerprint: of code and specification then.
+        rows: the rows it is aimed at; None for one that held anyway.
+        fingerprint: of code and specification at the time.
     """
 
     defect: str
@@ -90,7 +90,7 @@ class Kill:
         return min((count for count in counts if count is not None), default=1)
 
     def hardest(self, missed: int) -> float:
-        """The highest median of schedules to the catch of its strategies; a miss counts as so many."""
+        """The highest median of schedules to the catch of its strategies; a miss counts as `missed`."""
         if self.caught_by is None:
             return missed + 1
         return max(
@@ -126,7 +126,7 @@ class KillMatrix:
 
 
 def survivors_first(kills: Iterable[Kill]) -> list[Kill]:
-    """Those that escaped, then those not caught as meant, then those that a row held under, then the rest."""
+    """Those that escaped, those not caught as meant, those under which a row held, then the rest."""
     return sorted(
         kills,
         key=lambda kill: (
@@ -147,8 +147,8 @@ def encode_kills(matrix: KillMatrix) -> bytes:
 
 
 def decode_kills(content: bytes) -> KillMatrix:
-    """A matrix from its JSON. Raises ValueError if it is none."""
+    """A matrix from its JSON. Raises ValueError if it is not that."""
     try:
         return msgspec.json.decode(content, type=KillMatrix)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"this is no kill matrix of this version: {error}") from None
+        raise ValueError(f"this is not a kill matrix of this version: {error}") from None

@@ -25,8 +25,8 @@ from holdfast.traces.order import causal_past
 class Traces:
     """Traces by the names of their files.
 
-    `broken` are those of violations, `shown` those of healthy runs; the folders are where a reader of a
-    replay line finds them.
+    `broken` are those of violations, `shown` those of healthy runs; the folders are as a replay line gives
+    them.
     """
 
     broken: Mapping[str, Trace] = field(default_factory=dict)
@@ -140,7 +140,7 @@ def _timeline(name: str, trace: Trace, folder: str, module: str | None) -> Timel
 
 
 def _words_seen(made: Coverage) -> list[Status]:
-    """The words of rows on any provider, best first: what a filter can be asked for."""
+    """The words of rows on any provider, best first: the choices of the filter."""
     seen = {row.status for row in made.rows}
     seen |= {judged.status for row in made.rows for judged in row.providers.values()}
     return [status for status in reversed(STATUSES) if status in seen]

@@ -1,6 +1,6 @@
 """Plots of the pages, as data: curves and ticks in pixels, which a template draws as SVG.
 
-Numbers of schedules run over a logarithmic axis: what happens in the first few is what people look at.
+Numbers of schedules run over a logarithmic axis: the first few matter most.
 """
 
 from __future__ import annotations
@@ -170,6 +170,6 @@ def _decades(most: int) -> list[int]:
 
 
 def _round_ticks(most: int) -> tuple[int, ...]:
-    """Four to six round numbers from nothing to no less than the most."""
+    """Four to six round numbers, from 0 to at least `most`."""
     step = next(size * 10**power for power in range(12) for size in (1, 2, 5) if 5 * size * 10**power >= most)
     return tuple(range(0, step * max(ceil(most / step), 1) + 1, step))

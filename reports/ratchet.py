@@ -1,8 +1,8 @@
-"""The ratchet: the evidence that rows had when it was recorded, and what of it has been lost since.
+"""The ratchet: the evidence that rows had when it was recorded, and what has been lost since.
 
 A row may gain evidence silently; it loses some when its word is weaker on a provider, or when a check, a
-situation or a planted defect that spoke for it no longer does. Counts are no part of it: they vary with the
-number of schedules. The file has one line a row, so that a change of it can be reviewed.
+situation or a planted defect that spoke for it no longer does. Counts are not part of it: they vary with the
+number of schedules. The file has one line per row, so that a change to it can be reviewed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def state_of(made: Coverage) -> dict[str, RatchetEntry]:
 
 
 def lost(recorded: Mapping[str, RatchetEntry], now: Mapping[str, RatchetEntry]) -> list[str]:
-    """What has been lost, a sentence each, in the order of the record; a provider not checked is no loss."""
+    """What has been lost, a sentence each, in recorded order; a provider not checked is not a loss."""
     found: list[str] = []
     for name, before in recorded.items():
         after = now.get(name)
@@ -51,7 +51,7 @@ def lost(recorded: Mapping[str, RatchetEntry], now: Mapping[str, RatchetEntry]) 
 
 
 def encode_state(state: Mapping[str, RatchetEntry]) -> bytes:
-    """The file: JSON, one line a row."""
+    """The file: JSON, one line per row."""
     lines = [
         msgspec.json.encode(name) + b":" + msgspec.json.encode(one, order="deterministic")
         for name, one in state.items()
@@ -60,11 +60,11 @@ def encode_state(state: Mapping[str, RatchetEntry]) -> bytes:
 
 
 def decode_state(content: bytes) -> dict[str, RatchetEntry]:
-    """The state of a file. Raises ValueError if it is none."""
+    """The state in a file. Raises ValueError if it is not that."""
     try:
         return msgspec.json.decode(content, type=dict[str, RatchetEntry])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"this is no recorded state of coverage: {error}") from None
+        raise ValueError(f"this is not a recorded state of coverage: {error}") from None
 
 
 def _state(line: RowCoverage | InvariantCoverage) -> RatchetEntry:

@@ -47,7 +47,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The campaign as a whole. `defect` was planted for it, `module` registers scenarios of others."""
+    """The campaign as a whole. `defect` was planted for it, `module` registers scenarios outside Holdfast."""
 
     verdict: str
     interrupted: bool

@@ -51,7 +51,7 @@ def print_summary(console: Console, made: Coverage, *, trace_folder: str = "") -
 
 
 def replay_line(trace: str, folder: str = "", provider: str = "", module: str | None = None) -> str:
-    """The line to copy that runs a trace again; a trace causes no import, so modules of others are named."""
+    """The line to copy that runs a trace again; a trace causes no import, so it names modules to import."""
     words = ["holdfast", "replay", f"{folder.rstrip('/')}/{trace}" if folder else trace]
     if ":" in provider:
         words += ["--provider", provider]
@@ -132,7 +132,7 @@ def _totals(summary: Summary) -> list[Text]:
     if summary.defect is not None:
         lines.append(Text(f"with the planted defect {summary.defect}", style="yellow"))
     if summary.interrupted:
-        lines.append(Text("interrupted: this is what was found until then", style="yellow"))
+        lines.append(Text("interrupted: this is what was found by then", style="yellow"))
     broken = bool(summary.violations)
     lines.append(Text.assemble(("verdict: ", "bold"), (summary.verdict, "bold red" if broken else "bold")))
     return lines

@@ -32,7 +32,7 @@ def print_timeline(console: Console, trace: Trace, made: Timeline) -> None:
     console.print(_heading(trace, made))
     console.print(_table(made), end="")
     if made.hidden:
-        console.print(Text(f"{made.hidden} steps that say little are left out", style="dim"))
+        console.print(Text(f"{made.hidden} uneventful steps are left out", style="dim"))
     if made.rule:
         console.print()
         console.print(_verdict(trace, made))

@@ -17,7 +17,7 @@ from holdfast.traces.steps import Plain, StepKind, StepRecord
 SpanKind = Literal["lease", "handler", "down"]
 
 QUIET: Final = frozenset({"capacity_changed", "renewal_sent", "renewal_answered"})
-"""Local events that say little to a reader; left out unless asked for."""
+"""Local events that tell a reader little; left out unless asked for."""
 
 OPERATIONS: Final[dict[str, str]] = {
     "enqueue_for_orchestrator": "enqueue message",
@@ -89,7 +89,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """A run to be drawn. `hidden` counts the steps left out, `rule` and `why` are of the violation."""
+    """A run to be drawn. `hidden` counts the steps left out, `rule` and `why` are those of the violation."""
 
     scenario: str
     provider: str
@@ -115,7 +115,7 @@ def timeline(
     Args:
         cause: places of steps, such as `traces.order.causal_past` gives; only they are marked as causes.
         only_cause: leave out all others.
-        everything: show also what says little: empty fetches and changes of capacity.
+        everything: also show uneventful steps: empty fetches and changes of capacity.
         replay: the command that runs it again.
     """
     violation = trace.header.violation
@@ -176,7 +176,7 @@ def label(step: StepRecord) -> str:
 
 
 def detail(step: StepRecord) -> str:
-    """What it was about and what came of it, in one line."""
+    """Its subject and its result, in one line."""
     words = [step.result] if step.result else []
     for name in _TELLING:
         value = step.arguments.get(name)
@@ -211,7 +211,7 @@ _TELLING: Final = (
 
 
 def members(step: StepRecord) -> dict[str, Plain]:
-    """Everything else about a step, for who opens it."""
+    """Everything else about a step, for a reader who opens it."""
     return {
         "operation": step.operation,
         **({"outcome": step.outcome} if step.outcome is not None else {}),

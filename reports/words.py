@@ -25,14 +25,14 @@ MEANINGS: Final[dict[Status, str]] = {
 
 REQUIREMENTS: Final[dict[Status, str]] = {
     "verified": (
-        "All that exercised asks for, and on top of it a kill: a defect aimed at this row was planted in "
+        "All that exercised asks for, and a kill as well: a defect aimed at this row was planted in "
         "the same code, and the row, one of its invariants or one of its conformance checks failed "
         "because of it. A kill counts only while the fingerprint of code, properties and specification is "
         "the one it was made with."
     ),
     "exercised": (
         "In at least one distinct schedule all situations that the scenario declares occurred, recognised "
-        "by monitors and not by the scenario itself, and the oracle of the row was asserted in that very "
+        "by monitors and not by the scenario itself, and the oracle of the row was asserted in that same "
         "schedule and held. No run broke the row, an invariant it names, or an assertion of the scenario."
     ),
     "unreached": (
@@ -48,16 +48,16 @@ REQUIREMENTS: Final[dict[Status, str]] = {
         "At least one run broke it. One is enough, however many others held; its trace replays the violation."
     ),
 }
-"""What each word requires, for who wants to know exactly."""
+"""What exactly each word requires."""
 
 
 def weakest(statuses: Iterable[Status]) -> Status:
-    """What several providers come to; `missing` without any."""
+    """The word over several providers; `missing` if there are none."""
     return min(statuses, key=STATUSES.index, default="missing")
 
 
 def strongest(statuses: Iterable[Status]) -> Status:
-    """What several checks of one thing on one provider come to: the best, unless one is violated."""
+    """The word of several checks of one thing on one provider: the best, unless one is violated."""
     given = tuple(statuses)
     return "violated" if "violated" in given else max(given, key=STATUSES.index, default="missing")
 

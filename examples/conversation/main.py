@@ -1,4 +1,4 @@
-"""Two workers, one conversation; the worker that owns it is killed half-way. `python main.py`"""
+"""Two workers, one conversation; the worker that owns it is killed halfway. `python main.py`"""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ async def owner_after_two_turns(client: Client, store: SqliteStore) -> str:
 
 
 def main() -> None:
-    """Run it in a folder of its own."""
+    """Run it in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "chat.db")
         store = sqlite_store(provider_clock, SystemIds(), path=path)

@@ -1,6 +1,6 @@
 """The pytest plugin: replays the tape in `HOLDFAST_TAPE` in the tests made by `holdfast.testing.simulated`.
 
-It is loaded in every pytest run of everybody who has Holdfast installed, so it imports nothing of it until a
+pytest loads it in every run wherever Holdfast is installed, so it imports nothing else of Holdfast until a
 tape is given. Tests are written with `holdfast.testing`.
 """
 
@@ -19,7 +19,7 @@ VARIABLE: Final = "HOLDFAST_TAPE"
 
 
 def tape_given() -> Tape | None:
-    """The tape to replay, None to explore. Raises ConfigurationError for a text that is none."""
+    """The tape to replay, None to explore. Raises ConfigurationError for a text that is not a tape."""
     text = os.environ.get(VARIABLE)
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""The real world: the machine's clock and chance, as the runtime and the providers want them injected.
+"""The machine's clock and randomness, in the form that the runtime and the providers are given them.
 
 The only place of the package that asks the machine for time or randomness (H4).
 """

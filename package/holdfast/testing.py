@@ -9,8 +9,8 @@
     def test_survives_plans(plan: FaultPlan) -> None:
         test_survives.under(plan)
 
-Every run is watched by all rules of the specification. A failure names the first broken rule in one line, and
-the line that repeats that run.
+Every run is watched by all rules of the specification. A failure names the first broken rule, and
+gives the command that repeats the run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FaultPlan = Mapping[tuple[Stream, int], int]
 
 
 class SimulatedTest(Protocol):
-    """What `simulated` makes of a body: a test for pytest, and the same world for plans."""
+    """What `simulated` makes of a body: a pytest test that can also be run under a plan."""
 
     __name__: str
 
@@ -70,7 +70,7 @@ def simulated(
         faults: how many faults of each kind may strike in one run; none by default.
         options: overrides of `RuntimeOptions` for the workers.
 
-    Raises ConfigurationError for values that cannot be meant.
+    Raises ConfigurationError for invalid values.
     """
     if schedules < 1:
         raise ConfigurationError(f"schedules is {schedules}, expected at least 1")
@@ -85,7 +85,7 @@ def simulated(
             faults=faults or FaultBudget(),
             options=dict(options or {}),
         )
-        scenario.runtime_options  # noqa: B018 - raises for options that cannot be meant
+        scenario.runtime_options  # noqa: B018 - raises for invalid options
 
         def test(request: pytest.FixtureRequest) -> None:
             __tracebackhide__ = True

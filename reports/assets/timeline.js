@@ -156,7 +156,7 @@
     });
   };
 
-  // The next line in a direction; outside the causal past only while all lines count.
+  // The next line in a direction; lines outside the causal past are skipped while the box is checked.
   const step = (by) => {
     let index = selected + by;
     while (causeBox.checked && made.marks[index] && !made.marks[index].cause) index += by;
@@ -174,7 +174,7 @@
     const replay = document.getElementById("viewer-replay");
     replay.replaceChildren();
     element("code", made.replay, replay);
-    if (made.hidden) element("span", `${made.hidden} steps that say little are left out`, replay, "fine");
+    if (made.hidden) element("span", `${made.hidden} uneventful steps are left out`, replay, "fine");
     causeBox.checked = false;
     document.getElementById("viewer-broken").hidden = !made.rule;
     if (!dialog.open) dialog.showModal();

@@ -98,7 +98,7 @@ def kill(rule: str | None = "INV-03", row: str = "5.1", **members: Any) -> Kill:
         (
             [a_run(situations=()), a_run(asserted=(), fingerprint="f1")],
             "unreached",
-            "its oracle and session.taken_over never came together in 2 schedules",
+            "its oracle and session.taken_over never occurred together in 2 schedules",
         ),
         ([a_run(cut_off="9 steps")], "unknown", "all 1 runs of owner_crashes were cut off (9 steps)"),
         ([a_run(error="boom")], "unknown", "owner_crashes failed outside every rule: boom"),
@@ -226,7 +226,7 @@ def test_the_shape_of_the_file(judge: Judge) -> None:
 def test_the_file_is_read_again(judge: Judge) -> None:
     made = judge(a_run(), kill())
     assert encode_coverage(decode_coverage(encode_coverage(made))) == encode_coverage(made)
-    with pytest.raises(ValueError, match=r"no coverage\.json"):
+    with pytest.raises(ValueError, match=r"not a coverage\.json"):
         decode_coverage(b"{}")
 
 

@@ -115,5 +115,5 @@ def test_evidence_of_different_code_is_not_merged() -> None:
         merged(Evidence(fingerprint="a"), Evidence(fingerprint="b"))
     with pytest.raises(ValueError, match="no evidence"):
         merged()
-    with pytest.raises(ValueError, match="no evidence"):
+    with pytest.raises(ValueError, match="not the evidence"):
         decode_evidence(b"[]")

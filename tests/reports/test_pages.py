@@ -297,7 +297,7 @@ def test_what_is_not_covered_is_said_with_the_reason(spec: Spec) -> None:
     assert "no scenario or conformance check covers it" in text
     assert "PVC-1" in text and "no hook" in text
     assert "nobody_sees" in text and "nothing caught it" in text
-    assert "nothing here says anything of another" in " ".join(text.split())
+    assert "nothing here applies to any other" in " ".join(text.split())
 
 
 def test_the_page_of_defects_has_survivors_first_and_the_spread_of_each(spec: Spec) -> None:
@@ -328,7 +328,7 @@ def test_a_check_with_a_planted_defect_says_so_and_verifies_nothing(spec: Spec) 
     row = next(row for row in made.rows if row.id == "5.1")
     assert (row.status, row.why) == (
         "exercised",
-        "lapses_late was planted for this check, which so verifies nothing",
+        "lapses_late was planted for this check, so it verifies nothing",
     )
 
 

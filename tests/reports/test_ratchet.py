@@ -74,5 +74,5 @@ def test_a_state_is_read_again_and_has_lost_nothing_to_itself(state: dict[str, R
 
 
 def test_what_is_no_state_is_refused() -> None:
-    with pytest.raises(ValueError, match="no recorded state"):
+    with pytest.raises(ValueError, match="not a recorded state"):
         decode_state(b"[1]")

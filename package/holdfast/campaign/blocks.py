@@ -1,6 +1,6 @@
-"""Blocks: the unit of work of a campaign: some schedules of one scenario on one provider.
+"""Blocks, the unit of work of a campaign: some schedules of one scenario on one provider.
 
-A block is the same wherever and whenever it runs: strategies learn within a block only, and so the evidence
+A block is the same wherever and whenever it runs: strategies learn only within a block, so the evidence
 of a campaign does not depend on how its blocks were dealt out.
 """
 
@@ -23,7 +23,7 @@ from holdfast.traces.file import Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """What one worker process is asked to run. Everything in it is plain and can be sent."""
+    """What one worker process is asked to run. Everything in it is plain data that can be sent."""
 
     scenario: str
     provider: str
@@ -33,7 +33,7 @@ class Block:
     strategy: str = "random"
     defect: str | None = None
     module: str | None = None
-    """A module that registers the scenario, for scenarios of others."""
+    """The module that registers the scenario, if it is not one of Holdfast's."""
 
     def run(self) -> BlockResult:
         """Run all its schedules; keep a trace of the first violation of each rule."""
@@ -42,7 +42,7 @@ class Block:
 
 @dataclass(slots=True, kw_only=True)
 class BlockResult:
-    """What came of a block; `traces` holds the first violation of each rule, `telling` the first such run."""
+    """The results of a block; `traces` of the first violation of each rule, `telling` the first full run."""
 
     results: list[ScheduleResult] = field(default_factory=list)
     traces: dict[tuple[str, int], Trace] = field(default_factory=dict)
@@ -137,7 +137,7 @@ def _origin(block: Block, schedule: int) -> Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retelling:
-    """One run of a block once more, to keep everything about it."""
+    """One run of a block to be repeated, recording everything."""
 
     block: Block
     schedule: int
@@ -151,7 +151,7 @@ class Retelling:
 
 
 def _check_determinism(subject: Subject, run: Run) -> str | None:
-    """Whether a tape gives the same run twice; if not, where the two part."""
+    """None if a tape gives the same run twice, else where the two differ."""
     with subject.planting():
         difference = run_twice(subject.scenario, subject.provider.factory, run.tape, watchers=monitors)
     return None if difference is None else str(difference)

@@ -27,10 +27,10 @@ from holdfast.traces.file import SUFFIX, Trace, trace_file_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignProfile:
-    """How much of each scenario is run when nobody says.
+    """How much of each scenario is run by default.
 
-    First so many schedules; then more, up to a limit, while too few distinct ones have been seen or a row of
-    the scenario has not been asserted with all its situations. `sample` says in a word what that amounts to.
+    The `first` schedules; then more, up to `most`, while fewer than `wanted` distinct ones have been seen or
+    a row of the scenario has not been asserted with all its situations. `sample` says it for the reader.
     """
 
     first: int
@@ -49,7 +49,7 @@ PROFILES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a campaign is asked for. `schedules`, if given, is the number of runs of each scenario."""
+    """What a campaign is asked to do. `schedules`, if given, is the number of runs of each scenario."""
 
     selection: Selection
     providers: tuple[NamedProvider, ...]
@@ -77,7 +77,7 @@ class CampaignResult:
 
 
 Progress = Callable[[str, int, int], bool]
-"""Told what was done, how many units of how many; answers whether to go on."""
+"""Takes what was done, how many units and of how many; returns whether to go on."""
 
 
 class Campaign:
@@ -147,7 +147,7 @@ class Campaign:
             if one.result is not None:
                 self._shown[scenario] = one.result
             else:
-                self._broken.append(f"{scenario}, recorded once more: {one.broke}")
+                self._broken.append(f"{scenario}, recording it again: {one.broke}")
             if not progress(f"recording {scenario}", count, len(wave)):
                 return
 
@@ -163,7 +163,7 @@ class Campaign:
         ]
 
     def _most(self, scenario: Scenario) -> int:
-        """At most so many schedules; one block for what is evidence for no row, unless a number was named."""
+        """The most schedules it gets: one block if it is evidence for no row, unless a number was given."""
         if self._order.schedules is not None:
             return self._order.schedules
         return self._order.profile.most if any(map(is_row, scenario.covers)) else BLOCK
@@ -192,7 +192,7 @@ class Campaign:
         ]
 
     def _next_wave(self, last: list[Block]) -> list[Block]:
-        """One block more for each scenario that has shown too few distinct schedules, if any run counts."""
+        """One more block for each scenario that has shown too few distinct schedules, if any run counts."""
         order = self._order
         if order.schedules is not None:
             return []

@@ -20,13 +20,13 @@ from holdfast.sim import Limits, Run, Strategy, make_strategy
 from holdfast.sim.strategies import Fifo, PlainFirst
 
 _LIMITS: Final = Limits(max_steps=5_000)
-"""Under a defect a scenario may wait for what never comes; that is no catch, and need not take long."""
+"""Under a defect a scenario may wait for what never comes; that is not a catch, and must not take long."""
 
 _TO_THE_END: Final = 5
-"""So many runs of each defect go on when a rule is broken, to see what else breaks."""
+"""This many runs of each defect go on after a rule is broken, to see what else breaks."""
 
 _CUT_OFF_MOST: Final = 3
-"""So many runs of a hunt may be cut off before it is given up."""
+"""Give up a hunt after this many cut-off runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class HuntProfile:
     """How much is tried.
 
     Attributes:
-        strategies: each is tried by itself, the plain run apart.
+        strategies: each is tried separately, after the plain run.
         seeds: how many hunts with each strategy.
         most: schedules of one hunt.
         row_most: schedules of each scenario that covers a row the defect is aimed at.
@@ -109,14 +109,14 @@ class Hunt:
 
 
 class _Seen:
-    """Which rules broke, in the order in which they first did; and whether the one that was meant did."""
+    """Which rules broke, in order of first appearance, and whether the one that was meant did."""
 
     def __init__(self, meant: str) -> None:
         self._meant = meant
         self.rules: list[str] = []
 
     def look(self, run: Run) -> bool:
-        """Take in what broke in a run; whether the rule meant for the defect is among it."""
+        """Add what broke in a run; returns whether the rule meant for the defect is among it."""
         for failure in run.failures:
             if failure.rule not in self.rules:
                 self.rules.append(failure.rule)
@@ -147,7 +147,7 @@ def _runs(
 
 
 def _catch(subject: Subject, strategy: Strategy, most: int, seen: _Seen) -> Catch:
-    """One hunt for the rule that is meant."""
+    """One hunt for the rule meant for the defect."""
     started = time.perf_counter()
     counted = enumerate(_runs(subject, strategy, most), start=1)
     found = next((count for count, run in counted if seen.look(run)), None)
@@ -157,7 +157,7 @@ def _catch(subject: Subject, strategy: Strategy, most: int, seen: _Seen) -> Catc
 def _row_kill(row: str, hunt: Hunt, provider: NamedProvider) -> RowKill | None:
     """The first failure of a row in one of its checks, by its oracle or by an invariant it names.
 
-    Only those are watched: another rule that broke first would end the run before the row could speak.
+    Only those are watched: another rule that broke first would end the run before the row could fail.
     """
     invariants = next(one.invariants for one in spec.rows() if one.id == row)
     rules = {row, *invariants}

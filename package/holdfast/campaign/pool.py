@@ -22,7 +22,7 @@ JobT = TypeVar("JobT", bound="Job[Any]")
 
 
 class Job(Protocol[ResultT_co]):
-    """Work that can be sent to another process, and what comes of it."""
+    """Work that can be sent to another process, and its result."""
 
     def run(self) -> ResultT_co:
         """Do it."""
@@ -41,7 +41,7 @@ class FinishedJob(Generic[JobT, ResultT]):
 class Pool:
     """Worker processes for jobs, kept from one lot to the next; with one, jobs are run in this process.
 
-    A context manager: leaving it ends all workers, whatever they are at.
+    A context manager: leaving it kills all workers, busy or not.
     """
 
     def __init__(self, processes: int) -> None:
@@ -55,11 +55,11 @@ class Pool:
             self._workers.stop()
 
     def run(self, jobs: Sequence[JobT], result: type[ResultT]) -> Iterator[FinishedJob[JobT, ResultT]]:
-        """Do them; results come in any order.
+        """Run them all; results come in any order.
 
         Args:
             jobs: all of them of one type.
-            result: the type of what comes of a job.
+            result: the type of a job's result.
         """
         return map(_run_here, jobs) if self._workers is None else self._workers.run(jobs)
 
@@ -67,7 +67,7 @@ class Pool:
 def run_jobs(
     jobs: Sequence[JobT], processes: int, result: type[ResultT]
 ) -> Iterator[FinishedJob[JobT, ResultT]]:
-    """Do one lot of jobs with so many worker processes; see `Pool.run`."""
+    """Run one lot of jobs with this many worker processes; see `Pool.run`."""
     with Pool(processes) as pool:
         yield from pool.run(jobs, result)
 
@@ -80,7 +80,7 @@ def _run_here(job: Any) -> FinishedJob[Any, Any]:
 
 
 class _Worker:
-    """A child process, its pipe, and the job it is at."""
+    """A child process, its pipe, and its current job."""
 
     def __init__(self, context: multiprocessing.context.SpawnContext) -> None:
         self.pipe, theirs = context.Pipe()
@@ -130,7 +130,7 @@ class _Workers:
                 yield done
 
     def _give(self, worker: _Worker, job: Any) -> None:
-        """Hand it a job; one that has died while it was idle is replaced."""
+        """Hand it a job; one that died while idle is replaced."""
         try:
             worker.give(job)
         except OSError:
@@ -166,13 +166,13 @@ class _Workers:
         return fresh
 
     def stop(self) -> None:
-        """End all workers, whatever they are at."""
+        """Kill all workers, busy or not."""
         for worker in self._workers:
             worker.end()
 
 
 def _serve(pipe: Connection) -> None:
-    """The life of a worker process: jobs in, results out, until nobody asks any more."""
+    """The life of a worker process: jobs in, results out, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     while True:
         try:

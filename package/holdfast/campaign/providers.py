@@ -1,4 +1,4 @@
-"""Providers by name: `memory`, `sqlite`, or `module:factory` for one of somebody else's."""
+"""Providers by name: `memory`, `sqlite`, or `module:factory` for any other."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _measured(provider: Provider) -> Provider:
 
 
 def search_here() -> None:
-    """Find modules in the current folder, as `python -m` does: what is tried is often there."""
+    """Find modules in the current folder, as `python -m` does: a provider under trial is often there."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 

@@ -1,4 +1,4 @@
-"""A run as a trace: the same tape once more, fully recorded; and a trace as a run again."""
+"""From a run to a trace, by running its tape again fully recorded; and from a trace to a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RecordedRun:
 
 
 def fingerprints() -> Fingerprints:
-    """The code and the specification at hand."""
+    """Those of the installed code and specification."""
     return Fingerprints(code=code_fingerprint(), spec=spec_fingerprint())
 
 
@@ -50,7 +50,7 @@ def _version() -> str:
 
 
 def replayed(subject: Subject, tape: Tape, *, strict: bool) -> RecordedRun:
-    """Run a tape, recording everything. A strict run raises TapeMismatch where the tape does not fit."""
+    """Run a tape, recording everything. Raises TapeMismatch if it is strict and the tape does not fit."""
     recorder = Recorder()
 
     def watchers(view: StoreView) -> Sequence[Watcher]:
@@ -111,7 +111,7 @@ def _violation(recorded: RecordedRun, failure: Failure) -> Violation:
 
 
 def record(subject: Subject, tape: Tape, origin: Origin, rule: str | None) -> Trace:
-    """Run a tape of this very code once more and keep everything about it."""
+    """Run a tape made with this same code again, recording everything."""
     return trace_of(subject, replayed(subject, tape, strict=True), origin, rule)
 
 

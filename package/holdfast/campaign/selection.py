@@ -32,7 +32,7 @@ def all_scenarios() -> dict[str, Scenario]:
 
 
 def select(names: Sequence[str]) -> Selection:
-    """What the names mean; everything for none. Raises ConfigurationError for a name that means nothing."""
+    """What the names select; everything if there are none. Raises ConfigurationError for an unknown name."""
     known = all_scenarios()
     if not names:
         return Selection(tuple(known.values()), tuple(CHECKS))
@@ -68,7 +68,7 @@ def _concerns(check: spec.Check, name: str, rows: frozenset[str]) -> bool:
 def _refuse(name: str, known: Iterable[str]) -> None:
     near = get_close_matches(name, list(known), n=3)
     hint = f"; did you mean {', '.join(near)}?" if near else "; see `holdfast list scenarios|rows|invariants`"
-    raise ConfigurationError(f"{name!r} is no row, section, clause, invariant, scenario or check{hint}")
+    raise ConfigurationError(f"{name!r} is not a row, section, clause, invariant, scenario or check{hint}")
 
 
 def describe(scenario: Scenario) -> ScenarioInfo:

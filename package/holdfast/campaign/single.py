@@ -1,4 +1,4 @@
-"""One scenario once, with every monitor watching; and what came of it in the words of the evidence."""
+"""One run of one scenario, watched by every monitor, and what it is evidence for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PlantsDefect = Callable[[], AbstractContextManager[object]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is run: a scenario on a provider, with a defect planted or none; `budget` instead of its own."""
+    """What is run: a scenario on a provider, with a defect planted or none; `budget` replaces its own."""
 
     scenario: Scenario
     provider: NamedProvider
@@ -61,7 +61,7 @@ def monitors(view: StoreView) -> Sequence[Watcher]:
 def monitors_for(
     scenario: Scenario, rules: Sequence[str] | None = None, *, to_the_end: bool = False
 ) -> MakeWatchers:
-    """All rules or these; of the situations those that the scenario declares: campaigns look for no more."""
+    """All rules or these, and only the situations that the scenario declares: campaigns need no others."""
 
     def watchers(view: StoreView) -> Sequence[Watcher]:
         timings = _WorkerTimings(view.workers)
@@ -74,7 +74,7 @@ def monitors_for(
 
 
 def _model_for_a_check(rules: Sequence[str] | None) -> MakeWatchers:
-    """The reference model, if it is among the rules: the others are about runs of the runtime."""
+    """The reference model, if it is among the rules: the others need runs of the runtime."""
     watched = ["MODEL"] if rules is None or "MODEL" in rules else []
 
     def watchers(view: StoreView) -> Sequence[Watcher]:
@@ -92,11 +92,10 @@ def run_once(
     limits: Limits = DEFAULT_LIMITS,
     to_the_end: bool = False,
 ) -> Run:
-    """Run it under a strategy that has been told to begin, all rules watching or those named.
+    """Run it under a strategy that has begun, watched by all rules or by those named.
 
-    It ends with the first broken rule, or goes `to_the_end` all the same.
-
-    A check without a world just runs; the reference model watches its calls.
+    It ends at the first broken rule, unless it is to go `to_the_end`. A check without a world just runs; the
+    reference model watches its calls.
     """
     scenario, provider = subject.scenario, subject.provider
     with subject.planting():

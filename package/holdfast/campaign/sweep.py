@@ -1,9 +1,9 @@
 """A sweep: every single fault at every commit boundary of a scenario's plain run; then pairs of faults.
 
-Single faults are enumerated without omission. What follows a fault differs from the plain run, so the
-boundaries for a second one are those that were counted under the first; pairs are enumerated if there are
-few enough, and drawn otherwise. A blow that finds nothing to strike, the answer of a fetch that found nothing
-or a boundary never reached, is not counted.
+Single faults are enumerated without omission. After a fault a run differs from the plain one, so the
+boundaries for a second fault are those counted under the first; pairs are enumerated if there are few enough,
+and drawn otherwise. A blow that strikes nothing (the answer of a fetch that found nothing, a boundary never
+reached) is not counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from holdfast.sim.strategies.planned import Blow, Planned, PlannedFaults, budget
 from holdfast.traces.file import Trace
 
 CHUNK: Final = 50
-"""Plans that are sent to a worker process at once."""
+"""Plans sent to a worker process at a time."""
 
 Plan = tuple[Planned, ...]
 
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(slots=True, kw_only=True)
 class Swept:
-    """What came of some plans. `boundaries` is, by plan, how many there were in its run if it struck."""
+    """The results of some plans. `boundaries` is, by plan, how many its run had, if it struck."""
 
     struck: int = 0
     held: int = 0
@@ -47,7 +47,7 @@ class Swept:
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, other: Swept) -> None:
-        """Take in what came of others."""
+        """Add the results of other plans."""
         self.struck += other.struck
         self.held += other.held
         self.boundaries.update(other.boundaries)
@@ -99,7 +99,7 @@ def pairs(scenario: Scenario, swept: Swept, most: int, seed: int) -> tuple[list[
 def _numbered(
     firsts: Sequence[tuple[Plan, int]], room: Sequence[int], blows: Sequence[Blow], numbers: Iterable[int]
 ) -> Iterator[Plan]:
-    """The pairs of these numbers, ascending, counted through the first faults one after the other."""
+    """The pairs with these ascending numbers, counted through one first fault after another."""
     place, begin = 0, 0
     for number in numbers:
         while number >= begin + room[place]:

@@ -12,9 +12,9 @@ _COMMANDS: Final = {
     "defects": "Plant known defects one by one and see what catches them.",
     "list": "List scenarios, invariants, or rows of the matrix.",
     "replay": "Run a trace again.",
-    "report": "Write the report of an earlier check anew.",
+    "report": "Write the report of an earlier check again.",
     "show": "Show a trace as a timeline.",
-    "shrink": "Search a simpler run that breaks the same rule.",
+    "shrink": "Search for a simpler run that breaks the same rule.",
     "sweep": "Strike a scenario with every single fault at every commit boundary.",
 }
 
@@ -45,7 +45,7 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="holdfast")
-@click.option("--color/--no-color", default=None, help="Colour, instead of asking the terminal and NO_COLOR.")
+@click.option("--color/--no-color", default=None, help="Colour, whatever the terminal and NO_COLOR say.")
 @click.pass_context
 def main(ctx: click.Context, color: bool | None) -> None:
     """Check a durable-execution runtime and its providers against the whole specification, under faults.

@@ -38,7 +38,7 @@ _SHOWN_MAX: Final = 10
 )
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
 @click.option(
-    "--max-time", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Start nothing new after."
+    "--max-time", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Start nothing new after this."
 )
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; default one per core.")
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
@@ -77,7 +77,7 @@ def command(
         module=module,
     )
     if not order.selection:
-        click.echo(f"holdfast: nothing is checked for {', '.join(names)} yet", err=True)
+        click.echo(f"holdfast: no scenario or check is about {', '.join(names)} yet", err=True)
         sys.exit(Exit.NOTHING_SELECTED)
     prepared(out)
     if not as_json:
@@ -112,7 +112,7 @@ def _first_line(order: Order, profile: str) -> str:
 
 
 def _run(campaign: Campaign, max_time: float | None) -> tuple[CampaignResult, bool]:
-    """Run it; Ctrl-C and the time limit keep what was found."""
+    """Run it; on Ctrl-C and at the time limit, keep what was found."""
     end = None if max_time is None else time.monotonic() + max_time
     interrupted = False
     with progress() as advance:

@@ -1,4 +1,4 @@
-"""`holdfast defects`: plant known defects one by one, see what catches them how soon, store the matrix."""
+"""`holdfast defects`: plant known defects one by one, and store what catches them and how soon."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _HUNTED_ON: Final = ("memory", "sqlite")
 
 @click.command(name="defects")
 @click.argument("names", nargs=-1, metavar="[DEFECTS]...")
-@click.option("--provider", "providers", multiple=True, type=click.Choice(_HUNTED_ON), help="Where to plant.")
+@click.option("--provider", "providers", multiple=True, type=click.Choice(_HUNTED_ON), help="Default: both.")
 @click.option("--profile", type=click.Choice(list(HUNT_PROFILES)), default="full", show_default=True)
-@click.option("--schedules", type=click.IntRange(1, 100_000), help="At most, in one hunt.")
+@click.option("--schedules", type=click.IntRange(1, 100_000), help="Most schedules in one hunt.")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Hunts with each strategy.")
-@click.option("--strategy", "strategies", multiple=True, help=f"May be given more than once: {usages()}.")
+@click.option("--strategy", "strategies", multiple=True, help=f"One to hunt with; repeatable: {usages()}.")
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; default one per core.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("holdfast-report"), show_default=True)
@@ -48,10 +48,10 @@ def command(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Hunt each planted defect, and make the rows fail that it is aimed at; print and store what caught it.
+    """Hunt each planted defect, see whether the rows it is aimed at fail, and print and store what caught it.
 
-    Exit code 1 if one escapes, is caught by another property than the one meant for it, or if a row holds
-    under a defect aimed at it. The matrix is kept as kills.json; `holdfast check` takes it as evidence.
+    Exit code 1 if one escapes or is not caught by the property meant for it, or if a row holds under a defect
+    aimed at it. The matrix is kept as kills.json; `holdfast check` uses it as evidence.
     """
     amount = HUNT_PROFILES[profile]
     amount = replace(
@@ -100,7 +100,7 @@ def _hunts(names: Sequence[str], places: Sequence[str], amount: HuntProfile, see
 
 
 def _joined(kills: Sequence[Kill], out: Path, profile: str) -> KillMatrix:
-    """What was hunted now, and what the folder has of the same code."""
+    """The new kills, and those that the folder has from the same code."""
     fingerprint = evidence_fingerprint()
     before = stored_kills(out, fingerprint)
     old = before.kills if before is not None and before.fingerprint == fingerprint else ()

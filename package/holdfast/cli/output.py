@@ -1,4 +1,4 @@
-"""The result folder of a check: coverage.json, the pages, a picture, traces, and the evidence behind."""
+"""The result folder of a check: coverage.json, the pages, a picture, traces, and the evidence behind them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from holdfast.traces.file import Trace, TraceFileError, encode_trace, read_trace
 TRACES: Final = "traces"
 """The folder of traces of broken rules."""
 RUNS: Final = "runs"
-"""The folder of traces of healthy runs, one for each scenario; each check writes its own over them."""
+"""The folder of traces of healthy runs, one for each scenario; each check overwrites them."""
 EVIDENCE: Final = "evidence.json"
 KILLS: Final = "kills.json"
 SHIPPED: Final[Traversable] = files("holdfast.properties.defects").joinpath(KILLS)
-"""The kill matrix that comes with this code; `make evidence` makes it anew."""
+"""The kill matrix that comes with this code; `make evidence` rebuilds it."""
 
 
 def prepared(folder: Path) -> Path:
-    """The folder, there and writable. Raises ConfigurationError if it cannot be: before anything is run."""
+    """Make the folder and check that it is writable, before any run. Raises ConfigurationError if not."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".holdfast"):
@@ -43,15 +43,15 @@ def prepared(folder: Path) -> Path:
 
 
 def write_kills(folder: Path, matrix: KillMatrix) -> Path:
-    """Store the kill matrix; checks that write to this folder take it as evidence."""
+    """Store the kill matrix; checks that write to this folder use it as evidence."""
     write_file(folder / KILLS, encode_kills(matrix))
     return folder / KILLS
 
 
 def stored_kills(folder: Path, fingerprint: str) -> KillMatrix | None:
-    """The kill matrix of the folder, or the one that comes with this code; one of this code, if there is one.
+    """The kill matrix of the folder or the shipped one; preferably one made with this code.
 
-    Raises ConfigurationError for a file that is no kill matrix.
+    Raises ConfigurationError for a file that is not a kill matrix.
     """
     found: list[KillMatrix] = []
     for place in (folder / KILLS, SHIPPED):
@@ -67,7 +67,7 @@ def stored_kills(folder: Path, fingerprint: str) -> KillMatrix | None:
 def write_results(
     folder: Path, evidence: Evidence, *, broken: Mapping[str, Trace], shown: Mapping[str, Trace]
 ) -> Coverage:
-    """Write everything; each file is whole or not there."""
+    """Write everything; no file is ever half-written."""
     for name, trace in broken.items():
         write_trace(folder / TRACES / name, trace)
     (folder / RUNS).mkdir(exist_ok=True)
@@ -80,12 +80,12 @@ def write_results(
 def write_report(
     folder: Path, evidence: Evidence, *, broken: Mapping[str, Trace], shown: Mapping[str, Trace]
 ) -> Coverage:
-    """coverage.json, the pages and the picture, from the evidence and the stored kill matrix."""
+    """Write coverage.json, the pages and the picture, from the evidence and the stored kill matrix."""
     from holdfast.reports.pages import Traces, pages
     from holdfast.reports.picture import write_picture
 
     matrix = stored_kills(folder, evidence.fingerprint)
-    if matrix is not None and evidence.defect is None:  # with a defect planted nothing is verified
+    if matrix is not None and evidence.defect is None:  # with a planted defect nothing is verified
         evidence = replace(evidence, kills=matrix.kills)
     made = coverage(evidence)
     write_file(folder / "coverage.json", encode_coverage(made))
@@ -127,14 +127,14 @@ def read_results(folder: Path) -> Results:
 
 
 def _readable(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Trace]]:
-    """Runs to look at are no evidence: the pages go without one that is gone or cannot be read."""
+    """Healthy runs are not evidence: the pages leave out one that is missing or unreadable."""
     for name in names:
         with suppress(TraceFileError):
             yield name, read_trace(folder / name)
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file that is whole or not there."""
+    """Write a file that is never half-written."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
         file.write(content)
     os.chmod(file.name, 0o644)

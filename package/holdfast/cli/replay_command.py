@@ -1,4 +1,4 @@
-"""`holdfast replay`: run a trace again, and say whether it still breaks its rule."""
+"""`holdfast replay`: run a trace again, and report whether its rule is still broken."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from holdfast.traces.steps import first_difference
 def command(file: Path, provider: str | None, module: str | None, as_json: bool) -> None:
     """Run the trace FILE again: exit code 1 if its rule is still violated, 0 if not, 4 if the run differs.
 
-    With the very code that made the trace the replay is strict: every step must be the same. With other code
+    With the code that made the trace the replay is strict: every step must be the same. With other code
     it follows the tape as far as it fits, and says so.
     """
     traced = load(file, provider, module)
@@ -55,16 +55,16 @@ def _check_steps(traced: Traced, recorded: RecordedRun) -> None:
     if difference is not None:
         _differs(f"first at step {difference.n}: recorded {difference.recorded}, now {difference.replayed}")
     if recorded.run.digest != traced.trace.header.digest:
-        _differs("the steps are the same, but not the histories at the end")
+        _differs("the steps are the same, but the histories at the end differ")
 
 
 def _differs(how: str) -> None:
-    click.echo(f"holdfast: the run is not the recorded one, though the code is: {how}", err=True)
+    click.echo(f"holdfast: the code is the same, but the run differs from the recorded one: {how}", err=True)
     sys.exit(Exit.NONDETERMINISM)
 
 
 def _say(traced: Traced, recorded: RecordedRun, rule: str | None, violated: bool, message: str) -> None:
-    manner = "strict" if traced.same_code else "lenient: the code is not the one that made the trace"
+    manner = "strict" if traced.same_code else "lenient: other code made the trace"
     click.echo(f"replayed {len(recorded.steps)} steps ({manner})")
     if violated:
         click.echo(f"violated {rule}: {message}")

@@ -1,4 +1,4 @@
-"""`holdfast report`: write the report of an earlier check anew, and hold it against a recorded state."""
+"""`holdfast report`: write the report of an earlier check again, and compare it with a recorded state."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def command(folder: Path, ratchet: Path | None, update: bool, as_json: bool) -> 
     """Write coverage.json, the pages and the picture in FOLDER from the evidence of a check, and sum up.
 
     With --ratchet, exit code 1 if a row or an invariant has less evidence than FILE records: a weaker word on
-    a provider, or a check, a situation or a killed defect less. --update records what there is now.
+    a provider, or one check, situation or killed defect fewer. --update records what there is now.
     """
     if update and ratchet is None:
-        raise ConfigurationError("--update records in the file of --ratchet; give that too")
+        raise ConfigurationError("--update needs --ratchet FILE, the file to record in")
     found = read_results(folder)
     if ratchet is not None and found.evidence.defect is not None:
         raise ConfigurationError(
-            f"{folder} is of a check with the planted defect {found.evidence.defect};"
-            " --ratchet is for the product as it is"
+            f"{folder} is from a check with the planted defect {found.evidence.defect};"
+            " --ratchet needs a check without one"
         )
     made = write_report(folder, found.evidence, broken=found.broken, shown=found.shown)
     if as_json:
@@ -59,4 +59,4 @@ def _losses(made: Coverage, file: Path, update: bool) -> list[str]:
             f"{file} cannot be read: {error.strerror}; record the state with --update"
         ) from None
     except ValueError as error:
-        raise ConfigurationError(f"{file}: {error}; record it anew with --update") from None
+        raise ConfigurationError(f"{file}: {error}; record it again with --update") from None

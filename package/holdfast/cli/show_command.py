@@ -16,7 +16,7 @@ from holdfast.traces.file import read_trace
 @click.command(name="show")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--cause", "only_cause", is_flag=True, help="Only what could have led to the violation.")
-@click.option("--all", "everything", is_flag=True, help="Also the steps that say little.")
+@click.option("--all", "everything", is_flag=True, help="Also the uneventful steps.")
 def command(file: Path, only_cause: bool, everything: bool) -> None:
     """Show the trace FILE: one lane per process, virtual time, faults, and the broken rule."""
     trace = read_trace(file)

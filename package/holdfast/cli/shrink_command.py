@@ -24,7 +24,7 @@ from holdfast.traces.shrink import shrink
 @click.option("--provider", metavar="NAME", help="Run on this provider instead; needed for module:factory.")
 @click.option("--scenario", "module", metavar="MODULE", help="The module that registers the scenario.")
 def command(file: Path, out: Path | None, attempts: int, provider: str | None, module: str | None) -> None:
-    """Search a simpler run than the trace FILE that violates the same rule, and write its trace."""
+    """Search for a simpler run than the trace FILE that breaks the same rule, and write its trace."""
     traced = load(file, provider, module)
     violation = traced.trace.header.violation
     if violation is None:
@@ -46,7 +46,7 @@ def command(file: Path, out: Path | None, attempts: int, provider: str | None, m
             click.echo(f"no longer violated: {rule}; the code has changed since the trace was made", err=True)
             sys.exit(Exit.NOTHING_FOUND)
     if found.tape == traced.trace.tape:
-        click.echo(f"{rule}: nothing can be left out, the trace is the simplest already")
+        click.echo(f"{rule}: nothing can be left out; the trace is already the simplest")
         click.echo(f"replay: holdfast replay {file}")
         sys.exit(Exit.VIOLATION)
     made = shorter_trace(traced.subject, traced.trace, found.tape)
@@ -54,7 +54,7 @@ def command(file: Path, out: Path | None, attempts: int, provider: str | None, m
     write_trace(path, made)
     before, after = len(list(traced.trace.tape.deviations())), len(list(found.tape.deviations()))
     click.echo(
-        f"{rule}: {len(traced.trace.steps)} steps to {len(made.steps)}, {before} deviations to {after},"
+        f"{rule}: from {len(traced.trace.steps)} steps to {len(made.steps)}, {before} deviations to {after},"
         f" in {found.attempts} runs"
     )
     click.echo(f"replay: holdfast replay {path}")

@@ -46,15 +46,15 @@ class _Round:
 
 @click.command(name="sweep")
 @click.argument("names", nargs=-1, required=True, metavar="SCENARIO...")
-@click.option("--faults", type=click.IntRange(1, 2), default=1, show_default=True, help="At once, at most.")
+@click.option("--faults", type=click.IntRange(1, 2), default=1, show_default=True, help="Most at once.")
 @click.option(
     "--provider", "providers", multiple=True, metavar="NAME", help="memory, sqlite, or module:factory."
 )
 @click.option(
-    "--most", type=click.IntRange(1), default=2000, show_default=True, help="Pairs, before they are drawn."
+    "--most", type=click.IntRange(1), default=2000, show_default=True, help="Most pairs to try."
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="For drawing pairs."
+    "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Seed for drawing pairs."
 )
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; default one per core.")
 @click.option("--defect", metavar="NAME", help="Plant a known defect for this sweep.")
@@ -152,7 +152,7 @@ def _show(findings: Sequence[Finding], out: Path) -> None:
         if path is not None:
             click.echo(f"  replay: holdfast replay {path}")
     if len(findings) > _SHOWN_MAX:
-        click.echo(f"  and {len(findings) - _SHOWN_MAX} more; --json has them all")
+        click.echo(f"  and {len(findings) - _SHOWN_MAX} more; --json lists them all")
 
 
 def _keep(finding: Finding, out: Path) -> Path | None:

@@ -31,7 +31,7 @@ def console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def progress() -> Iterator[Advance]:
-    """A bar on standard error while long work goes on; nothing where nobody watches."""
+    """A progress bar on standard error; nothing if that is not a terminal."""
     shown = console(stderr=True)
     if not shown.is_terminal:
         yield lambda what, done, total: None

@@ -1,4 +1,4 @@
-"""A trace file and what it is of: read, checked against what is installed, ready to run again."""
+"""A trace file, read and checked against what is installed, ready to run again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(file: Path, provider: str | None, module: str | None) -> Traced:
     name = provider or header.provider
     if provider is None and name not in BUILT_IN:
         raise ConfigurationError(
-            f"{file} is of provider {name!r}, which is not part of Holdfast; give it again with"
+            f"{file} was made on provider {name!r}, which is not part of Holdfast; give it again with"
             f" --provider {name}"
         )
     subject = subject_of(header.scenario, find_provider(name), header.defect, module)
@@ -44,10 +44,10 @@ def load(file: Path, provider: str | None, module: str | None) -> Traced:
 
 
 def _budget(file: Path, counts: Mapping[str, int]) -> FaultBudget:
-    """The faults that could strike then: the tape has an answer for each question whether one does."""
+    """The faults that could strike in the recorded run: the tape answers a draw for each."""
     try:
         return FaultBudget(**counts)
     except TypeError:
         raise ConfigurationError(
-            f"{file} has a budget of faults that are unknown here: {dict(counts)}"
+            f"{file} has a budget for faults that are unknown here: {dict(counts)}"
         ) from None
