@@ -83,7 +83,7 @@ def rate(measured: Scenario, provider: str, watched: bool, first: int) -> float:
 
 
 def shares(measured: Scenario, provider: str) -> dict[str, float]:
-    """The share of each room in the time of a schedule, by its own functions; C code counts for its caller."""
+    """Each room's share of the time of a schedule, by its own functions; C code counts for its caller."""
     factory = find_provider(provider).factory
     strategy = RandomWalk(1)
     profile = cProfile.Profile(builtins=False)

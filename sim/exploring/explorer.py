@@ -304,7 +304,8 @@ class _Running:
             steps=self._steps,
             virtual_us=engine.stage.time.now_us,
             error=self._error,
-            complaints=(*refused, *engine.stage.complaints),
+            # Each once: what fails in a loop that tries again would say the same thousands of times.
+            complaints=tuple(dict.fromkeys((*refused, *engine.stage.complaints))),
             suspects=tuple(world.suspects),
         )
         for watcher in watchers:
