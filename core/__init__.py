@@ -7,9 +7,9 @@
     dispatching/   the shell around the engine          working/   the shell around activities
     runtime.py     one process, put together
 
-May import nothing of ours. It knows no store, reads no clock and draws no randomness: all three are handed
-in, and so the same code runs in production and in the simulator. The public names below are resolved on first
-use. `provider`, `store` and `errors` are faces of the contract.
+May import nothing of ours. It knows no store, reads no clock and draws no randomness: all three are passed
+in, so the same code runs in production and in the simulator. The public names below are resolved on first
+use. `provider`, `store` and `errors` re-export the contract.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Runtime: one worker process: its dispatchers, its leases, its beginning and its end (RT-21)."""
+"""Runtime: one worker process, with its dispatchers and leases, from start to shutdown (RT-21)."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ DUROXIDE_VERSION: Final = "0.1.32"
 """The replay behaviour this engine implements, stamped into its events (RT-14.14)."""
 
 SHUTDOWN_TIMEOUT: Final = timedelta(seconds=1)
-"""What a shutdown is given if nobody says (RT-21.6)."""
+"""The default shutdown timeout (RT-21.6)."""
 
 _DRAIN: Final = Micros(50_000)
-"""How long a fetch under way may still bring something before shutdown cancels it: its commit may be done
-and only the answer outstanding, and then cancelling would leave a session claimed for nobody (INV-30)."""
+"""How long a fetch under way may still answer before shutdown cancels it: it may have committed already,
+and cancelling it then would leave a session claimed by nobody (INV-30)."""
 
 _LAST_CALLS: Final = Micros(1_000_000)
 """Beyond the shutdown timeout: time for the final provider calls of what was aborted at the timeout."""
@@ -51,7 +51,7 @@ _NEXT: Final[dict[_State, tuple[_State, ...]]] = {
     "stopping": ("stopped",),
     "stopped": (),
 }
-"""A runtime's life. One that was never started can be shut down, none is started twice."""
+"""The states of a runtime. One that was never started can be shut down; none is started twice."""
 
 
 class Runtime:
@@ -81,8 +81,8 @@ class Runtime:
         self._owner = options.worker_node_id or f"{ids.bits(64):016x}"
         self._state: _State = "new"
         self._changed = asyncio.Event()
-        # Two events, not one: a task may fail while a graceful shutdown goes on. `run` is over then, and who
-        # waits for the shutdown is not: to wait again for what has happened already is a busy loop.
+        # Two events, not one: a task may fail while a graceful shutdown goes on. That ends `run`, but not the
+        # wait for the shutdown, and waiting for an event that is set already would be a busy loop.
         self._run_over = asyncio.Event()
         self._stopped = asyncio.Event()
         self._failure: BaseException | None = None
@@ -150,7 +150,7 @@ class Runtime:
 
     @property
     def options(self) -> RuntimeOptions:
-        """The options it was made with."""
+        """The options this runtime was made with."""
         return self._options
 
     def leases(self) -> tuple[LeaseView, ...]:
@@ -182,7 +182,7 @@ class Runtime:
     async def run(self, *, shutdown_timeout: timedelta | None = None) -> None:
         """Start, and run until cancelled, shut down or broken; then shut down.
 
-        Raises what broke it: an exception that no clause foresees ends the runtime, it is not hidden.
+        Raises what broke it: an exception that no clause foresees ends the runtime and is not hidden.
         """
         await self.start()
         try:
@@ -193,7 +193,7 @@ class Runtime:
             raise self._failure
 
     def _failed(self, error: BaseException) -> None:
-        """A task of ours raised what nobody expected."""
+        """One of our tasks raised an unexpected exception."""
         self._log.error("runtime task failed", error=repr(error))
         asyncio.get_running_loop().call_exception_handler(
             {"message": "a task of the durable runtime failed", "exception": error}
@@ -237,7 +237,7 @@ class Runtime:
             await self._cut_off()
 
     async def _wind_down(self, allowance: Micros) -> None:
-        assert allowance > 0, f"{allowance} us are no time to wind down in; it is cut off instead"
+        assert allowance > 0, f"{allowance} us leave no time to wind down"
         began = self._clock.monotonic_us()
         steps = self._crew.start(self._release_everything(began, allowance), name="shutdown")
         cut = self._crew.start(

@@ -1,6 +1,6 @@
 """The client: start, talk to, watch and manage orchestrations (RT-19).
 
-`client` is what everybody uses; `management_client` is the half that looks at, deletes and prunes. May
+`client` is what most callers use; `management_client` inspects, deletes and prunes. May
 import the contract, the program and hosting.
 """
 

@@ -1,4 +1,4 @@
-"""Client: start, talk to, watch and manage orchestrations; a provider with manners, without state (RT-19)."""
+"""Client: start, talk to, watch and manage orchestrations; stateless, on top of a provider (RT-19)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Status:
-    """What all states of a known instance carry: the custom status and its version (RT-19.6)."""
+    """What every state of a known instance carries: the custom status and its version (RT-19.6)."""
 
     custom_status: str | None = None
     custom_status_version: int = 0
@@ -47,7 +47,7 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running(_Status):
-    """Started and not ended; between two executions as well."""
+    """Started and not ended; also between two executions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Descriptor:
 class Client(ManagementClient):
     """A client of one store; needs no running runtime. `clock` paces its waiting.
 
-    Errors of the provider pass through as they are; its own derive from `ClientError`.
+    Errors of the provider pass through unchanged; its own derive from `ClientError`.
     """
 
     def __init__(self, provider: Provider, *, clock: Clock) -> None:
@@ -137,7 +137,7 @@ class Client(ManagementClient):
         await self.enqueue_event(instance, queue, _encoded(data))
 
     async def cancel_instance(self, instance: str, reason: str = "") -> None:
-        """Ask for the end of an instance; neither waits nor checks that it exists (RT-11.1)."""
+        """Request the cancellation of an instance; does not wait or check that it exists (RT-11.1)."""
         await self._provider.enqueue_for_orchestrator(CancelInstance(instance=instance, reason=reason))
 
     # --- looking --------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class Client(ManagementClient):
         return await self._provider.read_with_execution(instance, execution_id)
 
     async def get_kv_value(self, instance: str, key: str) -> str | None:
-        """One value, changes of the running execution included (RT-19.14)."""
+        """One value, including changes of the running execution (RT-19.14)."""
         return await self._provider.get_kv_value(instance, key)
 
     async def get_kv_value_typed(self, instance: str, key: str, type: type[_T]) -> _T | None:
@@ -225,15 +225,15 @@ class Client(ManagementClient):
         return None if value is None else _plain_decoded(value, type)
 
     async def get_kv_all_values(self, instance: str) -> dict[str, str]:
-        """All values, changes of the running execution included."""
+        """All values, including changes of the running execution."""
         return await self._provider.get_kv_all_values(instance)
 
     # --- waiting --------------------------------------------------------------------------------------
 
     async def wait_for_orchestration(self, instance: str, timeout: timedelta) -> Completed | Failed:
-        """Wait for the end of an instance, one that is yet unknown included (RT-19.11).
+        """Wait until an instance has ended; it need not exist yet (RT-19.11).
 
-        Raises WaitTimeout when the time is over; asking again is fine.
+        Raises WaitTimeout when the time is over; it is safe to ask again.
         """
 
         async def ended() -> Completed | Failed | None:
@@ -259,7 +259,7 @@ class Client(ManagementClient):
     async def wait_for_status_change(
         self, instance: str, last_seen_version: int, *, poll_interval: timedelta, timeout: timedelta
     ) -> OrchestrationStatus:
-        """The status as soon as its custom status is newer than the one seen, or at the end (RT-19.13)."""
+        """Wait until the custom status is newer than the one seen, or the instance ends (RT-19.13)."""
 
         async def changed() -> OrchestrationStatus | None:
             status = await self.get_orchestration_status(instance)
@@ -272,13 +272,13 @@ class Client(ManagementClient):
         return await self._poll(changed, timeout, interval=in_micros(to_millis(poll_interval)))
 
     async def wait_for_kv_value(self, instance: str, key: str, timeout: timedelta) -> str:
-        """The value of a key as soon as it has one (RT-19.14)."""
+        """Wait for a key to have a value, and return it (RT-19.14)."""
         return await self._poll(lambda: self._provider.get_kv_value(instance, key), timeout)
 
     async def wait_for_kv_value_typed(
         self, instance: str, key: str, type: type[_T], timeout: timedelta
     ) -> _T:
-        """The decoded value of a key as soon as it has one."""
+        """Wait for a key to have a value, and return it decoded."""
         return _plain_decoded(await self.wait_for_kv_value(instance, key, timeout), type)
 
     async def _poll(

@@ -1,4 +1,4 @@
-"""ManagementClient: the half of a client that looks at, deletes and prunes instances (RT-19.17)."""
+"""ManagementClient: the half of a client that inspects, deletes and prunes instances (RT-19.17)."""
 
 from __future__ import annotations
 

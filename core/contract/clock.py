@@ -1,7 +1,7 @@
 """The ports through which the runtime and the providers learn about time and chance.
 
-Nothing in `core` or `providers` asks the machine. In production the front door hands in the system's clock
-and ids (`holdfast.system`), in the simulator the world hands in virtual ones.
+Nothing in `core` or `providers` asks the machine. In production the front door passes in the system's clock
+and ids (`holdfast.system`); in the simulator the world passes in virtual ones.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Clock(Protocol):
 
 
 class IdSource(Protocol):
-    """Where unguessable names come from."""
+    """The source of unguessable names."""
 
     def token(self) -> LockToken:
         """A lock token, unique among all ever made by this store; at least 122 random bits (PV-7.5)."""
@@ -41,5 +41,5 @@ class IdSource(Protocol):
         ...
 
     def bits(self, count: int) -> int:
-        """A number of `count` random bits, as the owner identity of a worker is made from (SS-3.11)."""
+        """A number of `count` random bits; a worker's owner identity is made from one (SS-3.11)."""
         ...

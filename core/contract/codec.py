@@ -29,7 +29,7 @@ _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(_EventUnion)
 
 
 class _Envelope(msgspec.Struct):
-    """As much of any event as a provider must understand of one it does not know."""
+    """What a provider must understand of an event of unknown kind."""
 
     event_id: int
     type: str
@@ -90,7 +90,7 @@ def decode_stored_event(text: bytes | str) -> StoredEvent:
 
 
 def opaque_event(text: bytes | str) -> OpaqueEvent:
-    """An event of a kind of the future, from its JSON. Raises CodecError if it has no number or kind."""
+    """An event of an unknown kind, from its JSON. Raises CodecError if it has no number or no kind."""
     encoded = text.encode() if isinstance(text, str) else bytes(text)
     try:
         envelope = _envelope_decoder.decode(encoded)

@@ -3,7 +3,7 @@
     HoldfastError
     ├── ProviderError            a storage call failed; says whether trying again can help
     ├── CodecError               stored text is not an event or message we know
-    ├── ConfigurationError       an option or a registration is impossible (also a ValueError)
+    ├── ConfigurationError       an option or a registration is invalid (also a ValueError)
     ├── SessionIdError           a session id is refused (also a ValueError)
     ├── ActivityError            a scheduled activity or child failed; seen by orchestration code
     └── ClientError
@@ -14,20 +14,20 @@
         ├── CannotDeleteSubOrchestration
         └── InstanceNotFound
 
-`ProviderError.retryable` is the only thing callers branch on: permanent errors are answers, retryable ones
-are weather.
+`ProviderError.retryable` is the only thing callers branch on: a permanent error is an answer, a retryable one
+may pass.
 """
 
 
 class HoldfastError(Exception):
-    """The root of everything raised on purpose. Catch it to catch all of ours."""
+    """The base class of every error raised here. Catch it to catch them all."""
 
 
 class ProviderError(HoldfastError):
     """A provider method failed and changed nothing another call can observe (PV-4.1, PV-4.7).
 
-    You get it for a lock token that is stale, a malformed argument, a busy store. You do not get it for
-    having nothing to hand out: that is None (PV-4.10). Retry if `retryable`, otherwise take it as the answer.
+    Raised for a stale lock token, a malformed argument or a busy store. Having nothing to hand out is no
+    error: that is None (PV-4.10). Retry if `retryable`; otherwise the error is the answer.
     """
 
     def __init__(self, operation: str, message: str, *, retryable: bool) -> None:
@@ -38,17 +38,17 @@ class ProviderError(HoldfastError):
 
     @classmethod
     def permanent(cls, operation: str, message: str) -> "ProviderError":
-        """An answer: trying again gives the same (PV-4.6)."""
+        """An error that trying again would only repeat (PV-4.6)."""
         return cls(operation, message, retryable=False)
 
     @classmethod
     def transient(cls, operation: str, message: str) -> "ProviderError":
-        """Weather: trying again may help (PV-4.5)."""
+        """An error that may be gone at the next try (PV-4.5)."""
         return cls(operation, message, retryable=True)
 
     @classmethod
     def from_text(cls, text: str) -> "ProviderError":
-        """A bare text turned into an error: retryable, of an unknown operation (PV-4.3)."""
+        """An error made from a bare text: retryable, of an unknown operation (PV-4.3)."""
         return cls("unknown", text, retryable=True)
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class CodecError(HoldfastError):
 
 
 class ConfigurationError(HoldfastError, ValueError):
-    """An option, registration or filter that cannot be meant; the message names it (SS-20.6)."""
+    """An invalid option, registration or filter; the message names it (SS-20.6)."""
 
 
 class SessionIdError(HoldfastError, ValueError):
@@ -87,18 +87,18 @@ class ActivityError(HoldfastError):
 
 
 class ClientError(HoldfastError):
-    """A client call could not do what it was asked. Provider errors pass through as they are."""
+    """A client call could not do what it was asked. Provider errors pass through unchanged."""
 
 
 class InvalidInput(ClientError):
-    """An argument is refused before anything is sent."""
+    """An argument was refused before anything was sent."""
 
     def __str__(self) -> str:
         return f"Invalid input: {super().__str__()}"
 
 
 class WaitTimeout(ClientError):
-    """The awaited state did not come in time; asking again is fine (RT-19.11)."""
+    """The awaited state did not come in time; it is safe to ask again (RT-19.11)."""
 
     def __str__(self) -> str:
         return "Operation timed out"

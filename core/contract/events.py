@@ -1,7 +1,7 @@
 """Event: one frozen record per kind of fact a history can hold (RT-2).
 
 The class name is the wire `type`, except for the queue family, whose historical wire names keep the word
-"Persistent" (RT-2.11). Optional members are left out when absent; nullable ones are always written.
+"Persistent" (RT-2.11). Optional members are omitted when absent; nullable ones are always written.
 """
 
 from typing import Any
@@ -64,7 +64,7 @@ class OrchestrationContinuedAsNew(Event, frozen=True, kw_only=True, tag=True):
 
 
 class OrchestrationCancelRequested(Event, frozen=True, kw_only=True, tag=True):
-    """Somebody asked for the end; what follows is decided in the turn (RT-11)."""
+    """Cancellation was requested; the turn decides what follows (RT-11)."""
 
     reason: str
 
@@ -206,7 +206,7 @@ class KeyValuesCleared(Event, frozen=True, kw_only=True, tag=True):
 
 
 class SessionOpened(Event, frozen=True, kw_only=True, tag=True):
-    """A session began to exist (SS-5.1)."""
+    """A session was opened (SS-5.1)."""
 
     session_id: str
 
@@ -272,6 +272,6 @@ def kind_of(event: StoredEvent) -> str:
     return _KIND_NAMES[type(event)]
 
 
-assert set(KNOWN_KINDS) == set(Event.__subclasses__()), "a kind of event that no history can be read with"
+assert set(KNOWN_KINDS) == set(Event.__subclasses__()), "a kind of event is missing from KNOWN_KINDS"
 
 _KIND_NAMES: dict[type[Event], str] = {kind: str(kind.__struct_config__.tag) for kind in KNOWN_KINDS}

@@ -28,7 +28,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """The reason of a cancellation."""
+    """The reason for a cancellation."""
 
     reason: str
 
@@ -67,7 +67,7 @@ class PoisonActivity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailedDeserialization(msgspec.Struct, frozen=True, kw_only=True):
-    """A history could not be read, time and again."""
+    """A history was unreadable too often."""
 
     instance: str
     execution_id: int
@@ -150,10 +150,10 @@ def _exactly_one(*members: object) -> None:
 
 
 def error_text(error: BaseException) -> str:
-    """What an exception of an author's code says, as a failure can store it; its class if it says nothing.
+    """The message of a user exception as a failure can store it; the class name if it has none.
 
-    The class may be broken itself: one that cannot be shown, or not be stored, must fail its activity or its
-    orchestration like any other, and not the worker that runs it.
+    The class itself may be broken: an exception that cannot be shown or stored must fail its activity or
+    orchestration like any other, not the worker that runs it.
     """
     try:
         text = str(error)

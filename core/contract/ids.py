@@ -1,6 +1,6 @@
 """Names for numbers and strings that must not be mixed up.
 
-Units live in the type where the specification fixes a name without one (`lock_timeout`, `extend_for`,
+The type carries the unit where the specification fixes a name without one (`lock_timeout`, `extend_for`,
 `locked_until`): `Millis` on the provider's side of the contract, `Micros` for monotonic and virtual time.
 """
 

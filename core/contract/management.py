@@ -1,4 +1,4 @@
-"""The optional second half of a provider: looking at, deleting and pruning instances (PV-19 to PV-22)."""
+"""The optional second half of a provider: inspecting, deleting and pruning instances (PV-19 to PV-22)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class QueueDepths(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFilter:
-    """Which instances a bulk call picks; all given criteria together (PV-21)."""
+    """Which instances a bulk call picks: those that meet all given criteria (PV-21)."""
 
     instance_ids: Sequence[str] | None = None
     completed_before: int | None = None
@@ -67,7 +67,7 @@ class InstanceFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneOptions:
-    """Which executions go; all given criteria together (PV-22)."""
+    """Which executions are deleted: those that meet all given criteria (PV-22)."""
 
     keep_last: int | None = None
     completed_before: int | None = None
@@ -160,7 +160,7 @@ class Management(Protocol):
         ...
 
     async def get_instance_tree(self, instance_id: str) -> InstanceTree:
-        """The id and all its descendants; ends also on circular links (PV-20.3)."""
+        """The id and all its descendants; circular links do no harm (PV-20.3)."""
         ...
 
     async def delete_instance(self, instance_id: str, *, force: bool) -> DeleteInstanceResult:

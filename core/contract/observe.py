@@ -1,4 +1,4 @@
-"""The one port through which the runtime and the providers tell what happens inside a process.
+"""The one port through which the runtime and the providers report what happens inside a process.
 
 By default nobody listens, and then no event object is built. Structured logs, counters and the simulator's
 recorder are listeners (SS-22, sessions.md 27a). Listening never changes behaviour (RT-23.12).
@@ -44,7 +44,7 @@ class HandlerSignalled:
 
 @dataclass(frozen=True, slots=True)
 class HandlerStopped:
-    """STOP: the handler runs no longer (its final provider call may still follow)."""
+    """STOP: the handler has stopped running (its final provider call may still follow)."""
 
     worker_id: str
     token: str
@@ -62,7 +62,7 @@ class LeaseTaken:
 
 @dataclass(frozen=True, slots=True)
 class LeaseEnded:
-    """LEASE-: the worker holds the session no longer; `in_flight` attempts were signalled."""
+    """LEASE-: the worker no longer holds the session; `in_flight` attempts were signalled."""
 
     worker_id: str
     instance_id: str
@@ -164,7 +164,7 @@ LocalEvent = (
 
 
 class Observer(Protocol):
-    """Who listens. It must not raise, block or change anything."""
+    """A listener. It must not raise, block or change anything."""
 
     def notify(self, event: LocalEvent) -> None:
         """Take note of one event."""

@@ -1,8 +1,8 @@
-"""THE contract between the runtime and its storage, `provider.md` as one Protocol.
+"""The contract between the runtime and its storage, `provider.md` as one Protocol.
 
 A provider stores what it is given and hands it out; it decides nothing (PV-1.3). Every method is atomic: all
 of its effects or none (PV-28.1). Every method fails only by raising `ProviderError` (PV-4.1). Durations are
-whole milliseconds, `Millis`; a lock is held while now < expiry and free from now = expiry on (PV-3.5).
+whole milliseconds, `Millis`; a lock is held while now < expiry and free from then on (PV-3.5).
 
 Each docstring has the same parts: Atomic, Requires, Raises, Must not, Clauses. Management is a second,
 optional object (`core.management`).
@@ -88,7 +88,7 @@ class TagFilter:
 
     @classmethod
     def default_and(cls, *tags: str) -> TagFilter:
-        """`DefaultAnd(S)`: untagged rows and those of these tags."""
+        """`DefaultAnd(S)`: untagged rows and rows whose tag is one of these."""
         return cls(untagged=True, tags=_checked_tags(tags))
 
     @classmethod
@@ -103,7 +103,7 @@ class TagFilter:
 
     @property
     def matches_nothing(self) -> bool:
-        """Whether a fetch with this filter is answered at once with None."""
+        """Whether a fetch with this filter returns None at once."""
         return not (self.untagged or self.any_tag or self.tags)
 
     def matches(self, tag: str | None) -> bool:
@@ -126,7 +126,7 @@ DEFAULT_ONLY = TagFilter.default_only()
 
 
 class ScheduledActivityIdentifier(NamedTuple):
-    """An activity of an execution: what cancellation names (RT-1.21, PV-15.2)."""
+    """Names an activity of an execution, for cancellation (RT-1.21, PV-15.2)."""
 
     instance: str
     execution_id: int
@@ -134,7 +134,7 @@ class ScheduledActivityIdentifier(NamedTuple):
 
 
 class ScheduledSessionIdentifier(NamedTuple):
-    """A session of an instance (SS-3.1)."""
+    """Names a session of an instance (SS-3.1)."""
 
     instance: str
     session_id: str
@@ -142,7 +142,7 @@ class ScheduledSessionIdentifier(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionMetadata:
-    """The conclusions of a turn; None means: do not touch (PV-1.5, RT-5.29)."""
+    """The conclusions of a turn; None leaves the stored value as it is (PV-1.5, RT-5.29)."""
 
     status: ExecutionStatus | None = None
     output: str | None = None
@@ -207,7 +207,7 @@ class Provider(Protocol):
         return False
 
     def as_management(self) -> Management | None:
-        """The management object, or None if the whole of it is not implemented (PV-1.7)."""
+        """The management object, or None unless all of it is implemented (PV-1.7)."""
         return None
 
     async def close(self) -> None:
@@ -234,10 +234,10 @@ class Provider(Protocol):
 
         Atomic: (1) the instance is locked until now + lock_timeout, (2) its visible messages are marked and
             their attempts counted, (3) context, history and settled key-values are read. 1 without 2 runs a
-            turn over messages another turn deletes; 2 without 1 runs two turns at once.
+            turn over messages that another turn deletes; 2 without 1 runs two turns at once.
         Requires: `poll_timeout` is the longest time it may wait; 0 answers at once.
         Raises: ProviderError; never leaves a lock behind when it raises.
-        Must not: answer None while there is a candidate; decode what the filter excludes.
+        Must not: return None while there is a candidate; decode what the filter excludes.
         Clauses: PV-7, PV-13, PV-14, PV-23.
         """
         ...
@@ -255,14 +255,14 @@ class Provider(Protocol):
     ) -> None:
         """Commit one turn and release its instance.
 
-        Atomic: (1) the batch is deleted, (2) records, status and history are written, (3) closed sessions go
-            with their rows, opened ones come unattached, (4) work is enqueued, (5) cancelled rows are taken
-            back, (6) the instance lock is released. All or none: 2 without 4 loses an activity, 4 without 2
-            runs it twice, 4 without 3 lets an item be seen whose session is not.
-        Requires: `token` holds the instance lock now; event ids are the caller's.
+        Atomic: (1) the batch is deleted, (2) records, status and history are written, (3) closed sessions are
+            deleted with their rows, opened ones are created unattached, (4) work is enqueued, (5) cancelled
+            rows are deleted, (6) the instance lock is released. All or none: 2 without 4 loses an activity,
+            4 without 2 runs it twice, 4 without 3 shows an item whose session does not exist.
+        Requires: `token` holds the instance lock now; the caller has assigned the event ids.
         Raises: ProviderError, permanent, for a stale or expired token, a duplicate event, a wrong variant, a
             session of another instance. Nothing has changed then, and the lock is still held.
-        Must not: number anything; look inside events, except as PV-1.4 allows.
+        Must not: assign numbers; look inside events, except as PV-1.4 allows.
         Clauses: PV-8, PV-5, PV-15, PV-16, PV-17, PV-25, SS-12.10.
         """
         ...
@@ -272,11 +272,11 @@ class Provider(Protocol):
     ) -> None:
         """Give a batch back unprocessed.
 
-        Atomic: (1) the lock goes, (2) the batch is unmarked, (3) with a delay the whole instance yields
-            nothing before now + delay, (4) with ignore_attempt the batch's counts go down by one.
+        Atomic: (1) the lock is released, (2) the batch is unmarked, (3) with a delay, the instance is hidden
+            until now + delay, (4) with ignore_attempt, the batch's attempt counts go down by one.
         Requires: `token` is current, held or expired.
         Raises: ProviderError, permanent, if it is unknown or superseded.
-        Must not: make a future message visible earlier; touch messages outside the batch's counts.
+        Must not: make a future message visible earlier; change the counts of messages outside the batch.
         Clauses: PV-9.1 to PV-9.6, PV-9.9.
         """
         ...
@@ -297,7 +297,7 @@ class Provider(Protocol):
     async def enqueue_for_worker(self, item: ActivityExecute) -> None:
         """Put one activity in the worker queue, visible now.
 
-        Atomic: one row with all its look-up copies, the session id among them.
+        Atomic: one row with all its look-up copies, including the session id.
         Requires: nothing; the instance need not exist.
         Raises: ProviderError, permanent, for anything but an `ActivityExecute`.
         Must not: leave the session id only inside the encoded item.
@@ -331,11 +331,11 @@ class Provider(Protocol):
     ) -> FetchedWork | None:
         """Take the oldest eligible item, session-bound or not, and with it the session.
 
-        Atomic: (1) the item is locked, its attempt counted, the worker noted on it, (2) its session becomes
-            or stays the worker's, until max(its own expiry, now + session_lock_duration). 1 without 2 runs a
-            session on two workers; 2 without 1 pins a session to a worker that does nothing for it.
-        Requires: `worker_id` is not empty. With `claim_new` sessions that are absent, unattached or lapsed
-            are considered besides those attached to the worker; without it only the latter.
+        Atomic: (1) the item is locked, its attempt counted, its worker recorded, (2) its session becomes
+            or stays attached to the worker, until max(its own expiry, now + session_lock_duration). 1 without
+            2 runs a session on two workers; 2 without 1 pins a session to a worker that does nothing for it.
+        Requires: `worker_id` is not empty. With `claim_new`, sessions that are absent, unattached or lapsed
+            are considered as well as those attached to the worker; without it, only the latter.
         Raises: ProviderError, permanent, without session support or for an empty worker name.
         Must not: change anything for items it passes over; change an owner when `claim_new` is False.
         Clauses: PV-24, SS-12.3 to SS-12.6, SS-13, SS-25.3 to SS-25.7.
@@ -347,7 +347,7 @@ class Provider(Protocol):
         token: LockToken,
         completion: Message | None = None,
     ) -> None:
-        """Finish an item: it goes, and its completion, if any, is enqueued.
+        """Finish an item: delete it and enqueue its completion, if any.
 
         Atomic: (1) the row is deleted, (2) the completion is enqueued. 1 without 2 lets the orchestration
             wait forever; 2 without 1 completes it twice.
@@ -362,11 +362,11 @@ class Provider(Protocol):
     async def renew_work_item_lock(
         self, token: LockToken, *, extend_for: Millis, extend_session_for: Millis | None = None
     ) -> None:
-        """Extend an item lock, and with a session-bound item the session, or neither.
+        """Extend an item lock and, if the item is session-bound, its session: both or neither.
 
         Atomic: (1) item expiry = now + extend_for, (2) session expiry = max(old, now + extend_session_for).
         Requires: `token` is current and held, and for a session-bound item the session names the worker that
-            fetched the item, live or expired. Without a third argument `extend_for` stands in.
+            fetched the item, live or expired. `extend_session_for` defaults to `extend_for`.
         Raises: ProviderError, permanent, otherwise; with the text of PV-4.12 if the session is the reason.
         Must not: extend one of the two alone; look at the orchestration's state.
         Clauses: PV-11.7, PV-11.8, PV-11.12, PV-26.6, SS-7.6, SS-7.7, SS-12.9.
@@ -378,7 +378,7 @@ class Provider(Protocol):
     ) -> None:
         """Give an item back at its old rank, visible from now + delay.
 
-        Atomic: (1) the lock and the noted worker go, (2) with ignore_attempt the count goes down by one.
+        Atomic: (1) lock and recorded worker are cleared, (2) with ignore_attempt, the count goes down by one.
         Requires: `token` is current, held or expired.
         Raises: ProviderError, permanent, if the row is gone or the token superseded.
         Must not: touch the session row; renumber the item.
@@ -402,9 +402,9 @@ class Provider(Protocol):
         raise _no_sessions("renew_session_lock")
 
     async def release_session_lock(self, instance_id: str, session_id: str, worker_id: str) -> None:
-        """Give a session up, if it is this worker's; the record stays, unattached.
+        """Release a session if it is this worker's; the record stays, unattached.
 
-        Atomic: worker and expiry are unset together.
+        Atomic: worker and expiry are cleared together.
         Requires: nothing.
         Raises: ProviderError, permanent, only without session support.
         Must not: do anything if the record is missing or names another worker; look at items.
@@ -468,5 +468,5 @@ def _no_sessions(operation: str) -> ProviderError:
 
 
 def session_not_owned(operation: str, instance_id: str, session_id: str, worker_id: str) -> ProviderError:
-    """The refusal of a session renewal, in the words of PV-4.12 (SS-12.7)."""
+    """The error for a refused session renewal, with the text of PV-4.12 (SS-12.7)."""
     return ProviderError.permanent(operation, f"session {instance_id}/{session_id} not owned by {worker_id}")

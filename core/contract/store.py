@@ -39,8 +39,8 @@ class WorkerRow(NamedTuple):
 class TableShape(NamedTuple):
     """How a store keeps one kind of record: a relational table, or what stands for it.
 
-    `lookups` are the columns that records are found by besides the key; None from a store that keeps no
-    indexes to speak of.
+    `lookups` are the groups of columns, besides the key, that records are found by; None for a store without
+    indexes.
     """
 
     columns: dict[str, Literal["text", "integer", "other"]]
@@ -52,15 +52,15 @@ class TableShape(NamedTuple):
 class Store(Protocol):
     """What a provider factory returns: one isolated store, opened by any number of processes (PV-33.1).
 
-    The inspection hooks are optional for providers of others: a rule whose hook is missing reports unknown.
+    Third-party stores may lack the inspection hooks: a rule whose hook is missing reports unknown.
     """
 
     def open(self, observer: Observer | None = None) -> Provider:
-        """A provider as a newly started process has it."""
+        """A new provider object, as a newly started process gets it."""
         ...
 
     def close(self) -> None:
-        """Free everything; opened providers are dead afterwards."""
+        """Free everything; providers opened from it fail from then on."""
         ...
 
 
@@ -84,7 +84,7 @@ class InspectableStore(Store, Protocol):
         ...
 
     def table_shapes(self) -> dict[str, TableShape]:
-        """The shapes of `sessions` and `worker_queue` as they are, not as they should be (SS-10)."""
+        """The actual shapes of `sessions` and `worker_queue`, not the prescribed ones (SS-10)."""
         ...
 
     def event_types(self, instance_id: str) -> list[str]:
@@ -92,35 +92,35 @@ class InspectableStore(Store, Protocol):
         ...
 
     def age(self) -> None:
-        """Take out what came with sessions, as a store from before has it, and open that again (SS-10.7).
+        """Turn this into a store from before sessions existed, and open that again (SS-10.7).
 
         Requires: no session is open, and no call is under way.
         """
         ...
 
     def corrupt_instance_history(self, instance_id: str) -> None:
-        """Replace the stored events of the instance by undecodable text."""
+        """Replace the stored events of the instance with undecodable text."""
         ...
 
     def corrupt_message(self, instance_id: str) -> None:
-        """Replace the oldest orchestrator message of the instance by undecodable text."""
+        """Replace the oldest orchestrator message of the instance with undecodable text."""
         ...
 
     def corrupt_worker_row(self, instance_id: str) -> None:
-        """Replace the oldest worker item of the instance by undecodable text."""
+        """Replace the oldest worker item of the instance with undecodable text."""
         ...
 
     def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
-        """Let the next calls of an operation fail in their middle, as a store with an error would.
+        """Make the next calls of an operation fail midway, as they would in a failing store.
 
-        Each is about to make its `change`-th change, counted from 1, when it fails with a ProviderError; one
-        that makes fewer succeeds. What a change is the store decides: a statement, a written record.
+        Each fails with a ProviderError just before its `change`-th change, counted from 1; one that makes
+        fewer changes succeeds. The store decides what counts as a change: a statement, a written record.
         """
         ...
 
 
 class HookMissing(ConfigurationError):
-    """A store of others lacks an inspection hook: of what needs it nothing can be said."""
+    """A third-party store lacks an inspection hook; whatever needs it cannot be judged."""
 
 
 def inspectable(store: Store, *hooks: str) -> InspectableStore:
@@ -132,5 +132,5 @@ def inspectable(store: Store, *hooks: str) -> InspectableStore:
 
 
 def no_hook(hook: str) -> str:
-    """How people read that a store lacks an inspection hook."""
+    """The message for a store that lacks an inspection hook."""
     return f"this provider's store has no inspection hook {hook!r} (PV-33.2)"

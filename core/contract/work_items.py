@@ -1,7 +1,7 @@
 """What travels in the two queues (RT-3, PV-2.11).
 
 `Message` is an entry of the orchestrator queue, `ActivityExecute` the only entry of the worker queue. Four
-names of the specification are an event's or an action's, too: here the class says that it is the message, and
+names of the specification also name an event or an action; here those classes end in `Message`, and
 `stored_name` gives the specification's name.
 """
 
@@ -173,11 +173,11 @@ _OTHER_STORED_NAMES: Final[dict[type, str]] = {
 
 
 def stored_name(kind: type) -> str:
-    """The name under which a kind of item is stored and told (PV-2.11); any other class goes by its own."""
+    """The name under which a kind of item is stored and reported (PV-2.11); for other classes, their own."""
     return _OTHER_STORED_NAMES.get(kind, kind.__name__)
 
 
-assert set(MESSAGE_KINDS) == set(get_args(Message)), "a kind of message that no queue can be read with"
+assert set(MESSAGE_KINDS) == set(get_args(Message)), "a kind of message is missing from MESSAGE_KINDS"
 
 
 def addressee(message: Message) -> str:

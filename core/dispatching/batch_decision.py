@@ -1,7 +1,7 @@
-"""begin_execution: what to do with a fetched batch, decided without doing it (RT-5.7 to RT-5.18).
+"""begin_execution: what to do with a fetched batch, decided but not done (RT-5.7 to RT-5.18).
 
-The dispatcher fetches, asks here, and performs the answer: run a turn and settle it, consume the batch, give
-it back for a while, or store an end that no code is needed for.
+The dispatcher fetches, asks here, and carries out the answer: run a turn and settle it, consume the batch,
+give it back for a while, or store an end that needs no code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ UNKNOWN_VERSION: Final = "0.0.0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchPolicy:
-    """What a dispatcher decides by; constant for a runtime. Delays are milliseconds."""
+    """What the decisions depend on; constant for a runtime. Delays are milliseconds."""
 
     registry: Registry
     supported_versions: DispatcherCapabilityFilter
@@ -45,7 +45,7 @@ class DispatchPolicy:
     max_attempts: int = 10
 
     def __post_init__(self) -> None:
-        # Options are checked where they are handed in; what is made of them is our own doing.
+        # Options are checked where they are passed in; what is derived from them is ours to get right.
         assert self.max_attempts >= 0, f"at most {self.max_attempts} attempts"
         least = min(self.unregistered_base, self.unregistered_max)
         assert least >= 0, f"a pause of {least} ms for code that is not registered"
@@ -75,7 +75,7 @@ class Consume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbandonFor:
-    """Give the batch back, its attempt counted, not to be seen again before the delay has passed."""
+    """Give the batch back; its attempt counts, and it stays hidden until the delay has passed."""
 
     delay: Millis
     log: tuple[Logged, ...] = ()
@@ -135,10 +135,10 @@ class _Batch:
         self._log: list[Logged] = self._ignored_starts()
 
     def decide(self) -> Beginning:
-        # Poison is asked last of what needs no code. A batch can only be failed with its execution, so it is
-        # none where there is no execution to fail: an ended or unknown instance has its messages consumed,
-        # however often they were delivered, and a successor that is not there yet is waited for. The count
-        # includes this delivery: the limit itself is still tried.
+        # Poison comes last among the decisions that need no code. A batch fails together with its execution,
+        # so without an execution it is never poison: messages of an ended or unknown instance are consumed,
+        # however often they were delivered, and a successor that does not exist yet is waited for. The count
+        # includes this delivery: at the limit itself the batch is still tried.
         if self._has_ended:
             return self._consume()
         if self._has_continued and self._start is None:
@@ -153,7 +153,7 @@ class _Batch:
     # --- reading the batch ------------------------------------------------------------------------------
 
     def _choose_start(self) -> StartOrchestration | ContinueAsNewMessage | None:
-        """THE start item (RT-5.9). A running or ended execution needs none (RT-5.10, RT-5.11), and the
+        """The one start item (RT-5.9). A running or ended execution needs none (RT-5.10, RT-5.11), and the
         successor of one that continued as new can only begin with its ContinueAsNew (RT-5.12)."""
         if self._is_running or self._has_ended:
             return None
@@ -175,7 +175,7 @@ class _Batch:
         ]
 
     def _notices(self) -> tuple[Message, ...]:
-        """To each parent whose child start met an instance of somebody else (RT-9.18, RT-9.19)."""
+        """For each parent whose child start met an instance that is not its child (RT-9.18, RT-9.19)."""
         own = parent_of(started_of(self._history) or self._start)
         state = "terminal" if self._has_ended else "running"
         text = f"sub-orchestration instance id '{self._item.instance}' already exists and is {state}"
@@ -318,7 +318,7 @@ class _Batch:
 def _is_replayable(started: OrchestrationStarted, policy: DispatchPolicy) -> bool:
     """Whether this runtime may replay the execution (RT-14.16).
 
-    A version text that is none means the legacy race policy, which is not implemented (RT-4.76, RT-4.79).
+    A malformed version text means the legacy race policy, which is not implemented (RT-4.76, RT-4.79).
     """
     pinned = parse_version(started.duroxide_version)
     return pinned is not None and policy.supported_versions.admits(pinned)

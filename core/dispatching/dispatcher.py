@@ -97,10 +97,10 @@ class Dispatcher:
             renewal.cancel()
 
     async def _rescue(self, fetched: FetchedTurn, error: AssertionError) -> None:
-        """Our own code has done what it must not do: say so, and give the batch back.
+        """An assertion of our own code failed: log it and give the batch back.
 
-        The attempt is charged, so that what fails like this each time ends as poison. Another runtime, of
-        another version perhaps, may do better meanwhile; and this one goes on with other instances.
+        The attempt counts, so that a batch that always fails like this ends as poison. Another runtime,
+        perhaps of another version, may succeed meanwhile, and this one goes on with other instances.
         """
         item = fetched.item
         self._log.failed_assertion(
@@ -181,8 +181,8 @@ class Dispatcher:
         )
         error = await self._stored(commit, token)
         if error is not None and not error.retryable and await self._still_held(token):
-            # Held, and refused: either the refusal is about the content, or the lock was thought expired for
-            # a moment. Only the former may fail the instance (RT-5.36), so ask once more.
+            # The lock is held, yet the turn was refused: either for its content, or because the lock seemed
+            # expired for a moment. Only the former may fail the instance (RT-5.36), so try once more.
             error = await self._stored(commit, token)
         if error is None:
             self._committed(commit)
@@ -203,7 +203,7 @@ class Dispatcher:
         await self._abandon(token, delay=ABANDON_AFTER_ACK)
 
     def _committed(self, commit: TurnCommit) -> None:
-        """Tell what a stored turn has begun and ended, once per stored turn (RT-23.8)."""
+        """Log what a stored turn has begun and ended, once per stored turn (RT-23.8)."""
         self._write(commit.log_committed)
         if self._log.heard and commit.history_delta:
             kinds = [type(event) for event in commit.history_delta]
@@ -242,7 +242,7 @@ class Dispatcher:
     async def _abandon(
         self, token: LockToken, *, delay: Millis | None = None, ignore_attempt: bool = False
     ) -> None:
-        """Give the batch back; if that fails, the lock runs out by itself (RT-5.38)."""
+        """Give the batch back; if that fails, the lock expires on its own (RT-5.38)."""
         try:
             await self._provider.abandon_orchestration_item(token, delay=delay, ignore_attempt=ignore_attempt)
         except ProviderError as error:

@@ -1,4 +1,4 @@
-"""How an execution ends, whatever ended it: last events, news to parent and children, metadata."""
+"""How an execution ends, whatever ended it: last events, messages to parent and children, metadata."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.core.program.registry import parse_version
 
 PARENT_CANCELED: Final = "parent canceled"
-"""Reason given to children that their parent's end leaves behind (RT-5.24)."""
+"""Reason given to children still running when their parent ends (RT-5.24)."""
 
 _TERMINAL_WAIT: Final = "orchestration_terminal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForcedFailure:
-    """An end of a running execution as Failed that no code decides: poison, or a failed acknowledgement.
+    """A running execution failed by the runtime and not by its code: poison, or a failed acknowledgement.
 
     `recorded` are events of this acknowledgement before the end, such as an OrchestrationStarted.
     """
@@ -106,8 +106,8 @@ def write_end(writer: EventWriter, before: Sequence[Event], kind: type[E], **mem
 
     `before` is everything recorded before. Returns the activities, ascending (RT-5.26, RT-11.8, RT-11.9).
     """
-    # The cancel requests come after the end because they follow from it: whoever reads the history up to the
-    # terminal event sees what was in flight then. They are the only events that may.
+    # The cancel requests come after the end because they follow from it: the history up to the terminal event
+    # shows what was in flight then. They are the only events that may.
     assert kind in EXECUTION_ENDS, f"{kind.__name__} ends no execution"
     for event in before:
         assert type(event) not in EXECUTION_ENDS, f"{kind.__name__} is to follow {event!r}"

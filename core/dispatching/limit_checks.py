@@ -13,7 +13,7 @@ from holdfast.core.program.limits import TurnLimits, utf8_length
 def violation(
     scheduled: Sequence[Event], *, limits: TurnLimits, kv_key_count: int, supports_sessions: bool
 ) -> str | None:
-    """What is wrong first with the events that a turn's actions became; None if nothing."""
+    """The first thing wrong with the events of a turn's actions; None if nothing is."""
     if not supports_sessions and any(_needs_sessions(event) for event in scheduled):
         return "Provider does not support sessions"
     return _too_long(scheduled, limits) or _key_count(scheduled, kv_key_count, limits.kv_key_count_max)

@@ -1,4 +1,4 @@
-"""ParentLink: whom a child tells how it ended (RT-9.2, RT-9.6)."""
+"""ParentLink: where a child reports how it ended (RT-9.2, RT-9.6)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def parent_of(
 
 
 def parent_from_id(instance: str) -> ParentLink | None:
-    """The link that a generated child id implies (RT-1.12, RT-1.14); all there is when history is unreadable.
+    """The link that a generated child id implies (RT-1.12, RT-1.14), for when history is unreadable.
 
     Only an id that ends in a generated suffix has one.
     """

@@ -1,4 +1,4 @@
-"""Ends of an instance whose batch was tried too often (RT-13.5 to RT-13.13)."""
+"""How an instance ends whose batch was tried too often (RT-13.5 to RT-13.13)."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def unreadable_history(
 
 
 def _parent_of_unreadable(item: OrchestrationItem) -> ParentLink | None:
-    """From whatever can still be read: the history's beginning, the instance's own message, its id."""
+    """The parent by whatever can still be read: the history's beginning, a ContinueAsNew, or the id."""
     readable = [event for event in item.history if not isinstance(event, OpaqueEvent)]
     started = started_of(readable)
     if started is not None:

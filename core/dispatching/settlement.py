@@ -74,7 +74,7 @@ def acknowledgement_failed(
 ) -> TurnCommit:
     """The record of a permanent error of the turn's own acknowledgement (RT-5.35 to RT-5.37).
 
-    Not for a lost or replaced lease: then nothing is recorded (RT-5.36).
+    Not for a lost or replaced lock: then nothing is recorded (RT-5.36).
     """
     assert not error.retryable, f"{error} may pass: the execution must not end for it"
     return fail_execution(_failure(turn_input, (), infrastructure(error), parent_execution_id))
@@ -83,7 +83,7 @@ def acknowledgement_failed(
 def _overruled(
     turn_input: TurnInput, result: TurnResult, details: FailureDetails, parent_execution_id: int | None
 ) -> TurnCommit:
-    """A turn over a limit: it records what arrived and fails, nothing it asked for is done (RT-22)."""
+    """A turn over a limit: it records what arrived and fails; nothing it asked for is done (RT-22)."""
     commit = fail_execution(
         _failure(turn_input, result.delta[: result.arrived_count], details, parent_execution_id)
     )
@@ -344,7 +344,7 @@ class _Settlement:
         )
 
     def _check_ids(self, delta: Sequence[Event]) -> None:
-        """Ids go on where stored history ends, and leave out none but those of continue-as-new (RT-4.45)."""
+        """Event ids continue the stored history; only those of continue-as-new are skipped (RT-4.45)."""
         if not delta:
             return
         turn_input, first = self._turn_input, delta[0].event_id
@@ -359,7 +359,7 @@ class _Settlement:
         )
 
     def _check_answers(self, outcome: CommitOutcome) -> None:
-        """A parent is answered once, when its child has ended for good. What the batch calls for is apart."""
+        """The parent is answered once, when the child has ended for good; `notices` do not count."""
         if self._parent is not None:
             answers = [
                 item

@@ -54,7 +54,7 @@ class TurnCommit:
     log_committed: tuple[Logged, ...] = ()
 
     def __post_init__(self) -> None:
-        """Whatever was forgotten on the way here would be stored; a store looks into none of it (PV-1.3)."""
+        """A mistake made on the way here would be stored: a store checks none of this (PV-1.3)."""
         self._check_history()
         self._check_end()
         self._check_work()
@@ -70,7 +70,7 @@ class TurnCommit:
             assert event.execution_id == self.execution_id, f"{event!r} in execution {self.execution_id}"
 
     def _check_end(self) -> None:
-        """The last words of an execution, its status and its outcome say the same (RT-5.24 to RT-5.26)."""
+        """The terminal event, the status and the outcome of an execution agree (RT-5.24 to RT-5.26)."""
         ends = tuple(type(event) for event in self.history_delta if type(event) in EXECUTION_ENDS)
         wanted = _END_OF[self.outcome]
         assert ends == wanted, f"outcome {self.outcome}, written as {ends}"
@@ -85,7 +85,7 @@ class TurnCommit:
         assert successors == (self.outcome == "ContinuedAsNew"), f"{successors} successors of {self.outcome}"
 
     def _check_work(self) -> None:
-        """Work is for an execution that goes on, and none without its event."""
+        """Work is for an execution that goes on, and each item has its event."""
         assert self.outcome == "Continue" or not self.worker_items, (
             f"outcome {self.outcome}, and {self.worker_items} are to be done"
         )
@@ -110,7 +110,7 @@ class TurnCommit:
             assert activity.execution_id == self.execution_id, f"{activity} in execution {self.execution_id}"
 
     def _check_messages(self) -> None:
-        """What a message begins has its event, or its answer would find none; and an end begins nothing."""
+        """What a message starts has its event, or its answer would match none; an end starts nothing."""
         recorded = {event.event_id: type(event) for event in self.history_delta}
         for item in self.orchestrator_items:
             if isinstance(item, TimerFiredMessage):

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, get_args
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Action:
-    """What all actions share."""
+    """The base class of all actions."""
 
     scheduling_event_id: int = 0
 
@@ -61,7 +61,7 @@ class StartSubOrchestration(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOrchestrationDetached(_Action):
-    """Start a root instance and forget about it (RT-9.20)."""
+    """Start a root instance without waiting for it (RT-9.20)."""
 
     name: str
     instance: str
@@ -150,9 +150,9 @@ _TEXTS: Final[dict[type[Action], tuple[tuple[str, bool], ...]]] = {
 
 
 def check_texts(action: Action) -> None:
-    """Raise TypeError or ValueError for a member that is no storable text, naming it.
+    """Raise TypeError or ValueError for a member that is not a storable text, naming it.
 
-    Types are the author's promise; a broken one must not become an event that nobody can read back.
+    Type hints are not enforced, and a wrong value must not become an event that nobody can read back.
     """
     kind = type(action)
     for member, is_optional in _TEXTS[kind]:

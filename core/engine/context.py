@@ -6,7 +6,7 @@ Orchestrations are `async def f(ctx, input)`. Scheduling happens at the call, wa
     second = ctx.schedule_activity("Upload", name)
     results = await ctx.join(first, second)
 
-Inputs and results are texts. A value that is no str is encoded as `payload.encode` does (RT-1.22); the
+Inputs and results are texts. A value that is not a str is encoded as `payload.encode` does (RT-1.22); the
 `_typed` variants decode the answer too. A failed activity or child raises ActivityError where it is awaited;
 in `join` and `select` the error object is the value.
 """
@@ -41,7 +41,7 @@ from holdfast.core.program.retry import RetryPolicy
 _T = TypeVar("_T")
 
 PENDING_CHILD: Final = "sub::pending_"
-"""Start of the placeholder of a child whose suffix is not known yet (RT-1.13)."""
+"""Prefix of the placeholder for a child whose suffix is not known yet (RT-1.13)."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LEVELS: Final[dict[str, Literal["debug", "info", "warning", "error"]]] = {
@@ -122,7 +122,7 @@ class OrchestrationContext(KeyValueCalls):
         tag: str | None = None,
         session_id: str | None = None,
     ) -> str:
-        """Run an activity, again if it fails (RT-12). To be awaited at once; it is no durable future.
+        """Run an activity and retry it if it fails (RT-12). Await it at once; it is not a durable future.
 
         Raises ActivityError with the last failure, or with `timeout: activity timed out`.
         """
@@ -182,7 +182,7 @@ class OrchestrationContext(KeyValueCalls):
         )
 
     def schedule_wait(self, name: str) -> DurableFuture[str]:
-        """The next positional event of this name; one raised before it is recorded is missed (RT-8.3)."""
+        """The next positional event of this name; one raised before this wait is missed (RT-8.3)."""
         return self._text_future(self._state.emit(WaitExternal(name=name)))
 
     def schedule_wait_typed(self, name: str, value_type: type[_T]) -> DurableFuture[_T]:
@@ -240,7 +240,7 @@ class OrchestrationContext(KeyValueCalls):
     def continue_as_new(self, input: object = "") -> DurableFuture[None]:
         """End this execution and begin the next, in the version that the policy gives (RT-10).
 
-        The call decides; the future never resolves, and awaiting it merely stops the code here.
+        The call itself takes effect; the future never resolves, and awaiting it merely stops the code here.
         """
         return self._continue_as_new(input, None)
 
@@ -275,7 +275,7 @@ class OrchestrationContext(KeyValueCalls):
     # --- system calls, combinators, traces --------------------------------------------------------------
 
     def get_kv_value_from_instance(self, instance_id: str, key: str) -> DurableFuture[str | None]:
-        """A value of another instance, as of the moment a worker reads it (RT-16.7, RT-18.4)."""
+        """A value of another instance, as a worker finds it when it reads it (RT-16.7, RT-18.4)."""
         input = payload.encode_json({"instance_id": instance_id, "key": key})
         operation = self._emit_activity(f"{SYSCALL_PREFIX}get_kv_value", input)
         return DurableFuture(self._state, operation, answers.optional_text)
@@ -397,4 +397,4 @@ class OrchestrationContext(KeyValueCalls):
 
 
 class _TimedOut(Exception):
-    """An attempt ran into its timeout: no ActivityError, so that it is not retried (RT-12.6)."""
+    """An attempt timed out: not an ActivityError, so that it is not retried (RT-12.6)."""

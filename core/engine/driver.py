@@ -31,7 +31,7 @@ class Refused(NamedTuple):
 
 
 class Panicked(NamedTuple):
-    """The code cannot be run on (RT-4.70)."""
+    """The code cannot continue (RT-4.70)."""
 
     message: str
 
@@ -68,7 +68,7 @@ class Driver:
         self._state.drained()
 
     def close(self) -> None:
-        """Tear the coroutine down; what it does on its way out has no effect (RT-4.56)."""
+        """Tear the coroutine down; what it does meanwhile has no effect (RT-4.56)."""
         self._state.seal()
         if self._coroutine is None:
             return
@@ -119,9 +119,9 @@ def _broken(by: TurnBreak) -> CodeFinish:
 
 
 def _is_of_the_engine(error: AssertionError) -> bool:
-    """Whether it was raised below the code, in one of our own modules.
+    """Whether it was raised in one of our own modules, called by the code.
 
-    That is not the code's failure, which would be stored for good: the turn is given back instead. An
+    Then it is not a failure of the code, which would be stored for good: the batch is given back instead. An
     assertion of the code itself is an exception like any other.
     """
     place = error.__traceback__

@@ -34,7 +34,7 @@ def collect_drops(
     """Write the cancel requests that are not in `history` yet, and say what they cancel.
 
     `history` is everything known, the persisted events first. Raises Nondeterminism if the code no longer
-    drops what it has dropped before (RT-4.62); drops it has not made before are legal (RT-4.63).
+    drops what it dropped before (RT-4.62); new drops are legal (RT-4.63).
     """
     dropped = [
         operation for operation in operations if operation.dropped and operation.schedule_id is not None

@@ -21,7 +21,7 @@ from holdfast.core.engine.matching import (
 )
 
 LATE_COMPLETION_DROPPED: Final = "session.late_completion_dropped"
-"""The record of SS-22.8, with instance, activity and session id; told once per message that is gone."""
+"""The record of SS-22.8, with instance, activity and session id; logged once per message that is dropped."""
 
 Warn = Callable[[str, dict[str, object]], None]
 """Called with an event name and fields for each message that is dropped."""
@@ -83,7 +83,8 @@ class Intake:
     def _complete(self, message: Completion) -> None:
         # The order of the questions is that of RT-4.5 to RT-4.10, and each hides those after it. A message
         # for an earlier execution must not be looked up among the ids of this one, where the same number may
-        # be another operation; one of a closed incarnation is late, and told as late, if it comes twice, too.
+        # be another operation; one of a closed incarnation is late, and logged as late, even if it is also a
+        # duplicate.
         kind, completion = COMPLETION_OF_MESSAGE[type(message)]
         execution_id, schedule_id = _identity(message)
         scheduled = self._schedules.get(schedule_id)

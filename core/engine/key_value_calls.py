@@ -1,4 +1,4 @@
-"""The calls of the context that keep data with the instance: custom status and key-values (RT-16, RT-17)."""
+"""The context's calls that store data with the instance: custom status and key-values (RT-16, RT-17)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class KeyValueCalls:
         self._state.custom_status = None
 
     def get_custom_status(self) -> str | None:
-        """The custom status as this code has set it, or as the last execution left it (RT-17.6)."""
+        """The custom status as this code set it, or as the previous execution left it (RT-17.6)."""
         return self._state.custom_status
 
     # --- key-values -------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class KeyValueCalls:
         self._state.key_values.clear_all()
 
     def prune_kv_values_updated_before(self, updated_before_ms: int) -> int:
-        """Clear every key last set before this time, epoch milliseconds; how many (RT-16.6)."""
+        """Clear every key last set before this time, epoch milliseconds; returns how many (RT-16.6)."""
         keys = self._state.key_values.updated_before(updated_before_ms)
         for key in keys:
             self.clear_kv_value(key)

@@ -1,9 +1,9 @@
-"""Which events are about which action, and does an emitted action fit a recorded one (RT-4.29 to RT-4.36).
+"""Which events belong to which action, and whether an action fits a recorded one (RT-4.29 to RT-4.36).
 
 `ACTION_KINDS` is the one table of both: a row for each action, with the event that records it, the messages
 and events that answer it, and the breadcrumb of giving it up. Replay, intake, dropped futures, history scans
-and limit checks ask the table; none has a list of its own. An event that has no place in it, and is not named
-as having none, stops the import.
+and limit checks ask the table; none has a list of its own. An event that is neither in the table nor listed
+in `NO_ACTION` fails the import.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class SizeLimit(NamedTuple):
     member: str
     limit: Literal["custom_status_bytes_max", "tag_bytes_max", "kv_value_bytes_max"]
     what: str
-    """Its name in the message, a format of the event."""
+    """Its name in the message, as a format string for the event."""
     only_last: bool = False
     """Whether a later event of the turn makes up for an earlier one."""
 
@@ -124,8 +124,8 @@ def _members_of(action: type[Action]) -> set[str]:
     return {member.name for member in fields(action)} - {"scheduling_event_id"}
 
 
-# The order of the rows is that of the limits in RT-22 (first wrong, first told), and that of RT-4.60 for the
-# breadcrumbs of dropped futures. Both are in what a history or a message says, so it must not change.
+# The order of the rows is that of the limits in RT-22 (the first one exceeded is reported), and that of
+# RT-4.60 for the breadcrumbs of dropped futures. Both show in histories and messages, so it must not change.
 ACTION_KINDS: Final = (
     ActionKind(
         action=actions.UpdateCustomStatus,
@@ -234,14 +234,14 @@ ACTION_KINDS: Final = (
 
 INSTANCE_ENDS: Final = (events.OrchestrationCompleted, events.OrchestrationFailed)
 EXECUTION_ENDS: Final = (*INSTANCE_ENDS, events.OrchestrationContinuedAsNew)
-"""Terminal events: nothing but cancel requests of activities follows one."""
+"""Terminal events: only cancel requests of activities may follow one."""
 
 NO_ACTION: Final[tuple[type[Event], ...]] = (
     events.OrchestrationStarted,
     events.OrchestrationCancelRequested,
     *EXECUTION_ENDS,
 )
-"""The events that are about the execution itself, and about no action."""
+"""The events that concern the execution itself, and no action."""
 
 
 # --- the lists that derive from it ----------------------------------------------------------------------

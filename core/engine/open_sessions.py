@@ -37,7 +37,7 @@ class OpenSessions:
         self._ids[session_id] = None
 
     def close(self, session_id: str) -> bool:
-        """Remove an id; whether it was open (SS-6.2)."""
+        """Remove an id; returns whether it was open (SS-6.2)."""
         if session_id in self._ids:
             del self._ids[session_id]
             return True
@@ -50,7 +50,7 @@ class OpenSessions:
     def new_id(self, *, execution_id: int, position: int) -> str:
         """A generated id: the execution, and the position of the call among its scheduling calls.
 
-        Two positions never share one, whatever was open: a clash adds a part that no position has
+        Two positions never share an id, whatever was open: on a clash a part is added that no position yields
         (SS-3.4, SS-3.5).
         """
         assert position > 0, f"call {position} of execution {execution_id} opens a session; the first is 1"

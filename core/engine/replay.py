@@ -86,11 +86,11 @@ class Replay:
 
     # --- polling ----------------------------------------------------------------------------------------
     #
-    # An event is applied first, and the poll it asks for comes before the next one is. So a poll has one
-    # cause, the event applied last, and is this turn's own exactly if that event is (`_cause_is_new`): only
-    # then has no earlier turn run the code that runs now, and may it write its traces (RT-4.74). The event
-    # that is about to be applied says nothing about that: the first new one is still preceded by the poll
-    # for the last stored one.
+    # The poll that an event asks for happens after that event is applied and before the next one is. So a
+    # poll has one cause, the event applied last, and the code it runs is new exactly if that event is
+    # (`_cause_is_new`): only then has no earlier turn run this code, and may its traces be written (RT-4.74).
+    # The event about to be applied says nothing about that: the poll for the last stored event comes before
+    # the first new one.
 
     def _poll_if_due(self) -> None:
         if self._must_poll or (self._poll_when_all_bound and not self._state.unmatched):
@@ -101,7 +101,7 @@ class Replay:
     def _settle_down(self) -> FailureDetails | None:
         """Quiescence: poll and convert while that yields new work (RT-4.46).
 
-        Every round but the last reads a queue message, so the bound is never met by lawful code (RT-4.47).
+        Every round but the last reads a queue message, so no valid code reaches the bound (RT-4.47).
         """
         rounds_max = _QUIESCENCE_ROUNDS_SPARE + len(self._state.queues)
         rounds = 0

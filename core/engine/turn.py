@@ -129,7 +129,7 @@ class _Turn:
             case Panicked(message):
                 return ExecutionFailed(application(message, "Panicked"))
             case Refused(message):
-                with suppress(Nondeterminism):  # the refusal came first, so it is the reason that is told
+                with suppress(Nondeterminism):  # the refusal came first, so it is the reason reported
                     self._collect_drops(persisted, code_ended=True)
                 return ExecutionFailed(application(message), refused=True)
         # A cancelled execution and one that continues as new give up everything in flight when they end, so
@@ -158,10 +158,10 @@ class _Turn:
 
     def _cancel_closed(self, arrived_count: int) -> tuple[int, ...]:
         """The activities that closes of this turn ended; a request for each unfinished one (RT-27.6)."""
-        # This one reading finds the turn's opens, too. Opens and closes are one sequence: what is open, and
-        # which incarnation an activity belongs to, can be said of none of them without the others. And it
-        # has to happen here, when all that the code asked for is recorded and the requests below are not.
-        # The messages are left out: none of them opens, closes or schedules anything.
+        # This pass also finds the turn's opens: opens and closes form one sequence, and which sessions are
+        # open, and to which incarnation an activity belongs, follows only from all of it. It has to happen
+        # here, after everything that the code asked for is recorded and before the requests below are.
+        # Messages are left out: none of them opens, closes or schedules anything.
         self._scan.read(self._writer.delta[arrived_count:])
         self._changes = self._scan.take_changes()
         ended = self._changes.ended_activities

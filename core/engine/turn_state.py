@@ -144,7 +144,7 @@ class TurnState:
         return operation.answer
 
     def drop(self, operation: Operation) -> None:
-        """The code gives the future up before observing it (RT-4.55). Timers do not mind (RT-4.59).
+        """The code gives the future up before observing it (RT-4.55). Timers are not affected (RT-4.59).
 
         A wait stops taking part in matching at this instant, or as soon as it is bound (RT-4.77).
         """
@@ -163,7 +163,7 @@ class TurnState:
     # --- logging ----------------------------------------------------------------------------------------
 
     def trace(self, level: LogLevel, message: str, **fields: object) -> None:
-        """One record of user code, unless an earlier turn has written it already (RT-4.74, RT-4.75)."""
+        """Write one record of user code, unless an earlier turn has (RT-4.74, RT-4.75)."""
         if self.is_replaying or not self.is_first_run:
             return
         self.note(
@@ -176,6 +176,6 @@ class TurnState:
         )
 
     def note(self, event: str, level: LogLevel, **fields: object) -> None:
-        """One record of the engine."""
+        """Write one record of the engine."""
         where = {"instance_id": self.turn_input.instance, "execution_id": self.turn_input.execution_id}
         self.log.append(Logged(event, level, {**where, **fields}))

@@ -61,7 +61,7 @@ class ExecutionCompleted:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFailed:
-    """The code raised, or could not be run on.
+    """The code raised, or could not continue.
 
     `refused` is true after a session check that failed: then no worker item is enqueued (RT-27.8).
     """
@@ -80,7 +80,7 @@ class ExecutionContinuedAsNew:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionCancelled:
-    """Somebody cancelled the instance; beats whatever the code did (RT-4.49)."""
+    """The instance was cancelled; this overrides whatever the code did (RT-4.49)."""
 
     reason: str
 

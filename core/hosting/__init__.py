@@ -1,6 +1,6 @@
 """What every shell of a process needs: settings, tasks, slots, pace, logs and counters.
 
 `options` has every setting; `crew` keeps the asyncio tasks; `slots` fetch and process, at a `pace`, and
-dispose of what they have with a `final_call`; `backoff` says how long to wait; `log` and `metrics` tell of
+dispose of what they fetched with a `final_call`; `backoff` says how long to wait; `log` and `metrics` report
 it; `forwarding` and `instrumented` wrap a provider. May import the contract.
 """

@@ -13,7 +13,7 @@ FETCH_REFUSED_PAUSE: Final = Millis(100)
 """The pause after a fetch error that is not retryable (RT-5.2)."""
 
 FAILED_ASSERTION_PAUSE: Final = Millis(1000)
-"""The pause of a slot in which our own code has done what it must not do: it will likely do so again."""
+"""The pause of a slot after a failed assertion of our own code: it will likely fail again."""
 
 ACK_RETRIES_MAX: Final = 5
 """How often an acknowledgement is repeated after a retryable error (RT-5.33)."""

@@ -1,4 +1,4 @@
-"""Crew: the asyncio tasks a runtime has started, so that none is forgotten and none fails unheard."""
+"""Crew: the asyncio tasks a runtime has started, so that none is forgotten and none fails unnoticed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Crew:
             await asyncio.wait(tuple(self._tasks))
 
     async def cancel(self) -> None:
-        """Cancel every task and wait for all of them; they must not resist, nor start others."""
+        """Cancel every task and wait for all of them; they must not resist or start others."""
         assert not self._cancelled, "a crew is cancelled for the second time"
         self._cancelled = True
         for task in tuple(self._tasks):
@@ -55,7 +55,7 @@ class Crew:
 
 
 async def unwound(future: asyncio.Future[Any]) -> bool:
-    """Give a cancelled future a few passes of the loop to end; whether it has."""
+    """Give a cancelled future a few passes of the loop to end; returns whether it did."""
     for _ in range(_UNWINDING_PASSES):
         if future.done():
             return True

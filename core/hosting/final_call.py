@@ -1,4 +1,4 @@
-"""final_call: what disposes of a thing that was fetched is tried again while the store is busy."""
+"""final_call: the call that disposes of what was fetched, repeated while the store is busy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from holdfast.core.hosting.options import in_micros
 async def final_call(clock: Clock, call: Callable[[], Awaitable[None]]) -> ProviderError | None:
     """Make the call; None once the store has accepted it, else the error that decides (RT-5.33).
 
-    A retryable error may hide a call that was committed and whose answer was lost. Making it again is safe:
-    the lock token is spent by the first one, so that the second changes nothing (SS-12.19).
+    A retryable error may hide a committed call whose answer was lost. Repeating it is safe: the first call
+    used up the lock token, so the second changes nothing (SS-12.19).
     """
     retry = 0
     while True:

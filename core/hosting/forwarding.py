@@ -35,7 +35,7 @@ class ForwardingProvider(Provider):
         self._inner = inner
 
     async def _call(self, operation: str, begin: Callable[[], Awaitable[_T]]) -> _T:
-        """Make the call; wrappers do their work around it."""
+        """Make the call; wrappers override this."""
         return await begin()
 
     def name(self) -> str:

@@ -16,7 +16,7 @@ ErrorKind = Literal["deadlock", "timeout", "connection", "other"]
 
 
 class Measured(NamedTuple):
-    """One call: what it was, how long it took, whether it brought something, and how it failed if it did."""
+    """One call: which, how long it took, whether it brought something, and how it failed if it did."""
 
     operation: str
     duration: Micros
@@ -40,7 +40,7 @@ def error_kind(error: ProviderError) -> ErrorKind:
 
 
 class InstrumentedProvider(ForwardingProvider):
-    """Forwards every call; with a sink it tells duration and outcome of each (PV-32.1 to PV-32.3)."""
+    """Forwards every call; a sink is given duration and outcome of each (PV-32.1 to PV-32.3)."""
 
     def __init__(self, inner: Provider, *, clock: Clock, sink: MeasureSink | None = None) -> None:
         super().__init__(inner)

@@ -1,4 +1,4 @@
-"""Structured records: how the runtime writes them, and an observer that hands them to a logging sink."""
+"""Structured records: how the runtime writes them, and an observer that passes them to a logging sink."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "err
 """The levels with the numbers that the standard `logging` module has for them."""
 
 FAILED_ASSERTION: Final = "a failed assertion of the durable runtime"
-"""The record of one, and the message with which the loop's exception handler hears of it."""
+"""The event name of its record, and the message for the loop's exception handler."""
 
 Sink = Callable[[int, str, Mapping[str, object]], None]
 """Takes a numeric level, an event name and its fields; for instance a `logging.Logger` behind a lambda."""
@@ -29,29 +29,29 @@ class Log:
 
     @property
     def heard(self) -> bool:
-        """Whether anybody listens; asked before fields that cost something are put together."""
+        """Whether anybody listens; asked before costly fields are built."""
         return self._observer is not None
 
     def debug(self, event: str, **fields: object) -> None:
-        """For those who look for a fault."""
+        """Details for finding a fault."""
         self._write(event, "debug", fields)
 
     def info(self, event: str, **fields: object) -> None:
-        """For those who follow what happens."""
+        """What normally happens."""
         self._write(event, "info", fields)
 
     def warning(self, event: str, **fields: object) -> None:
-        """For those who keep it running."""
+        """What an operator should look at."""
         self._write(event, "warning", fields)
 
     def error(self, event: str, **fields: object) -> None:
-        """For those who must act."""
+        """What somebody must act on."""
         self._write(event, "error", fields)
 
     def failed_assertion(self, error: AssertionError, **fields: object) -> None:
-        """Our own code has done what it must never do. Whoever catches that goes on, and says so here.
+        """Log a failed assertion of our own code; whoever caught it carries on.
 
-        The loop's exception handler hears it, too: there may be no observer, and it has the traceback.
+        The loop's exception handler is told too: it shows the traceback, and there may be no observer.
         """
         self.error(FAILED_ASSERTION, **fields, error=str(error))
         asyncio.get_running_loop().call_exception_handler({"message": FAILED_ASSERTION, "exception": error})
@@ -96,7 +96,7 @@ class Tee:
 
 
 def tee(*observers: Observer | None) -> Observer | None:
-    """The observers that are there as one, or None if there is none."""
+    """The given observers as one, or None if there are none."""
     present = [observer for observer in observers if observer is not None]
     if len(present) < 2:
         return present[0] if present else None

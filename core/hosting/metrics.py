@@ -1,6 +1,6 @@
 """Metrics: counters of a runtime, fed by the observation port and `InstrumentedProvider` (SS-22.7, RT-23.7).
 
-Listening is all it does; with no `Metrics` attached nothing is counted and nothing is spent (RT-23.6). The
+Listening is all it does; with no `Metrics` attached nothing is counted, at no cost (RT-23.6). The
 session counters count log records, so that they agree with the log by construction.
 """
 
@@ -78,7 +78,7 @@ class Metrics:
         )
 
     def snapshot(self) -> dict[str, int]:
-        """Every counter and gauge as it stands."""
+        """The current value of every counter and gauge."""
         return dict(self._counts)
 
     def notify(self, event: LocalEvent) -> None:

@@ -22,7 +22,7 @@ SUPPORTED_REPLAY_VERSIONS: Final = (SemverRange(Version(0, 1, 31), Version(0, 1,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnregisteredBackoff:
-    """How long work waits whose handler is not registered here (RT-13.15)."""
+    """How long work waits when its handler is not registered here (RT-13.15)."""
 
     base_delay: timedelta = timedelta(seconds=1)
     max_delay: timedelta = timedelta(seconds=60)
@@ -34,7 +34,7 @@ class UnregisteredBackoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservabilityOptions:
-    """How the runtime presents itself to those who watch it (RT-21)."""
+    """Logging and metrics settings (RT-21)."""
 
     log_format: Literal["Pretty", "Json", "Compact"] = "Pretty"
     log_level: str = "info"
@@ -58,7 +58,7 @@ class RuntimeOptions:
     (graceful shutdown and idle release do not wait for it), while a large one rides out long pauses of a
     healthy owner. None derives it: twice `worker_lock_timeout` (SS-20.3).
 
-    Raises ConfigurationError, naming the option, for a value that cannot be meant (SS-20.6, RT-21.3).
+    Raises ConfigurationError, naming the option, for an invalid value (SS-20.6, RT-21.3).
     """
 
     dispatcher_min_poll_interval: timedelta = timedelta(milliseconds=100)
@@ -148,7 +148,7 @@ class Timing:
     unregistered_most: Millis
 
     def __post_init__(self) -> None:
-        # Options are checked where they are handed in; what is made of them is our own doing.
+        # Options are checked where they are passed in; what is derived from them is ours to get right.
         assert self.min_poll > 0, f"a poll interval of {self.min_poll} us asks an empty store in a hot loop"
         assert self.long_poll >= 0, f"a fetch that waits for {self.long_poll} ms"
         assert self.session_lock > 0, f"a session lock of {self.session_lock} ms is never live"
@@ -197,7 +197,7 @@ def in_micros(duration: Millis) -> Micros:
 
 
 def renewal_interval(lock: Millis, buffer: Millis) -> Micros:
-    """How often a lock of this length is renewed (RT-5.5): the buffer ahead, or half-way if it is short."""
+    """When a lock of this length is renewed (RT-5.5): `buffer` before expiry, or halfway if it is short."""
     if lock >= 15_000:
         return in_micros(Millis(max(lock - buffer, 1_000)))
     return Micros(lock * 500)

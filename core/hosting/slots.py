@@ -1,4 +1,4 @@
-"""Slots: the places of one runtime in which one thing after another is fetched and processed.
+"""Slots: the places of one runtime that each fetch and process one thing at a time.
 
         parked                                    not parked
     ┌── fetch ── found ─────────────────────────▶ process ──┐
@@ -7,7 +7,7 @@
     └────────────────────────────────┴──────────────────────┘
 
 A slot is parked from the beginning of a fetch until it has something in hand, the pause after a fruitless
-fetch included. Only what is parked may be cancelled: there is nothing yet that would have to be given back.
+fetch included. Only a parked slot may be cancelled: it holds nothing that would have to be given back.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Slots(Generic[_Found]):
         self.stopping = False
 
     def start(self, names: Sequence[str]) -> None:
-        """One slot for each name, which is its task's as well."""
+        """Start one slot for each name; its task has the same name."""
         assert not self._slots, f"slots {names} are started beside {[slot.name for slot in self._slots]}"
         assert not self.stopping, f"slots {names} are started after they were stopped"
         assert len(set(names)) == len(names), f"two slots have one name: {names}"
@@ -75,13 +75,13 @@ class Slots(Generic[_Found]):
             self._slots.append(slot)
 
     def stop(self) -> None:
-        """Start no further fetch; what a slot has in hand is seen to its end (RT-21.6, SS-9.8)."""
+        """Start no further fetch; slots finish what they have in hand (RT-21.6, SS-9.8)."""
         assert not self.stopping, "slots are stopped for the second time"
         self.stopping = True
 
     def unpark(self) -> None:
-        """Cancel the fetches that wait for work; a provider loses nothing by it (PV-23.9)."""
-        assert self.stopping, "fetches are cancelled while their slots go on: the slots would end unasked"
+        """Cancel the fetches that wait for work; providers lose nothing when cancelled (PV-23.9)."""
+        assert self.stopping, "fetches are cancelled while their slots go on: the slots would end too"
         for slot in self._slots:
             if slot.parked and slot.task is not None:
                 slot.task.cancel()
@@ -103,8 +103,8 @@ class Slots(Generic[_Found]):
             try:
                 await self._cycle(slot)
             except AssertionError as error:
-                # Nothing was in hand, or it has been given back by who knew what it was. The pause is there
-                # because what failed once is likely to fail again.
+                # Nothing was in hand, or `process` has given it back. The pause is there because what failed
+                # once is likely to fail again.
                 self._log.failed_assertion(error, slot=slot.name)
                 await self._clock.sleep_until(
                     Micros(self._clock.monotonic_us() + in_micros(FAILED_ASSERTION_PAUSE))

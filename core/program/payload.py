@@ -19,7 +19,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(value: object) -> str:
-    """The stored text of a value. Raises CodecError for one that has no JSON form or is no valid text."""
+    """The stored text of a value. Raises CodecError for one without a JSON form or valid text."""
     if not isinstance(value, str):
         text = encode_json(value)
         if not text.startswith('"'):

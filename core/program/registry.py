@@ -10,7 +10,7 @@ Functions are registered by decorator:
     @registry.activity("Send")
     def send(ctx: ActivityContext, input: str) -> str: ...
 
-Mistakes are collected and raised together by `check()`, which a runtime calls when it starts (RT-14.6).
+Mistakes are collected; `check()`, which a runtime calls when it starts, raises them together (RT-14.6).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ActivityHandler = Callable[[Any, str], object]
 
 DEFAULT_VERSION: Final = "1.0.0"
 SYSCALL_PREFIX: Final = "__duroxide_syscall:"
-"""Names of the activities that every worker brings along (RT-14.5, RT-18.1)."""
+"""Prefix reserved for the activities built into every worker (RT-14.5, RT-18.1)."""
 
 _Orchestration = TypeVar("_Orchestration", bound=OrchestrationHandler)
 _Activity = TypeVar("_Activity", bound=ActivityHandler)
@@ -134,7 +134,7 @@ class Registry:
             self._activities[name] = handler
 
     def merge(self, other: Registry) -> None:
-        """Take over everything of another registry; names it shares with this one are mistakes (RT-14.6)."""
+        """Add everything in another registry; a name in both is a mistake (RT-14.6)."""
         self._problems.extend(other._problems)
         for name, versions in other._versions.items():
             for version in versions:

@@ -66,8 +66,8 @@ Backoff = NoBackoff | FixedBackoff | LinearBackoff | ExponentialBackoff
 class RetryPolicy:
     """Up to `max_attempts` attempts, a backoff between them, and optionally a timeout for each (RT-12.1).
 
-    A timeout ends the whole call: timeouts are not retried (RT-12.6). Raises ConfigurationError if there is
-    no attempt.
+    A timeout ends the whole call: timeouts are not retried (RT-12.6). Raises ConfigurationError if
+    `max_attempts` is below 1.
     """
 
     max_attempts: int = 3

@@ -72,7 +72,7 @@ class ActivityRunner:
     # --- shutdown -------------------------------------------------------------------------------------
 
     def stop(self, *, sessions_by: Micros, plain_by: Micros) -> None:
-        """Signal every session activity now; abort those and the others that still run then (SS-9.9)."""
+        """Signal session activities now; abort them at `sessions_by`, others at `plain_by` (SS-9.9)."""
         assert self._stop_plain_by is None, (
             f"activities are to stop by {plain_by}, and by {self._stop_plain_by}"
         )
@@ -87,16 +87,16 @@ class ActivityRunner:
     # --- an attempt -----------------------------------------------------------------------------------
 
     async def refuse(self, attempt: Attempt) -> None:
-        """Give an item back that no handler is started for, its attempt uncharged (SS-9.8, SS-14.16)."""
+        """Give back an item whose handler was not started; the attempt does not count (SS-9.8, SS-14.16)."""
         assert attempt not in self._running, f"{attempt.token} is refused, and its handler runs"
         attempt.over = True
         attempt.stopped("not_started")
         await self._abandon(attempt, ignore_attempt=True)
 
     async def rescue(self, attempt: Attempt, error: AssertionError) -> None:
-        """Our own code has done what it must not do: say so, and give the item back unless it is disposed of.
+        """An assertion of our own code failed: log it and give the item back unless it is disposed of.
 
-        The attempt is charged. What fails like this each time would otherwise never end as poison.
+        The attempt counts, or an item that always fails like this would never end as poison.
         """
         self._log.failed_assertion(error, **attempt.named())
         if attempt.disposal is None:
@@ -134,7 +134,7 @@ class ActivityRunner:
             del self._running[attempt]
 
     async def _until_stopped(self, attempt: Attempt, handler: Handler) -> None:
-        """Until the handler has ended, or has had its time to do so after a signal (RT-6.11, SS-7.20)."""
+        """Wait until the handler has ended, or its time after a signal is over (RT-6.11, SS-7.20)."""
         alarm = _Alarm(self._clock, self._crew, attempt)
         try:
             while not handler.done:
@@ -234,13 +234,13 @@ class ActivityRunner:
         )
         attempt.stopped("not_started")
         if await self._complete(attempt, _failed(attempt, FailureDetails(poison=poison))):
-            # Told only now, so that it is counted once per poisoned item (RT-13.17).
+            # Logged only now, so that it is counted once per poisoned item (RT-13.17).
             self._tell(
                 self._log.warning, "Activity message exceeded max attempts, marking as poison", attempt
             )
 
     async def _unregistered(self, attempt: Attempt) -> None:
-        """Nobody here knows the name, another node may: come back later, attempt kept (RT-13.14, SS-14.9)."""
+        """Not registered here, but another node may know it: come back later (RT-13.14, SS-14.9)."""
         attempt.over = True
         delay = unregistered_delay(
             attempt.attempt_count, base=self._timing.unregistered_base, most=self._timing.unregistered_most
@@ -286,7 +286,7 @@ class ActivityRunner:
     async def _abandon(
         self, attempt: Attempt, *, delay: Millis | None = None, ignore_attempt: bool = False
     ) -> None:
-        """Give the item back; if it is gone, so be it (SS-7.21)."""
+        """Give the item back; it does not matter if it is gone already (SS-7.21)."""
         attempt.dispose("given back")
         error = await final_call(
             self._clock,

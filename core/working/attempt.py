@@ -3,8 +3,8 @@
     delivered ──▶ bound to a lease, if it has a session ──▶ started ──▶ (signalled) ──▶ over ──▶ disposed of
               └─────────────────────── no handler for it ─────────────────────────────▶ over ──▶ disposed of
 
-Whoever runs it tells when its handler has stopped: before it is over, or long after it was disposed of, for a
-thread that nobody can stop. Each of these happens once.
+Whoever runs it reports when its handler has stopped: before it is over, or long after it was disposed of, for
+a thread that nobody can stop. Each of these happens once.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ class Attempt:
         self.cause: SignalCause | None = None
         self.signalled_at = Micros(0)
         self.over = False
-        """The handler runs no longer, or never did: nothing signals it any more."""
+        """The handler has stopped or never ran: nothing signals it any more."""
         self.running = False
         self.stop_outcome: StopOutcome | None = None
         self.disposal: Disposal | None = None
-        """What became of the item; set when the call for it is made or, of a completion, was accepted."""
+        """How the item was disposed of; set when the call is made or, for a completion, accepted."""
         self._changed = asyncio.Event()
         self._observer = observer
 
@@ -107,7 +107,7 @@ class Attempt:
         self.lease = lease
 
     def dispose(self, disposal: Disposal) -> None:
-        """Take note of what becomes of the item. Once: a second call would hit the next delivery's lock."""
+        """Record how the item is disposed of. Once: a second call would hit the next delivery's lock."""
         assert self.disposal is None, f"{self.token} was {self.disposal}, and is {disposal} now"
         assert self.over, f"{self.token} is {disposal} while its handler may still be signalled"
         self.disposal = disposal
@@ -124,7 +124,7 @@ class Attempt:
         self.wake()
 
     def named(self) -> dict[str, object]:
-        """The fields by which log records name it (RT-23.5)."""
+        """The fields that identify it in log records (RT-23.5)."""
         item = self.item
         return {
             "instance_id": item.instance,
@@ -164,7 +164,7 @@ class Attempt:
             )
 
     def stopped(self, outcome: StopOutcome) -> None:
-        """Tell that the handler runs no longer, or that none was started."""
+        """Report that the handler has stopped, or that none was started."""
         assert self.stop_outcome is None, f"{self.token} stopped: {outcome}, and before: {self.stop_outcome}"
         assert self.running is (outcome != "not_started"), (
             f"{self.token} stopped: {outcome}, and its handler was {'' if self.running else 'not '}started"

@@ -27,7 +27,7 @@ class Handler:
 
     @property
     def done(self) -> bool:
-        """Whether the function runs no longer."""
+        """Whether the function has ended."""
         return self._future.done()
 
     @property
@@ -56,7 +56,7 @@ class Handler:
             await unwound(self._future)
         if self.done:
             self._tell()
-        return self._outcome  # of one that still runs the end is told when it comes
+        return self._outcome  # if it still runs, its end is reported when it comes
 
     def abort(self) -> None:
         """Cancel the task, if it is one and runs."""
@@ -66,7 +66,7 @@ class Handler:
             self._future.cancel()
 
     async def unwound(self) -> bool:
-        """Give it a moment to end; whether it has."""
+        """Give it a moment to end; returns whether it did."""
         return await unwound(self._future)
 
     def _done(self, _: asyncio.Future[Any]) -> None:
@@ -77,7 +77,7 @@ class Handler:
         self._attempt.wake()
 
     def _tell(self) -> None:
-        assert self._outcome is not None, f"{self._attempt.token} has stopped, and nobody knows how"
+        assert self._outcome is not None, f"{self._attempt.token} has stopped without an outcome"
         if not self._told:
             self._told = True
             self._attempt.stopped(self._outcome)

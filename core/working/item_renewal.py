@@ -41,8 +41,8 @@ class ItemRenewals:
 class ItemRenewalTask:
     """The renewal of one item lock. One call at a time: the next is planned when the last was answered.
 
-    A call that is on its way is never cancelled, only not followed up. Cancelling would not undo it: it may
-    have committed, or may yet, and the lease must know of every call that may extend its session.
+    A call on its way is never cancelled; it is only the last. Cancelling would not undo it: it may have
+    committed, or may yet, and the lease must know of every call that may extend its session.
     """
 
     def __init__(self, shared: ItemRenewals, attempt: Attempt) -> None:
@@ -75,12 +75,12 @@ class ItemRenewalTask:
                 if self._stopped or self._attempt.signalled or not await self._renew():
                     return
         except AssertionError as error:
-            # Nobody renews this lock any more: it is as good as lost, and so the item is given back.
+            # Nobody renews this lock any more: it is as good as lost, so the item is given back.
             shared.log.failed_assertion(error, **self._attempt.named())
             self._attempt.signal("item_lost", shared.clock.monotonic_us())
 
     async def _renew(self) -> bool:
-        """Send one renewal and plan the next; whether there is to be one."""
+        """Send one renewal and plan the next; returns whether there is to be one."""
         attempt, shared = self._attempt, self._shared
         assert not self._calling, f"two renewals of the lock of {attempt.token} are out"
         sent = shared.clock.monotonic_us()

@@ -1,4 +1,4 @@
-"""What one worker holds, and when what of it is due. `lease_table` changes it.
+"""What one worker holds, and when each part of it is due. `lease_table` changes it.
 
 What may be held at once is counted in units. Together they never exceed the limit (INV-27). One unit:
 
@@ -9,7 +9,7 @@ What may be held at once is counted in units. Together they never exceed the lim
                                          kept ──released, or surely expired──▶ free
 
 Reserved before the fetch, because the store may commit the claim long before its answer is here. Kept after
-the lease, because until the provider has spoken the row may name this worker and be live (SS-14.15).
+the lease, because until the provider has answered the row may name this worker and be live (SS-14.15).
 
 A *stray* is an attempt in flight that no lease covers: its lease has ended and it was signalled, or it is to
 be given back. It takes no unit, but its session is not idle before its final call has returned: a release
@@ -26,7 +26,7 @@ from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.working.lease_records import FetchUnderWay, Kept, Lease, LeaseView, Units
 
 _CYCLES_BEFORE_RECHECK: Final = 10
-"""Idle cycles after which an owned-only fetch ends, so that the next looks whether a unit came back.
+"""Idle cycles after which an owned-only fetch ends, so that the next one checks whether a unit came back.
 
 A unit that a claiming fetch of another slot has reserved comes back when that fetch ends, and no due time
 tells when: at once, or after the whole long poll. One cycle would be busy polling for as long as others
@@ -98,7 +98,7 @@ class LeaseHoldings:
         return min(due, default=None)
 
     def longest_wait(self, fetch: FetchUnderWay, *, slot_count: int, min_poll: Micros) -> Micros | None:
-        """How long this fetch may wait for work without standing in the way; None if as long as it likes."""
+        """How long this fetch may wait for work without holding anything up; None for no limit."""
         assert fetch in self._fetches, f"{fetch} asks how long it may wait, and is not under way"
         limits: list[int] = []
         if self._idle is not None:

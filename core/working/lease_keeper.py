@@ -1,8 +1,8 @@
 """LeaseKeeper: the shell around `lease_table` that waits, calls the provider and signals.
 
 One per worker, independent of its slots (SS-7.18). It sleeps until the next thing is due, does what the table
-decides, and answers the table with what the provider said. Every entry lets the table advance first, so that
-a worker resuming from a pause drops what it has lost before it makes use of it (SS-24.10).
+decides, and answers the table with what the provider said. Every entry point advances the table first, so
+that a worker resuming from a pause drops what it has lost before it uses it (SS-24.10).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class LeaseKeeper:
         return fetch
 
     def poll_timeout(self, fetch: FetchUnderWay) -> Millis:
-        """How long the fetch may wait: the long-poll timeout, or less where that stands in the way."""
+        """How long the fetch may wait: the long-poll timeout, or less where that would hold something up."""
         wait = self._table.longest_wait(fetch, slot_count=self._slot_count, min_poll=self._timing.min_poll)
         if wait is None:
             return self._timing.long_poll
@@ -161,7 +161,7 @@ class LeaseKeeper:
         self.advance()
 
     async def give_back(self, key: ScheduledSessionIdentifier) -> bool:
-        """Release a session the provider holds for us without our knowing (SS-14.16); whether it worked."""
+        """Release a session whose row names us without a lease (SS-14.16); returns whether it worked."""
         assert not self._table.holds(key), f"{key} is given back for lack of a unit, and is leased"
         if self._observer is not None:
             self._observer.notify(LeaseEnded(self._owner, key.instance, key.session_id, "given_back", 0))
@@ -175,7 +175,7 @@ class LeaseKeeper:
     # --- item renewals --------------------------------------------------------------------------------
 
     def plan_item_renewal(self, attempt: Attempt, at: Micros | None) -> None:
-        """The attempt's item lock will be renewed then; None: not any more."""
+        """The attempt's item lock will be renewed at that time; None: not any more."""
         if attempt.lease is not None:
             assert at is None or not attempt.over, f"{attempt.token} is over, and is to be renewed at {at}"
             self._table.plan_item_renewal(attempt.lease, attempt.token, at)
@@ -266,7 +266,7 @@ class LeaseKeeper:
         self.advance()
 
     async def _surviving(self, work: Callable[[_T], Awaitable[None]], subject: _T) -> None:
-        """A failed assertion does not end the worker. What it leaves undone is made up for by time: the next
+        """A failed assertion does not end the worker. Time makes up for what it leaves undone: the next
         fetch advances the table, and a lease that is not renewed any more ends at its deadline."""
         try:
             await work(subject)

@@ -100,7 +100,7 @@ class Lease:
         self.phase = after
 
     def check(self) -> None:
-        """Its fields agree with its phase, whatever has just been changed."""
+        """Its fields agree with its phase after every change."""
         in_flight = tuple(self.attempts)
         if self.phase == "busy":
             assert in_flight, f"the lease on {self.key} is busy with nothing in flight"
@@ -133,7 +133,7 @@ class ItemRenewal:
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """A session given up; its unit stays taken until the row has surely expired or is surely released."""
+    """A session given up; its unit stays taken until the row has certainly expired or been released."""
 
     key: ScheduledSessionIdentifier
     calls: ExtendingCalls

@@ -118,7 +118,7 @@ class LeaseTable(LeaseHoldings):
             lease.idle_since = now
 
     def plan_item_renewal(self, lease: Lease, token: LockToken, at: Micros | None) -> None:
-        """The item's lock will be renewed then, its session with it; None: not any more."""
+        """The item's lock, and its session with it, will be renewed at that time; None: not any more."""
         if token in lease.attempts:
             lease.attempts[token] = at
 
@@ -219,7 +219,7 @@ class LeaseTable(LeaseHoldings):
     # --- inside ---------------------------------------------------------------------------------------
 
     def _see_time(self, now: Micros) -> None:
-        """It is later, or the same moment still."""
+        """Time never goes back."""
         assert now >= self._now, f"the lease table is told that it is {now}, and was told {self._now} before"
         self._now = now
 
@@ -262,8 +262,8 @@ class LeaseTable(LeaseHoldings):
 
     def _send(self, lease: Lease, now: Micros) -> Renewal:
         # A second call beside the first would make nothing safer, and their answers could not be told apart:
-        # a late refusal of the one would end the lease that the other has extended. So a call that does not
-        # come back is not followed by another; the deadline is what ends the waiting (SS-7.5, SS-7.12).
+        # a late refusal of the one would end the lease that the other has extended. So no second call follows
+        # one that does not come back; the deadline ends the wait (SS-7.5, SS-7.12).
         assert lease.renewal is None, (
             f"{lease.key}: a renewal is sent at {now}, one of {lease.renewal.sent} is still out (SS-7.5)"
         )
@@ -273,7 +273,7 @@ class LeaseTable(LeaseHoldings):
         return lease.renewal
 
     def _end(self, lease: Lease, cause: EndCause) -> Ended:
-        """Take the lease out; unless the provider said so itself, its unit is kept (SS-7.15, SS-14.15)."""
+        """End the lease; its unit is kept unless the provider said it is lost (SS-7.15, SS-14.15)."""
         attempts = tuple(lease.attempts)
         assert self._leases.get(lease.key) is lease, f"a lease on {lease.key} ends ({cause}) that is not held"
         assert lease.key not in self._kept, f"{lease.key} is leased and kept at once"

@@ -1,4 +1,4 @@
-"""The activities every worker brings along: chance, time and foreign key-values (RT-18)."""
+"""The activities built into every worker: random ids, time, other instances' key-values (RT-18)."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Worker:
 
     @property
     def holds_session_items(self) -> bool:
-        """Whether an item of a session was delivered and is not disposed of."""
+        """Whether an item of a session was delivered and is not yet disposed of."""
         return self._session_attempts > 0
 
     # --- a slot ---------------------------------------------------------------------------------------

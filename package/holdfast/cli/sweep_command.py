@@ -50,9 +50,7 @@ class _Round:
 @click.option(
     "--provider", "providers", multiple=True, metavar="NAME", help="memory, sqlite, or module:factory."
 )
-@click.option(
-    "--most", type=click.IntRange(1), default=2000, show_default=True, help="Most pairs to try."
-)
+@click.option("--most", type=click.IntRange(1), default=2000, show_default=True, help="Most pairs to try.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Seed for drawing pairs."
 )
