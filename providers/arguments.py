@@ -1,4 +1,4 @@
-"""What every provider of ours checks about the arguments of a call, before it touches its store.
+"""Checks of arguments that all our providers make before a call touches the store.
 
 Each check raises a permanent `ProviderError` that names the value (PV-4.6); none knows of any store.
 """
@@ -100,14 +100,14 @@ def events(operation: str, delta: Sequence[StoredEvent]) -> None:
 
 
 def cancellations(operation: str, activities: Iterable[ScheduledActivityIdentifier]) -> None:
-    """Activities to be taken back: their numbers are in range; whether there are such is another matter."""
+    """Activities to be cancelled: their numbers must be in range, but they need not exist."""
     for each in activities:
         number(operation, "execution_id of a cancelled activity", each.execution_id)
         number(operation, "activity_id of a cancelled activity", each.activity_id)
 
 
 def encodable(operation: str, texts: Iterable[str]) -> None:
-    """Text a call brings has a UTF-8 form; what has none is refused before anything is stored (PV-2.15)."""
+    """Text in a call must have a UTF-8 form; other text is refused before anything is stored (PV-2.15)."""
     for text in texts:
         try:
             text.encode()

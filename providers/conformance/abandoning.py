@@ -1,4 +1,4 @@
-"""Giving a turn or an item back: at once or later, counted or not, never for others (PV-9, PV-11.9)."""
+"""Giving a turn or an item back: at once or later, counted or not (PV-9, PV-11.9)."""
 
 from __future__ import annotations
 

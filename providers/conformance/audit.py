@@ -1,4 +1,4 @@
-"""What holds in every store at every time, looked at after each check as far as hooks allow (PV-33.7)."""
+"""What holds in every store at all times, verified after each check as far as hooks allow (PV-33.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be decoded is reported or set aside, and never blocks nor vanishes (PV-14.6 to 14.10)."""
+"""What cannot be decoded is reported or set aside; it never blocks or vanishes (PV-14.6 to 14.10)."""
 
 from __future__ import annotations
 

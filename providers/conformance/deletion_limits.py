@@ -1,4 +1,4 @@
-"""Whom deletion refuses, skips or takes along: live, orphaned and unborn instances (PV-20, PV-21)."""
+"""What deletion refuses, skips or includes: live, orphaned and not yet started instances (PV-20, PV-21)."""
 
 from __future__ import annotations
 

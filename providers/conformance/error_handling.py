@@ -1,4 +1,4 @@
-"""Which mistakes are refused, with which words, and that nothing else raises (PV-4)."""
+"""Which mistakes are refused, with which messages, and that nothing else raises (PV-4)."""
 
 from __future__ import annotations
 

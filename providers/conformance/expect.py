@@ -1,4 +1,4 @@
-"""What checks say about answers. Each raises `Broken` with what was expected and what came instead."""
+"""Assertions about answers. Each raises `Broken` with what was expected and what came instead."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def different(actual: object, other: object, what: str) -> None:
 
 
 def true(condition: bool, what: str) -> None:
-    """The sentence `what` holds."""
+    """The statement `what` is true."""
     if not condition:
-        raise Broken(f"not so: {what}")
+        raise Broken(f"not true: {what}")
 
 
 def nothing(actual: object, what: str) -> None:
@@ -36,7 +36,7 @@ def nothing(actual: object, what: str) -> None:
 
 
 def present(actual: _T | None, what: str) -> _T:
-    """The answer is there; it is returned."""
+    """The answer is not None; it is returned."""
     if actual is None:
         raise Broken(f"{what}: expected something, got None")
     return actual
@@ -55,9 +55,9 @@ async def refused(call: Awaitable[object], *mentions: str) -> ProviderError:
         if error.retryable:
             raise Broken(f"expected a permanent error, got a retryable one: {error}") from error
         if mentions and not any(text.lower() in error.message.lower() for text in mentions):
-            raise Broken(f"the error should speak of {' or '.join(mentions)}: {error}") from error
+            raise Broken(f"the error should mention {' or '.join(mentions)}: {error}") from error
         return error
-    raise Broken(f"expected a permanent error, the call answered {_shown(answer)}")
+    raise Broken(f"expected a permanent error, the call returned {_shown(answer)}")
 
 
 async def told_retryable(call: Awaitable[object]) -> ProviderError:
@@ -68,7 +68,7 @@ async def told_retryable(call: Awaitable[object]) -> ProviderError:
         if not error.retryable:
             raise Broken(f"expected a retryable error, got a permanent one: {error}") from error
         return error
-    raise Broken(f"expected a retryable error, the call answered {_shown(answer)}")
+    raise Broken(f"expected a retryable error, the call returned {_shown(answer)}")
 
 
 async def refused_or_answered(call: Awaitable[_T]) -> _T | ProviderError:

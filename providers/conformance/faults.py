@@ -1,4 +1,4 @@
-"""Wrappers that make a right provider fail on purpose, for tests of what stands on top of it (PV-33.6)."""
+"""Wrappers that make a correct provider fail, for tests of what is built on it (PV-33.6)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FETCHES = ("fetch_orchestration_item", "fetch_work_item", "fetch_session_work_it
 
 @dataclass(frozen=True, slots=True)
 class MethodFault:
-    """What goes wrong with a method: after `skip` good calls, `times` calls fail (None: all from then on).
+    """How a method fails: after `skip` good calls, `times` calls fail (None: all from then on).
 
     With `applied` the call takes effect and is then reported as failed, as when a connection is lost while
     the commit is in flight (PV-4.7); otherwise nothing happens.
@@ -45,7 +45,7 @@ def faulty(provider: Provider, fault: MethodFault) -> Provider:
 def with_inflated_attempts(
     provider: Provider, *, by: int, skip: int = 0, times: int | None = None
 ) -> Provider:
-    """The provider, whose fetches report attempt counts higher by `by`, as if others had tried before."""
+    """The provider, with attempt counts of its fetches raised by `by`, as if others had tried before."""
     calls = _Counter(skip, times)
 
     def inflated(operation: str) -> Callable[..., Awaitable[Any]]:
@@ -63,7 +63,7 @@ def with_inflated_attempts(
 
 
 def without_capability_filter(provider: Provider) -> Provider:
-    """The provider, which hands out every instance whatever version its execution is pinned to."""
+    """The provider, made to hand out every instance, whatever version its execution is pinned to."""
 
     async def fetch(lock_timeout: Any, poll_timeout: Any, filter: Any = None) -> Any:
         return await provider.fetch_orchestration_item(lock_timeout, poll_timeout, None)
@@ -93,7 +93,7 @@ def _replacing(provider: Provider, methods: dict[str, Callable[..., Any]]) -> Pr
 
 
 class _Replacing:
-    """Hands every call to the provider but those to the replaced methods."""
+    """Passes every call to the provider except those to the replaced methods."""
 
     def __init__(self, provider: Provider, methods: dict[str, Callable[..., Any]]) -> None:
         self._provider = provider

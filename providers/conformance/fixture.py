@@ -1,4 +1,4 @@
-"""One check's world: a fresh store, its clock, and the steps that checks are made of.
+"""What one check runs on: a fresh store, its clock, and the steps that checks are made of.
 
 Steps come in threes: `turn` takes one and fails the check if there is none, `no_turn` fails it if there is
 one, `try_turn` returns what comes. The same for `work` (the plain fetch) and `claim` (the session fetch).
@@ -35,7 +35,7 @@ from holdfast.providers.conformance.messages import FLOW, VERSION, external, ses
 
 NOW = Millis(0)
 LEASE = Millis(30_000)
-"""How long a session is claimed for: longer than an item lock, so that the two cannot be mixed up."""
+"""How long a session is claimed for: longer than an item lock, so that no check confuses the two."""
 
 
 class Fixture:
@@ -58,7 +58,7 @@ class Fixture:
 
     @property
     def rounds(self) -> int:
-        """How often a race is run."""
+        """How often each race is run."""
         return self.factory.rounds
 
     @property
@@ -71,7 +71,7 @@ class Fixture:
         return self.store.open()
 
     async def close(self) -> None:
-        """End the check's world."""
+        """Close everything the check has opened."""
         try:
             await self.provider.close()
         finally:
@@ -274,7 +274,7 @@ class Fixture:
         await self.provider.renew_session_lock(instance, session_id, worker, extend_for=Millis(extend_for))
 
     async def release(self, worker: str = "A", *, instance: str = "i", session_id: str = "s") -> None:
-        """Give a session up."""
+        """Release a session."""
         await self.provider.release_session_lock(instance, session_id, worker)
 
     # --- inspection: a check that needs a missing hook is skipped -----------------------------------------

@@ -1,4 +1,4 @@
-"""What the suite must know of the provider it is run on, and the time and ids it runs it with (PV-33.1)."""
+"""What the suite must know of the provider under test, and the clock and ids it supplies (PV-33.1)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ImplicitStore(Protocol):
         ...
 
     def contents(self) -> object:
-        """All of it, in a form that two readings can be compared by."""
+        """Its whole content, in a form that can be compared."""
         ...
 
     def close(self) -> None:
@@ -75,8 +75,8 @@ class Factory:
 
     `create` makes a fresh, isolated store each time it is called; `many_loops` says that one store serves
     several event loops in several threads (PV-29.4); `rounds` is how often each race is run.
-    `wrap`, the metrics wrapper, and `implicit_store` are optional: checks that need them are skipped and say
-    so.
+    `wrap`, the metrics wrapper, and `implicit_store` are optional: checks that need them are skipped, with
+    the reason.
     """
 
     create: Callable[[ProviderClock, IdSource], Store]

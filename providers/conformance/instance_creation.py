@@ -1,4 +1,4 @@
-"""When instance and execution records come into being, and what they then say (PV-5)."""
+"""When instance and execution records are created, and what they contain (PV-5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Key-value entries in two layers: settled values in snapshots, the running execution's over them (PV-17)."""
+"""Key-value entries in two layers: settled values, overlaid by the running execution's (PV-17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks end by time, by renewal later, or by acknowledgement; dead tokens move nothing (PV-3.5, PV-9)."""
+"""Locks end at expiry, later if renewed, or by acknowledgement; dead tokens change nothing (PV-3.5, PV-9)."""
 
 from __future__ import annotations
 

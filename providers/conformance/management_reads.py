@@ -1,4 +1,4 @@
-"""What management tells of instances, executions and queues, and that telling changes nothing (PV-19)."""
+"""What management reports of instances, executions and queues, without changing any (PV-19)."""
 
 from __future__ import annotations
 

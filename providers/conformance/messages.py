@@ -1,4 +1,4 @@
-"""What travels: messages, activities and events, built with as few words as a check needs.
+"""Messages, activities and events, built with as few arguments as a check needs.
 
 The instance is "i" unless a check has several; whatever instance an event mentions, it is stored under the
 locked one (PV-5.9).
@@ -126,12 +126,12 @@ def activity(
 
 
 def named(id: int = 2, instance: str = "i", *, execution_id: int = 1) -> ScheduledActivityIdentifier:
-    """What an acknowledgement calls an activity that it cancels."""
+    """How an acknowledgement names an activity that it cancels."""
     return ScheduledActivityIdentifier(instance, execution_id, id)
 
 
 def session(session_id: str = "s", instance: str = "i") -> ScheduledSessionIdentifier:
-    """What an acknowledgement calls a session that it opens or closes."""
+    """How an acknowledgement names a session that it opens or closes."""
     return ScheduledSessionIdentifier(instance, session_id)
 
 
@@ -146,7 +146,7 @@ def started(event_id: int = 1, *, execution_id: int = 1, name: str = FLOW, versi
 
 
 def note(event_id: int, data: str = "data", *, execution_id: int = 1, instance: str = "i") -> Event:
-    """An event without meaning to a provider."""
+    """An event that means nothing to a provider."""
     return events.ExternalEvent(**_common(event_id, execution_id, instance), name="note", data=data)
 
 
@@ -177,12 +177,12 @@ def kv_clear_all(event_id: int) -> Event:
 
 
 def session_opened(event_id: int, session_id: str = "s") -> Event:
-    """A session was opened, in the words of history."""
+    """The event that a session was opened."""
     return events.SessionOpened(**_common(event_id), session_id=session_id)
 
 
 def session_closed(event_id: int, session_id: str = "s") -> Event:
-    """A session was closed, in the words of history."""
+    """The event that a session was closed."""
     return events.SessionClosed(**_common(event_id), session_id=session_id)
 
 

@@ -135,7 +135,7 @@ async def latest_execution_and_history_reads(fx: Fixture) -> None:
     expect.equal(await fx.management.latest_execution_id("i"), 4, "the latest execution")
     expect.equal(await fx.management.read_history("i"), [started(execution_id=4)], "its history")
     expect.equal(await fx.management.read_history_with_execution_id("i", 1), [started()], "history of 1")
-    expect.equal(await fx.management.latest_execution_id("nobody"), 1, "of an unknown id")
+    expect.equal(await fx.management.latest_execution_id("nobody"), 1, "the latest of an unknown id")
     expect.nothing(await fx.management.read_history("nobody"), "history of an unknown id")
 
 

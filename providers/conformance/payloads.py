@@ -1,4 +1,4 @@
-"""What is put in comes out unchanged, whatever it is made of, and as a copy (PV-1.2, PV-2.15, PV-29.2)."""
+"""Whatever is stored comes back unchanged, and as a copy (PV-1.2, PV-2.15, PV-29.2)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def mutating_results_does_not_change_store(fx: Fixture) -> None:
 
 
 def _empty(collection: object) -> None:
-    """Empty what can be emptied; a collection that refuses is safe already."""
+    """Empty what can be emptied; an immutable collection is safe already."""
     if isinstance(collection, list | dict):
         collection.clear()
 

@@ -1,7 +1,7 @@
-"""Waiting for work: how long, woken by what, and that a waiting or cancelled fetch holds nothing (PV-23).
+"""Waiting for work: how long, woken by what; a waiting or cancelled fetch holds nothing (PV-23).
 
-The store's clock is stepped while a fetch waits. A provider that waits by its own clock and one that waits by
-the loop's are served alike: times are a few milliseconds of both.
+The store's clock is stepped while a fetch waits, and times are a few milliseconds on both clocks, so that a
+provider may wait by the store's clock or by the loop's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 POLL = 60
 LONG = 5_000
 SOON = 500
-"""What is asked of a woken fetch: ten times what PV-23.6 advises, for machines that are busy."""
+"""How soon a woken fetch must answer: ten times what PV-23.6 advises, for busy machines."""
 
 
 def _seconds(milliseconds: int) -> float:
@@ -30,16 +30,16 @@ def _seconds(milliseconds: int) -> float:
 
 
 async def _waits(fetch: Coroutine[object, object, _T]) -> asyncio.Task[_T]:
-    """The fetch, having begun to wait."""
+    """The fetch, once it has begun to wait."""
     task = asyncio.ensure_future(fetch)
     await asyncio.wait([task], timeout=_seconds(10))
     if task.done():
-        raise Broken(f"the fetch should wait, it answered {task.result()!r}")
+        raise Broken(f"the fetch should wait, but it returned {task.result()!r}")
     return task
 
 
 async def _answer(fx: Fixture, task: asyncio.Task[_T], what: str, within: int = SOON) -> _T:
-    """What the fetch answers, which it does in time."""
+    """What the fetch answers; fails the check if it is late."""
     await asyncio.wait([task], timeout=_seconds(within + fx.factory.latency))
     if not task.done():
         task.cancel()

@@ -1,4 +1,4 @@
-"""Pruning removes old executions, never the current one, never what belongs to the instance (PV-22)."""
+"""Pruning removes old executions, never the current one or what belongs to the instance (PV-22)."""
 
 from __future__ import annotations
 

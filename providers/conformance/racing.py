@@ -1,4 +1,4 @@
-"""Calls at the same moment: a barrier instead of staggered sleeps, many rounds instead of luck (PV-33.4)."""
+"""Simultaneous calls, started at a barrier and repeated over many rounds (PV-33.4)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def succeeded(outcomes: Sequence[_T | ProviderError]) -> list[_T]:
 
 
 class CheckDice:
-    """Small repeatable numbers for checks that wander: the same in every run (a linear congruence)."""
+    """Small pseudo-random numbers, the same in every run (a linear congruential generator)."""
 
     def __init__(self, seed: int) -> None:
         self._state = seed

@@ -1,4 +1,5 @@
-"""The checks by id. Profile and polling kind decide who must pass; the rest is data of the specification.
+"""The checks by id. Profile and polling kind decide which providers must pass; the rest is data of the
+specification.
 
 Clauses, category and level are looked up where results are reported; that ids, names and profiles agree with
 the specification's data is tested there.
@@ -19,7 +20,7 @@ CheckBody = Callable[[Fixture], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A registered check; its docstring is the claim it makes good."""
+    """A registered check; its docstring is the claim that it checks."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""Explicit sessions: everything that can happen to them, in a long repeatable walk, against a small model."""
+"""Explicit sessions: whatever can happen to them, in a long reproducible walk, against a small model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS = 400
 
 
 class _Walk:
-    """The walk and what must be so: who is attached to which session until when, and who holds which row."""
+    """The walk and its model: who is attached to which session until when, and who holds which row."""
 
     def __init__(self, fx: Fixture, dice: CheckDice) -> None:
         self.fx = fx
@@ -59,7 +59,7 @@ class _Walk:
         name = expect.present(work.item.session_id, "the session of a row of this walk")
         expect.true(self.open[name], f"{work.item} is handed out while {name} is open")
         expect.true(
-            self.attached(name) in (None, worker), f"{name} was free or {worker}'s: {self.owner[name]}"
+            self.attached(name) in (None, worker), f"{name} was free or owned by {worker}: {self.owner[name]}"
         )
         twice = [entry for entry in self.held if entry[1].item.id == work.item.id]
         expect.true(all(until <= self.fx.clock() for _, _, until in twice), f"{work.item} is held once")

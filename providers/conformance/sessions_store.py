@@ -1,4 +1,4 @@
-"""Explicit sessions: what a provider says of its support, wrappers, and stores of the other feature."""
+"""Explicit sessions: what a provider reports of its support, wrappers, and stores of implicit sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several provider objects on one store, one store apart from another, many callers (PV-1.8, PV-28)."""
+"""Several provider objects on one store, separate stores, many callers (PV-1.8, PV-28)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows a worker asks for by tag, exactly compared and kept for the life of the row (PV-12)."""
+"""Which rows a worker gets by tag; tags compare exactly and stay with the row (PV-12)."""
 
 from __future__ import annotations
 

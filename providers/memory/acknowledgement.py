@@ -1,7 +1,7 @@
 """Committing a turn (PV-8).
 
-Everything that can be refused is refused first. Should what follows fail all the
-same, the journal takes it back (PV-29.3).
+Everything that can be refused is refused first. If what follows fails nevertheless, the journal undoes it
+(PV-29.3).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def refuse_unstorable(operation: str, events: Sequence[StoredEvent], items: Sequ
 def refuse_duplicates(
     tables: Tables, operation: str, instance: str, execution_id: int, events: Sequence[StoredEvent]
 ) -> None:
-    """An event number that is taken fails the whole call (PV-5.11)."""
+    """An event number already in use fails the whole call (PV-5.11)."""
     history = tables.histories.get(instance, {}).get(execution_id)
     given: set[int] = set()
     for event in events:

@@ -15,7 +15,7 @@ from holdfast.providers.memory.tables import SessionRow, Tables
 
 
 class Claimant(NamedTuple):
-    """Who fetches, for how long it would hold a session, and whether it takes new ones."""
+    """A worker that fetches: how long it would hold a session, and whether it takes new ones."""
 
     worker_id: str
     session_lock_duration: Millis
@@ -33,7 +33,7 @@ def is_open_to(tables: Tables, now: Millis, instance: str, session_id: str, clai
 def attach(
     tables: Tables, now: Millis, instance: str, session_id: str, claimant: Claimant, observer: Observer | None
 ) -> None:
-    """Claim a free session, or extend one's own; made if absent (PV-24.13, SS-25.3 to SS-25.6, SS-25.21)."""
+    """Claim a free or absent session, or extend one's own (PV-24.13, SS-25.3 to SS-25.6, SS-25.21)."""
     open_session(tables, instance, session_id)
     row = tables.sessions[instance][session_id]
     until = deadline(now, claimant.session_lock_duration)
@@ -67,7 +67,7 @@ def renew(
 
 
 def release(tables: Tables, now: Millis, instance: str, session_id: str, worker_id: str) -> None:
-    """Give a session up if it is this worker's; anything else changes nothing (PV-26.5)."""
+    """Release a session if it is this worker's; otherwise do nothing (PV-26.5)."""
     row = tables.session(instance, session_id)
     if row is not None and row.worker_id == worker_id:
         tables.journal.keep(row)

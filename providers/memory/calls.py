@@ -1,8 +1,8 @@
-"""MemoryCalls: one plain function at a time over the tables of a store, whoever asks from whatever thread.
+"""MemoryCalls: runs one plain function at a time over the tables of a store, from any thread.
 
 `threading` is needed here and only here: one store serves several event loops in several threads (PV-29.4).
-The lock is held for one function, never across an await. What a function that raises has changed is
-taken back (PV-29.3).
+The lock is held for one function, never across an await. If a function raises, its changes are undone
+(PV-29.3).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MemoryCalls:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Refuse everything from here on, and let nobody wait any longer."""
+        """Refuse every later call, and end all waits."""
         self.closed = True
         self.waiters.wake_all()
 

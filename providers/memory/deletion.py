@@ -14,7 +14,7 @@ from holdfast.providers.memory.reading import not_found, record_of
 from holdfast.providers.memory.tables import Tables
 
 BULK_LIMIT: Final = 1_000
-"""How many instances a bulk call treats unless it is told otherwise (PV-21.4, PV-22.8)."""
+"""How many instances a bulk call handles by default (PV-21.4, PV-22.8)."""
 
 _LIVE: Final = frozenset({"Running", "ContinuedAsNew"})
 
@@ -95,7 +95,7 @@ def _remove(tables: Tables, instance: str) -> DeleteInstanceResult:
 
 
 def _remove_unborn_children(tables: Tables, parents: Sequence[str]) -> int:
-    """Start messages of children whose parent is gone go too (PV-20.14); their number."""
+    """Delete start messages of children whose parent is deleted; returns how many (PV-20.14)."""
     unborn = [
         row
         for row in tables.messages.rows()
@@ -107,7 +107,7 @@ def _remove_unborn_children(tables: Tables, parents: Sequence[str]) -> int:
 
 
 def delete_finished(tables: Tables, now: Millis, chosen: InstanceFilter) -> DeleteInstanceResult:
-    """Delete finished roots with their trees; one with a live descendant is passed over (PV-21)."""
+    """Delete finished roots with their trees; one with a live descendant is skipped (PV-21)."""
     operation = "delete_instance_bulk"
     limit = _limit(operation, chosen)
     total = DeleteInstanceResult(0, 0, 0, 0)
@@ -123,7 +123,7 @@ def delete_finished(tables: Tables, now: Millis, chosen: InstanceFilter) -> Dele
 
 
 def _finished_roots(tables: Tables, chosen: InstanceFilter) -> list[str]:
-    """By ascending completion time, then id (PV-21.4)."""
+    """Finished roots, by ascending completion time, then id (PV-21.4)."""
     roots: list[tuple[int, str]] = []
     for instance in _named(tables, chosen):
         record, execution = tables.instances[instance], tables.current_execution(instance)

@@ -1,4 +1,4 @@
-"""How a failing call is taken back: the old values of what it has changed (PV-4.7, PV-29.3)."""
+"""How a failing call is undone: the old values of what it has changed (PV-4.7, PV-29.3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _V = TypeVar("_V")
 
 
 class Journal:
-    """Every change to the tables is noted here first, with how to undo it."""
+    """Every change to the tables is first recorded here, with how to undo it."""
 
     __slots__ = ("_steps",)
 
@@ -31,7 +31,7 @@ class Journal:
         table[key] = value
 
     def remove(self, table: dict[_K, _V], key: _K) -> None:
-        """Take an entry out. Raises KeyError if there is none."""
+        """Remove an entry. Raises KeyError if there is none."""
         self._steps.append((_put_back, table, key, table[key]))
         del table[key]
 
@@ -44,7 +44,7 @@ class Journal:
         self._steps.append((inverse, *args))
 
     def break_at(self, change: int, error: ProviderError) -> None:
-        """Let the running call fail when it is about to make this change of its, counted from 1."""
+        """Make the running call fail just before this change, counted from 1."""
         self._steps = _Breaking(change, error)
 
     def commit(self) -> None:
@@ -52,7 +52,7 @@ class Journal:
         self._steps = []
 
     def roll_back(self) -> None:
-        """The call has failed: everything is as before it."""
+        """The call has failed: restore everything as it was before."""
         while self._steps:
             inverse, *args = self._steps.pop()
             inverse(*args)
@@ -60,7 +60,7 @@ class Journal:
 
 
 class _Breaking(list[tuple[Any, ...]]):
-    """Steps, one of which is not taken."""
+    """Steps that fail at one of them."""
 
     def __init__(self, change: int, error: ProviderError) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class _Breaking(list[tuple[Any, ...]]):
 
 
 def _put_back(table: dict[Any, Any], key: Any, value: Any) -> None:
-    """Restore an entry; rows keyed by number also at their place, for they are read in that order."""
+    """Restore an entry; rows keyed by number go back to their place, because they are read in order."""
     table[key] = value
     if isinstance(key, int):
         in_order = sorted(table.items())

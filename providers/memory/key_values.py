@@ -10,7 +10,7 @@ from holdfast.providers.memory.tables import Tables
 
 
 def apply(tables: Tables, instance: str, events: Sequence[StoredEvent]) -> None:
-    """Note the changes in list order; a clear leaves a tombstone, of whatever key (PV-17.2 to PV-17.6)."""
+    """Record the changes in list order; a clear always leaves a tombstone (PV-17.2 to PV-17.6)."""
     for event in events:
         match event:
             case KeyValueSet():

@@ -1,4 +1,4 @@
-"""The management object: looking at instances, deleting them, pruning their past (PV-19 to PV-22)."""
+"""The management object: inspecting instances, deleting and pruning them (PV-19 to PV-22)."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ VERSION = "0.1.0"
 
 
 class MemoryProvider(Provider):
-    """A store as one process has it, from `MemoryStore.open`. Long-polling unless told otherwise."""
+    """One process's access to a store, from `MemoryStore.open`. Long-polling by default."""
 
     def __init__(self, calls: MemoryCalls, observer: Observer | None, *, long_polling: bool) -> None:
         self._calls = calls
@@ -77,7 +77,7 @@ class MemoryProvider(Provider):
     async def _poll(
         self, operation: str, poll_timeout: Millis, attempt: Callable[[], _T | None]
     ) -> _T | None:
-        """Look, and if there is nothing wait for a change and look again, for so long (PV-23)."""
+        """Look; if there is nothing, wait for a change and look again, up to `poll_timeout` (PV-23)."""
         self._check_open(operation)
         found = attempt()
         if found is not None or poll_timeout == 0 or not self._long_polling:
@@ -218,7 +218,7 @@ class MemoryProvider(Provider):
         return await self._poll(operation, poll, attempt)
 
     async def ack_work_item(self, token: LockToken, completion: Message | None = None) -> None:
-        """Finish an item: it goes, and its completion, if any, is enqueued (PV-11.1 to PV-11.6)."""
+        """Finish an item: delete it and enqueue its completion, if any (PV-11.1 to PV-11.6)."""
         operation = "ack_work_item"
         self._check_open(operation)
         arguments.completion(operation, completion)
@@ -230,7 +230,7 @@ class MemoryProvider(Provider):
     async def renew_work_item_lock(
         self, token: LockToken, *, extend_for: Millis, extend_session_for: Millis | None = None
     ) -> None:
-        """Extend an item lock, and with a session-bound item the session, or neither (PV-26.6)."""
+        """Extend an item lock and, if it is session-bound, its session: both or neither (PV-26.6)."""
         operation = "renew_work_item_lock"
         self._check_open(operation)
         longer = arguments.duration(operation, "extend_for", extend_for)
@@ -260,7 +260,7 @@ class MemoryProvider(Provider):
         self._calls.look(operation, affinity.renew, instance_id, session_id, worker_id, longer)
 
     async def release_session_lock(self, instance_id: str, session_id: str, worker_id: str) -> None:
-        """Give a session up, if it is this worker's; the record stays, unattached (PV-26.5)."""
+        """Release a session if it is this worker's; the record stays, unattached (PV-26.5)."""
         operation = "release_session_lock"
         self._check_open(operation)
         self._calls.change(operation, affinity.release, instance_id, session_id, worker_id)
@@ -306,7 +306,7 @@ class MemoryProvider(Provider):
 
 
 def _texts(metadata: ExecutionMetadata) -> list[str]:
-    """All text a turn's metadata brings."""
+    """All text in a turn's metadata."""
     named = (*metadata.opened_sessions, *metadata.cancelled_sessions)
     others = (
         metadata.output,

@@ -36,7 +36,7 @@ def custom_status(tables: Tables, instance: str, last_seen_version: int) -> Cust
 
 
 def not_found(operation: str, instance: str) -> ProviderError:
-    """The refusal of an instance nobody has heard of (PV-4.11)."""
+    """The error for an unknown instance (PV-4.11)."""
     return ProviderError.permanent(operation, f"instance {instance!r} not found")
 
 

@@ -32,7 +32,7 @@ class MemoryStore(InspectableStore):
         self._long_polling = long_polling
 
     def open(self, observer: Observer | None = None) -> MemoryProvider:
-        """A provider as a newly started process has it. Raises ProviderError if the store is closed."""
+        """A provider for a newly started process. Raises ProviderError if the store is closed."""
         if self._calls.closed:
             raise ProviderError.permanent("open", "the store is closed; make another one")
         return MemoryProvider(self._calls, observer, long_polling=self._long_polling)
@@ -102,7 +102,7 @@ class MemoryStore(InspectableStore):
         return [kind_of(event) for execution in sorted(executions) for event in executions[execution].events]
 
     def age(self) -> None:
-        """Everything once through its stored form; without sessions that is the form from before."""
+        """Rewrite everything in its stored form; without sessions, that is the form from before them."""
         tables = self._tables
         tables.sessions.clear()
         for row in tables.work.by_seq.values():
@@ -128,7 +128,7 @@ class MemoryStore(InspectableStore):
         self._tables.work.of_instance(instance_id)[0].item = DAMAGED
 
     def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
-        """Let the next calls of an operation fail in their middle, at their `change`-th change."""
+        """Make the next calls of an operation fail midway, at their `change`-th change."""
         self._calls.breakage.arm(operation, change, times, retryable)
 
 

@@ -1,7 +1,7 @@
 """What an in-memory store holds: records and the look-ups that keep fetches from scanning (PV-2).
 
-Events, messages and items are frozen, so storing the object is storing a copy (PV-29.2). Damaged text, which
-only the inspection hooks produce, is stood for by `DAMAGED`.
+Events, messages and items are frozen, so storing the object is storing a copy (PV-29.2). `DAMAGED` stands for
+damaged text, which only the inspection hooks produce.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class History:
             insort(self.events, event, key=_number)
 
     def take_back(self, event: StoredEvent) -> None:
-        """Undo `append`; of an event that was not stored yet, nothing."""
+        """Undo `append`; does nothing if the event was not stored yet."""
         if event.event_id in self:
             del self.events[bisect_left(self.events, event.event_id, key=_number)]
 
@@ -136,7 +136,7 @@ class SessionRow(msgspec.Struct):
     locked_until: int | None = None
 
     def is_live(self, now: int) -> bool:
-        """Whether a worker is attached: at the expiry itself it is not any more (PV-3.5)."""
+        """Whether a worker is attached; at the expiry itself none is (PV-3.5)."""
         assert (self.worker_id is None) == (self.locked_until is None), f"half a lock: {self}"
         return self.locked_until is not None and self.locked_until > now
 
@@ -172,14 +172,14 @@ class MessageTable:
         self._forget_time(row)
 
     def move(self, row: MessageRow, visible_from: int) -> None:
-        """Let a row be seen from another time on; its rank within the instance stays."""
+        """Change when a row becomes visible; its rank within the instance stays."""
         self._forget_time(row)
         self._journal.keep(row)
         row.visible_from = visible_from
         self._note_time(row)
 
     def remove_instance(self, instance: str) -> int:
-        """Take out all rows of an instance; their number."""
+        """Remove all rows of an instance; returns how many."""
         rows = list(self.of_instance.get(instance, {}).values())
         for row in rows:
             self.remove(row)
@@ -256,7 +256,7 @@ class WorkTable:
             self._journal.put(rows, row.seq, row)
 
     def lock(self, row: WorkRow, token: LockToken, locked_until: int, worker_id: str | None) -> None:
-        """Hand a row out; the token before it is dead from here on (PV-10.4, PV-24.6)."""
+        """Hand a row out; its previous token is dead from now on (PV-10.4, PV-24.6)."""
         assert token not in self.by_token, f"token {token!r} is item {self.by_token[token].seq}'s already"
         self.unlock(row)
         row.token, row.locked_until, row.claimed_by = token, locked_until, worker_id
@@ -286,7 +286,7 @@ class WorkTable:
         return list(self._of_instance.get(instance, {}).values())
 
     def remove_activities(self, cancelled: Sequence[ScheduledActivityIdentifier]) -> None:
-        """Take out whatever rows match; repeats and strangers are harmless (PV-15)."""
+        """Remove the rows that match; repeated and unknown names do no harm (PV-15)."""
         wanted = set(cancelled)
         for instance in dict.fromkeys(identity.instance for identity in cancelled):
             for row in self.of_instance(instance):
@@ -318,20 +318,20 @@ class Tables:
         self.work = WorkTable(self.journal)
 
     def history(self, instance: str, execution_id: int) -> History:
-        """The history of an execution, made if there is none."""
+        """The history of an execution; created if there is none."""
         of_instance = self.of_instance(self.histories, instance)
         if execution_id not in of_instance:
             self.journal.put(of_instance, execution_id, History())
         return of_instance[execution_id]
 
     def of_instance(self, table: dict[str, dict[_K, _V]], instance: str) -> dict[_K, _V]:
-        """What a table holds for an instance, an empty entry being made if there is none."""
+        """What a table holds for an instance; an empty entry is made if there is none."""
         if instance not in table:
             self.journal.put(table, instance, {})
         return table[instance]
 
     def forget(self, table: dict[str, _V], instance: str) -> None:
-        """Take out what a table holds for an instance, if anything."""
+        """Remove what a table holds for an instance, if anything."""
         if instance in table:
             self.journal.remove(table, instance)
 
@@ -363,7 +363,7 @@ class Tables:
         return None if rows is None else rows.get(session_id)
 
     def unlock_instance(self, lock: InstanceLock) -> None:
-        """Let go of an instance; its token is dead from here on."""
+        """Release an instance; its token is dead from now on."""
         assert self.locks.get(lock.instance) is lock, f"the lock on {lock.instance} is not {lock.token!r}'s"
         self.journal.remove(self.locks, lock.instance)
         self.journal.remove(self.lock_of_token, lock.token)

@@ -29,7 +29,7 @@ BatchContext = tuple[str, str, int]
 
 
 def enqueue(tables: Tables, now: Millis, item: Message, delay: Millis) -> None:
-    """One row, visible after the delay; a timer's own time is not looked at here (PV-6.1, PV-6.2)."""
+    """Store one row, visible after the delay; a timer's own time is ignored here (PV-6.1, PV-6.2)."""
     tables.messages.put(addressee(item), item, deadline(now, delay))
 
 
@@ -58,7 +58,7 @@ def fetch(
 
 
 def _is_compatible(tables: Tables, instance: str, filter: DispatcherCapabilityFilter | None) -> bool:
-    """Judged before any history is looked at (PV-13.1, PV-13.5, PV-13.7)."""
+    """Decided before any history is read (PV-13.1, PV-13.5, PV-13.7)."""
     if filter is None:
         return True
     execution = tables.current_execution(instance)
@@ -83,7 +83,7 @@ def find_context(tables: Tables, instance: str, rows: list[MessageRow]) -> Batch
 
 
 def _drop_orphans(tables: Tables, instance: str, rows: list[MessageRow], observer: Observer | None) -> None:
-    """Queue messages for an instance nobody knows are deleted; other messages wait for a start (PV-7.13)."""
+    """Queue messages for an unknown instance are deleted; other messages wait for a start (PV-7.13)."""
     if not all(isinstance(row.message, QueueMessage) for row in rows):
         return
     for row in rows:
@@ -156,7 +156,7 @@ def held_lock(tables: Tables, operation: str, token: LockToken, now: int) -> Ins
 
 
 def current_lock(tables: Tables, operation: str, token: LockToken) -> InstanceLock:
-    """The lock this token is the last to have had, expired or not (PV-9.5)."""
+    """The lock that this token was the last to hold, expired or not (PV-9.5)."""
     lock = tables.lock_of_token.get(token)
     if lock is None:
         raise ProviderError.permanent(operation, f"Invalid lock token {token!r}: unknown or superseded")

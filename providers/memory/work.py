@@ -26,7 +26,7 @@ class WorkQuery:
 
 
 def enqueue(tables: Tables, now: Millis, item: ActivityExecute) -> None:
-    """One row, visible now (PV-10.1)."""
+    """Store one row, visible now (PV-10.1)."""
     tables.work.put(item, now)
 
 
@@ -50,7 +50,7 @@ def fetch(
         tables.work.lock(row, token, until, None if claimant is None else claimant.worker_id)
         if row.session_id is not None:
             assert claimant is not None, f"session row {row.seq} must not reach a plain fetch"
-            # The last change of the call, so that no claim is told that is then undone (SS-22.3).
+            # The last change of the call, so that no claim is reported and then undone (SS-22.3).
             affinity.attach(tables, now, row.identity.instance, row.session_id, claimant, observer)
         return FetchedWork(row.item, token, row.attempt_count)
     return None
@@ -70,7 +70,7 @@ def _is_eligible(tables: Tables, now: Millis, query: WorkQuery, row: WorkRow) ->
 
 
 def _set_aside(tables: Tables, row: WorkRow, observer: Observer | None) -> None:
-    """A row that cannot be decoded is never eligible again, and kept for people to look at (PV-14.9)."""
+    """A row that cannot be decoded is never eligible again, and kept for inspection (PV-14.9)."""
     tables.work.unlock(row)
     row.set_aside = True
     if observer is not None:
@@ -102,7 +102,7 @@ def acknowledge(
     token: LockToken,
     completion: ActivityCompletedMessage | ActivityFailedMessage | None,
 ) -> None:
-    """The row goes and its completion comes, both or neither; the session row stays as it is (PV-11.1)."""
+    """Delete the row and enqueue its completion, both or neither; the session row is unchanged (PV-11.1)."""
     row = held_row(tables, "ack_work_item", token, now)
     tables.work.remove(row)
     if completion is not None:
@@ -112,7 +112,7 @@ def acknowledge(
 def renew(
     tables: Tables, now: Millis, token: LockToken, extend_for: Millis, extend_session_for: Millis
 ) -> None:
-    """Extend the item and, if it is session-bound, the session with it, or neither (PV-11.7, PV-26.6)."""
+    """Extend the item and, if it is session-bound, its session: both or neither (PV-11.7, PV-26.6)."""
     row = held_row(tables, "renew_work_item_lock", token, now)
     if row.session_id is not None:
         instance, holder = row.identity.instance, row.claimed_by

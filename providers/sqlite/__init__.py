@@ -5,7 +5,7 @@ provider.py         SqliteProvider, the contract: checks arguments, runs one cal
 database.py         a connection, its transactions, contention; one_thread.py, storage_errors.py
 turns.py  acknowledgement.py  work.py  reads.py    what each call does inside its transaction
 opening.py          files: refused, created, upgraded; memory_image.py: in-memory databases
-inspection.py       what monitors look at
+inspection.py       what monitors read
 statements.py       loads the SQL: schema.sql, queries/, migrations/
 """
 

@@ -91,7 +91,7 @@ def _check_sessions(transaction: Transaction, instance: str, metadata: Execution
 def _put_records(
     transaction: Transaction, instance: str, execution_id: int, metadata: ExecutionMetadata
 ) -> None:
-    """The instance record, if there is or can be one, and the execution record (PV-5.2 to PV-5.8)."""
+    """The instance record, if it exists or can be created, and the execution record (PV-5.2 to PV-5.8)."""
     pinned = metadata.pinned_duroxide_version or (None, None, None)
     finished = metadata.status is not None and metadata.status != "Running"
     values: Values = {
@@ -141,7 +141,7 @@ def append_history(
 
 
 def _apply_events(transaction: Transaction, instance: str, events: Sequence[StoredEvent]) -> None:
-    """The four kinds a provider may look into, in list order (PV-1.4, PV-16.1, PV-17.2)."""
+    """Apply the four kinds that a provider may read, in list order (PV-1.4, PV-16.1, PV-17.2)."""
     last_status: CustomStatusUpdated | None = None
     for event in events:
         match event:
@@ -186,7 +186,7 @@ class ClosedSessions:
     session_ids: frozenset[str] = frozenset()
 
     def covers(self, instance: str, item: ActivityExecute) -> bool:
-        """Whether an item must not enter the queue, being bound to such a session (PV-25.7)."""
+        """Whether an item must not enter the queue because it is bound to such a session (PV-25.7)."""
         if item.session_id is None or item.instance != instance:
             return False
         return self.all_ or item.session_id in self.session_ids
@@ -195,7 +195,7 @@ class ClosedSessions:
 def _close_and_open_sessions(
     transaction: Transaction, instance: str, metadata: ExecutionMetadata
 ) -> ClosedSessions:
-    """Close, then open; a terminal status closes all and beats what is opened (PV-25.1 to PV-25.8)."""
+    """Close, then open; a terminal status closes all and overrides what is opened (PV-25.1 to PV-25.8)."""
     if metadata.status in TERMINAL_STATUSES:
         transaction.execute(SQL["close_all_session_rows"], {"instance": instance})
         transaction.execute(SQL["close_all_sessions"], {"instance": instance})

@@ -1,7 +1,7 @@
 """How a call reaches its connection, shared by the provider and its management object.
 
 The loop decides where blocking work runs: asyncio's on the connection's thread, a simulated one inline. In
-either case the call itself is one function that runs from its beginning to its end.
+either case the call itself is one function that runs to its end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SqliteCalls:
         self._closed = False
 
     async def close(self) -> None:
-        """Let running calls end, then free what is this provider's (PV-28.12). Doing it again is harmless."""
+        """Let running calls end, then free what this provider owns (PV-28.12). Closing again does nothing."""
         if not self._closed and not self._database.closed:
             self._closed = True
             await self._run(self._on_close)
@@ -80,7 +80,7 @@ class SqliteCalls:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _Fetched | None:
-        """As `write`; but if the caller is cancelled meanwhile, what was taken goes back (PV-23.9)."""
+        """As `write`; but if the caller is cancelled meanwhile, what was taken is given back (PV-23.9)."""
         self._check_open(operation)
         log: list[Logged] = []
         taken: list[_Fetched] = []

@@ -20,7 +20,7 @@ from holdfast.providers.sqlite.one_thread import OneThread
 from holdfast.providers.sqlite.storage_errors import CONTENTION, STORAGE_FAILURES, provider_error
 
 CONTENTION_ATTEMPTS = 3
-"""How often a call is tried that finds the store busy; each attempt waits for the busy timeout."""
+"""How often a call is tried while the store is busy; each attempt waits for the busy timeout."""
 
 Values = Mapping[str, str | int | None]
 SqlRow = tuple[Any, ...]
@@ -32,7 +32,7 @@ _R = TypeVar("_R")
 class Transaction:
     """What a call works with while it holds the store: one reading of the clock, statements, a log.
 
-    Log records collected here are told to the observer after the commit, and forgotten with a rollback.
+    Log records collected here go to the observer after the commit; a rollback discards them.
     """
 
     __slots__ = ("_connection", "execute", "ids", "log", "now", "operation")
@@ -62,7 +62,7 @@ class Transaction:
         return self._connection.changes()
 
     def change_one(self, statement: str, values: Values) -> None:
-        """Run a write that concerns one row, which this transaction has found or is about to make."""
+        """Run a write of one row, which this transaction has found or is about to create."""
         changed = self.change(statement, values)
         assert changed == 1, f"{self.operation} must touch one row and touches {changed}: {dict(values)}"
 
@@ -114,7 +114,7 @@ class Database:
         """Run an effect in a transaction of its own, whole or not at all (PV-28.1).
 
         Raises: ProviderError, as the effect raised it or by the class of the storage error. A busy store is
-        tried again a bounded number of times, each time from the start (PV-28.7).
+        retried a bounded number of times, each time from the start (PV-28.7).
         """
         attempt = 0
         while True:
@@ -145,7 +145,7 @@ class Database:
             result = effect(transaction, *args, **kwargs)
             connection.execute("COMMIT")
         except BaseException:
-            # SQLite has rolled back by itself after some errors, a full disk for one.
+            # After some errors, such as a full disk, SQLite has already rolled back.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -154,7 +154,7 @@ class Database:
         return result
 
     def _break_in_the_middle(self) -> None:
-        """Let a statement of the transaction under way fail, its COMMIT perhaps."""
+        """Make a statement of the running transaction fail, possibly its COMMIT."""
         left = self._breakage.change
         error = (apsw.FullError if self._breakage.retryable else apsw.CorruptError)(MESSAGE)
         self._breakage.spend()

@@ -1,4 +1,4 @@
-"""Deleting and pruning, decided and done in one transaction (PV-20 to PV-22)."""
+"""Deleting and pruning, each decided and done in one transaction (PV-20 to PV-22)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from holdfast.providers.sqlite.statements import statements
 SQL = statements("management")
 
 BULK_LIMIT: Final = 1_000
-"""How many instances a bulk call treats unless it is told otherwise (PV-21.4, PV-22.8)."""
+"""How many instances a bulk call handles by default (PV-21.4, PV-22.8)."""
 
 _LIVE: Final = frozenset({"Running", "ContinuedAsNew"})
 
 
 def not_found(operation: str, instance_id: str) -> ProviderError:
-    """The refusal of an instance nobody has heard of (PV-4.11)."""
+    """The error for an unknown instance (PV-4.11)."""
     return ProviderError.permanent(operation, f"instance {instance_id!r} not found")
 
 
@@ -79,7 +79,7 @@ def _status(transaction: Transaction, instance_id: str) -> str | None:
 
 
 def _delete_unborn_children(transaction: Transaction, parents: dict[str, None]) -> int:
-    """Start messages of children whose parent is gone go too (PV-20.14); returns their number."""
+    """Delete start messages of children whose parent is deleted; returns how many (PV-20.14)."""
     deleted = 0
     if not parents:
         return deleted
@@ -94,7 +94,7 @@ def _delete_unborn_children(transaction: Transaction, parents: dict[str, None]) 
 
 
 def delete_finished(transaction: Transaction, chosen: InstanceFilter) -> DeleteInstanceResult:
-    """Delete finished roots with their trees; one with a live descendant is passed over (PV-21)."""
+    """Delete finished roots with their trees; one with a live descendant is skipped (PV-21)."""
     limit = _limit(transaction, chosen)
     total = DeleteInstanceResult(0, 0, 0, 0)
     roots = _picked(transaction, "finished_roots", chosen)

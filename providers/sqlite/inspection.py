@@ -1,4 +1,4 @@
-"""What monitors and the conformance suite look at, and how they damage a store (PV-33.2)."""
+"""What monitors and the conformance suite read, and how they damage a store (PV-33.2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALTER TABLE worker_queue DROP COLUMN claimed_by;
 PRAGMA application_id = 0;
 PRAGMA user_version = 0;
 """
-"""Takes out of the tables what SS-10 added to them; whose they are is forgotten, so that they are adopted."""
+"""Removes from the tables what SS-10 added, and the application id, so that they are upgraded again."""
 
 COLUMN_TYPES: Final[dict[str, Literal["text", "integer"]]] = {"TEXT": "text", "INTEGER": "integer"}
 
@@ -75,7 +75,7 @@ def raw_counts(connection: apsw.Connection) -> dict[str, int]:
 
 
 def table_shapes(connection: apsw.Connection) -> dict[str, TableShape]:
-    """The shapes of `sessions` and `worker_queue`, as the database itself tells them."""
+    """The shapes of `sessions` and `worker_queue`, as the database itself reports them."""
     return {table: _shape(connection, table) for table in ("sessions", "worker_queue")}
 
 
@@ -107,15 +107,15 @@ def age(connection: apsw.Connection) -> None:
 
 
 def corrupt_instance_history(connection: apsw.Connection, instance_id: str) -> None:
-    """Replace the stored events of the instance by undecodable text."""
+    """Replace the stored events of the instance with undecodable text."""
     connection.execute(SQL["corrupt_history"], {"instance": instance_id, "damage": DAMAGE})
 
 
 def corrupt_message(connection: apsw.Connection, instance_id: str) -> None:
-    """Replace the oldest orchestrator message of the instance by undecodable text."""
+    """Replace the oldest orchestrator message of the instance with undecodable text."""
     connection.execute(SQL["corrupt_message"], {"instance": instance_id, "damage": DAMAGE})
 
 
 def corrupt_worker_row(connection: apsw.Connection, instance_id: str) -> None:
-    """Replace the oldest worker item of the instance by undecodable text."""
+    """Replace the oldest worker item of the instance with undecodable text."""
     connection.execute(SQL["corrupt_worker_row"], {"instance": instance_id, "damage": DAMAGE})

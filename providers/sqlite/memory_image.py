@@ -1,8 +1,8 @@
 """In-memory databases, made cheaply: the simulator makes one for each schedule.
 
-A database is born from the image of an empty, migrated one, which saves creating its tables. What costs more
-is that a new connection parses the schema and prepares each statement anew, so that a connection whose store
-is closed is emptied and kept for the next store.
+A database is made from the image of an empty, migrated one, which saves creating its tables. The
+greater cost is that a new connection parses the schema and prepares each statement again, so a connection
+whose store is closed is emptied and kept for the next store.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from holdfast.providers.sqlite.opening import TABLES, create_tables, keep_plans
 IDLE_MAX: Final = 4
 
 _idle: list[apsw.Connection] = []
-"""Emptied connections. Nothing of theirs can be told apart from a new one but the time it takes."""
+"""Emptied connections. They differ from new ones only in speed."""
 
 
 def take_connection() -> apsw.Connection:
-    """A connection to an empty in-memory database that nobody else has (PV-30.7)."""
+    """A connection to a private, empty in-memory database (PV-30.7)."""
     try:
         return _idle.pop()
     except IndexError:

@@ -11,11 +11,11 @@ _R = TypeVar("_R")
 
 
 class OneThread(Executor):
-    """An executor of one thread, which comes into being with the first call submitted.
+    """An executor of one thread, which is created when the first call is submitted.
 
     Handed to `loop.run_in_executor`: asyncio's loop submits to it; a simulated loop runs the call inline and
-    never does, so that a schedule makes no executor. Calls run in the order in which they were submitted,
-    hence a connection that only they use needs no lock.
+    never does, so that a schedule creates no executor. Calls run in the order in which they were submitted,
+    so a connection that only they use needs no lock.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class OneThread(Executor):
         return executor.submit(fn, *args, **kwargs)
 
     def call(self, fn: Callable[[], _R]) -> _R:
-        """Run between two queued calls and wait for the answer: inline if there never was one."""
+        """Run between two queued calls and wait for the answer; inline if none was ever queued."""
         return self.submit(fn).result() if self._made else fn()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -40,4 +40,4 @@ class OneThread(Executor):
             executor.shutdown(wait, cancel_futures=cancel_futures)
 
     def __reduce__(self) -> Any:
-        raise TypeError("a thread cannot be pickled: open the store anew in the other process")
+        raise TypeError("a thread cannot be pickled: open the store again in the other process")

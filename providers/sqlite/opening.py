@@ -37,7 +37,7 @@ TABLES: Final = (
 REFERENCE_TABLES: Final = frozenset(
     {"instances", "executions", "history", "orchestrator_queue", "worker_queue", "instance_locks"}
 )
-"""What a database of the reference implementation has at least."""
+"""The tables that every database of the reference implementation has."""
 
 IMPLICIT_SESSION_COLUMNS: Final = frozenset({"session_id", "worker_id", "locked_until", "last_activity_at"})
 """The table `sessions` of the other session feature, which has no instance (PV-27.1)."""
@@ -113,12 +113,12 @@ def adopt(connection: apsw.Connection) -> None:
 
 
 def keep_plans(connection: apsw.Connection) -> None:
-    """Plan each statement once and not anew for each value it is given, which costs more than running it."""
+    """Plan each statement once, not for each bound value: planning costs more than running it."""
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
 
 def create_tables(connection: apsw.Connection) -> None:
-    """The tables of the newest version, where they are missing."""
+    """Create the tables of the newest version that are missing."""
     connection.execute(script("schema"))
     connection.pragma("application_id", APPLICATION_ID)
     connection.pragma("user_version", SCHEMA_VERSION)
@@ -153,7 +153,7 @@ def _found_version(connection: apsw.Connection, path: str) -> int:
     if application != 0 or (tables and not tables >= REFERENCE_TABLES):
         raise _refusal(
             path,
-            f"is a database of something else (tables: {', '.join(sorted(tables)) or 'none'}); "
+            f"is a database of another application (tables: {', '.join(sorted(tables)) or 'none'}); "
             "use another file",
         )
     return 0
@@ -165,7 +165,7 @@ def _columns(connection: apsw.Connection, table: str) -> set[str]:
 
 
 def _use_write_ahead_log(connection: apsw.Connection) -> None:
-    """Write-ahead logging (PV-30.1), for good: it is written in the file's header.
+    """Switch to write-ahead logging (PV-30.1); the file's header keeps the mode.
 
     Changing the mode fails at once while others have the file open, whatever the busy timeout. An empty write
     transaction does wait for them, so it comes between the attempts.

@@ -29,7 +29,7 @@ VERSION: Final = "0.1.0"
 
 
 class SqliteProvider(Provider):
-    """A store as one process has it, from `SqliteStore.open`. Short-polling: no fetch waits (PV-23.2)."""
+    """One process's access to a store, from `SqliteStore.open`. Short-polling: no fetch waits (PV-23.2)."""
 
     def __init__(self, calls: SqliteCalls) -> None:
         self._calls = calls
@@ -169,7 +169,7 @@ class SqliteProvider(Provider):
         )
 
     async def ack_work_item(self, token: LockToken, completion: Message | None = None) -> None:
-        """Finish an item: it goes, and its completion, if any, is enqueued (PV-11.1 to PV-11.6)."""
+        """Finish an item: delete it and enqueue its completion, if any (PV-11.1 to PV-11.6)."""
         operation = "ack_work_item"
         arguments.completion(operation, completion)
         await self._calls.write(operation, work.acknowledge, token, completion)
@@ -177,7 +177,7 @@ class SqliteProvider(Provider):
     async def renew_work_item_lock(
         self, token: LockToken, *, extend_for: Millis, extend_session_for: Millis | None = None
     ) -> None:
-        """Extend an item lock, and with a session-bound item the session, or neither (PV-26.6)."""
+        """Extend an item lock and, if it is session-bound, its session: both or neither (PV-26.6)."""
         operation = "renew_work_item_lock"
         extend_for = arguments.duration(operation, "extend_for", extend_for)
         if extend_session_for is None:
@@ -204,7 +204,7 @@ class SqliteProvider(Provider):
         await self._calls.write(operation, work.renew_session, instance_id, session_id, worker_id, extend_for)
 
     async def release_session_lock(self, instance_id: str, session_id: str, worker_id: str) -> None:
-        """Give a session up, if it is this worker's; the record stays, unattached (PV-26.5)."""
+        """Release a session if it is this worker's; the record stays, unattached (PV-26.5)."""
         await self._calls.write(
             "release_session_lock", work.release_session, instance_id, session_id, worker_id
         )

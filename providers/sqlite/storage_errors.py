@@ -19,7 +19,7 @@ PERMANENT: tuple[type[Exception], ...] = (
     OverflowError,  # an integer beyond 2^63-1 (PV-2.17)
     UnicodeEncodeError,  # text that has no UTF-8 form (PV-2.15)
 )
-"""What another attempt meets again. Everything else may pass: a busy store, a full disk, the unknown."""
+"""What another attempt would meet again. Everything else may pass: a busy store, a full disk, the unknown."""
 
 STORAGE_FAILURES: tuple[type[Exception], ...] = (apsw.Error, *PERMANENT)
 """What a statement, or a value on its way into one, can fail with."""

@@ -35,11 +35,11 @@ def sqlite_store(
     synchronous: Synchronous = "NORMAL",
     busy_timeout: Millis = BUSY_TIMEOUT,
 ) -> SqliteStore:
-    """A store in a file, or in memory without a path; in memory nobody else has it (PV-30.7).
+    """A store in a file, or in memory without a path; in memory it is private (PV-30.7).
 
     `synchronous` says what a returned call survives in a file: NORMAL a crash, FULL also a loss of power.
     Raises: ProviderError, permanent, if the file is not one this version may use, and leaves it as it was;
-    ConfigurationError for an option that cannot be meant.
+    ConfigurationError for an invalid option.
     """
     if synchronous not in get_args(Synchronous):
         raise ConfigurationError(f"synchronous must be one of {get_args(Synchronous)}, not {synchronous!r}")
@@ -76,7 +76,7 @@ class SqliteStore:
         self._aged = False
 
     def open(self, observer: Observer | None = None) -> SqliteProvider:
-        """A provider as a newly started process has it. Raises ProviderError if the store is closed."""
+        """A provider for a newly started process. Raises ProviderError if the store is closed."""
         self._check_open(opening.OPERATION)
         if self._connect is None:
             return SqliteProvider(SqliteCalls(self._own, observer, lambda: None))
@@ -85,14 +85,14 @@ class SqliteStore:
         return SqliteProvider(SqliteCalls(database, observer, database.close))
 
     def close(self) -> None:
-        """Wait for running calls and free everything; opened providers are dead afterwards."""
+        """Wait for running calls and free everything; providers opened from it fail from then on."""
         if self._own.closed:
             return
         for database in self._opened:
             database.close(wait=True)
         if self._connect is None:
             self._own.retire()
-            if self._aged:  # no longer to be taken for a new one
+            if self._aged:  # no longer like a new one
                 self._own.connection.close(True)
             else:
                 memory_image.give_back(self._own.connection)
@@ -130,24 +130,24 @@ class SqliteStore:
         return self._inspect(inspection.event_types, instance_id)
 
     def age(self) -> None:
-        """Take out what came with sessions, and open the database as one from before (SS-10.7)."""
+        """Remove what sessions added, and open the database as one from before them (SS-10.7)."""
         self._aged = True
         self._inspect(inspection.age)
 
     def corrupt_instance_history(self, instance_id: str) -> None:
-        """Replace the stored events of the instance by undecodable text."""
+        """Replace the stored events of the instance with undecodable text."""
         self._inspect(inspection.corrupt_instance_history, instance_id)
 
     def corrupt_message(self, instance_id: str) -> None:
-        """Replace the oldest orchestrator message of the instance by undecodable text."""
+        """Replace the oldest orchestrator message of the instance with undecodable text."""
         self._inspect(inspection.corrupt_message, instance_id)
 
     def corrupt_worker_row(self, instance_id: str) -> None:
-        """Replace the oldest worker item of the instance by undecodable text."""
+        """Replace the oldest worker item of the instance with undecodable text."""
         self._inspect(inspection.corrupt_worker_row, instance_id)
 
     def break_calls(self, operation: str, *, change: int = 1, times: int = 1, retryable: bool = True) -> None:
-        """Let the next calls of an operation fail in their middle, at their `change`-th change."""
+        """Make the next calls of an operation fail midway, at their `change`-th change."""
         self._breakage.arm(operation, change, times, retryable)
 
     def _inspect(

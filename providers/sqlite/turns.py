@@ -108,7 +108,7 @@ def _version_bounds(versions: DispatcherCapabilityFilter | None) -> Values:
 
 
 def _context(transaction: Transaction, candidate: Candidate) -> FoundContext | None:
-    """The context of a candidate, or None if it has none; messages that can never get one are dropped."""
+    """The context of a candidate, or None if it has none; messages that can never have one are dropped."""
     if candidate.name is not None and candidate.execution_id is not None:
         return FoundContext(candidate.name, candidate.version or UNKNOWN_VERSION, candidate.execution_id)
     return _recorded_context(transaction, candidate.instance) or _arriving_context(
@@ -183,7 +183,7 @@ def _take(
 
 
 def _decode_batch(batch: list[SqlRow]) -> tuple[list[Message], str | None]:
-    """The decodable messages of a batch, and what was wrong with the first other one (PV-14.8)."""
+    """The decodable messages of a batch, and what is wrong with the first undecodable one (PV-14.8)."""
     messages = []
     problem = None
     for message_id, text, _ in batch:
@@ -195,7 +195,7 @@ def _decode_batch(batch: list[SqlRow]) -> tuple[list[Message], str | None]:
 
 
 def _decode_history(rows: list[SqlRow]) -> tuple[list[StoredEvent], str | None]:
-    """The events of a history, or none of them and what is wrong (PV-14.6)."""
+    """The events of a history; if one is damaged, none of them and what is wrong (PV-14.6)."""
     try:
         return [decode_stored_event(text) for (text,) in rows], None
     except CodecError as error:
@@ -221,7 +221,7 @@ def _lock(transaction: Transaction, token: LockToken) -> tuple[str, int]:
 
 
 def invalid_lock_token(operation: str, token: LockToken) -> ProviderError:
-    """The refusal of a token that names no lock any more (PV-4.12)."""
+    """The error for a token that no longer names a lock (PV-4.12)."""
     return ProviderError.permanent(
         operation,
         f"Invalid lock token {token!r}: it was never handed out, is used up, or has been superseded",

@@ -129,11 +129,11 @@ def _attach(
 
 
 def acknowledge(transaction: Transaction, token: LockToken, completion: Message | None) -> None:
-    """The row goes and its completion is enqueued, if the token still holds it (PV-11.1 to PV-11.4)."""
+    """Delete the row and enqueue its completion, if the token still holds it (PV-11.1 to PV-11.4)."""
     finished = transaction.change(SQL["finish_work"], {"token": token, "now": transaction.now})
     if not finished:
         raise _work_token_error(transaction, token)
-    assert finished == 1, f"token {token!r} held {finished} rows: a token is one delivery's"
+    assert finished == 1, f"token {token!r} held {finished} rows: a token belongs to one delivery"
     if completion is not None:
         enqueue(transaction, completion, NO_DELAY)
 
@@ -152,7 +152,7 @@ def renew(transaction: Transaction, token: LockToken, extend_for: Millis, extend
 
 
 def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_attempt: bool) -> None:
-    """Give an item back; only that its token is current matters, not its expiry (PV-11.9, PV-11.11)."""
+    """Give an item back; its token must be current, but may have expired (PV-11.9, PV-11.11)."""
     values: Values = {
         "token": token,
         "visible_at": deadline(transaction.now, delay),
@@ -163,7 +163,7 @@ def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_at
 
 
 def _work_token_error(transaction: Transaction, token: LockToken) -> ProviderError:
-    """Why a token holds no row: it is what tells a worker that its activity is not its own (PV-11.3)."""
+    """The error for a token that holds no row; it tells a worker that it lost its activity (PV-11.3)."""
     row = transaction.one(SQL["work_of_token"], {"token": token})
     if row is None:
         return transaction.refuse(
@@ -182,7 +182,7 @@ def renew_session(
 
 
 def release_session(transaction: Transaction, instance: str, session_id: str, worker_id: str) -> None:
-    """Detach a session, if it is the worker's (PV-26.5)."""
+    """Release a session if it is the worker's (PV-26.5)."""
     transaction.execute(
         SQL["release_session"], {"instance": instance, "session": session_id, "worker": worker_id}
     )

@@ -145,7 +145,7 @@ def test_the_database_of_another_program_is_refused(path: Path) -> None:
 def test_a_database_marked_by_another_program_is_refused(path: Path) -> None:
     """Even without a table, its header says that it is somebody's."""
     execute(path, "PRAGMA application_id = 12345")
-    assert "something else" in refusal(path).message
+    assert "another application" in refusal(path).message
 
 
 def test_a_file_of_a_newer_version_is_refused(path: Path, clock: SteppedClock, ids: CountingIds) -> None:
