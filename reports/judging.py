@@ -105,7 +105,7 @@ class EvidenceIndex:
         """An invariant by its monitor, and by whether the rows expected to exercise it were exercised.
 
         A monitor that held where nothing interesting happened is no evidence: it must have held in a schedule
-        that counted for one of those rows (H28).
+        that counted for one of those rows.
         """
         runs = [run for run in self.evidence.runs if run.provider == provider]
         broken = [run for run in runs if name in run.broken]

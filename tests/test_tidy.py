@@ -1,4 +1,4 @@
-"""The style rules that a machine can check (H37), and that the lists describing the package agree.
+"""The style rules that a machine can check, and that the lists describing the package agree.
 
 An exemption names its reason and must still be needed: the lists may only shrink.
 """
@@ -33,7 +33,7 @@ TIME_AND_CHANCE_CALLS = {("os", "urandom"), ("datetime", "now"), ("datetime", "u
 OPTIONAL_IMPORTS = {"pytest"}
 # path: why it is one thing and long
 LONG_FILES: dict[str, str] = {
-    "core/contract/provider.py": "the one contract, whole: every method with its five-part docstring (H16)",
+    "core/contract/provider.py": "the one contract, whole: every method with its five-part docstring",
 }
 # path::qualified name: why it is one thing and long
 LONG_FUNCTIONS: dict[str, str] = {}
@@ -153,7 +153,7 @@ def test_no_module_or_folder_is_a_drawer() -> None:
         for path in everything()
         if NAMES_THAT_SAY_NOTHING & {path.stem, *path.relative_to(ROOT).parts[:-1]}
     ]
-    assert not found, "name a module after what it does (H14)"
+    assert not found, "name a module after what it does"
 
 
 def test_files_are_short() -> None:
@@ -186,14 +186,14 @@ def test_no_public_class_has_two_homes() -> None:
 
 
 def test_time_and_chance_are_arguments() -> None:
-    """H4: `core`, `providers`, `properties` and `traces` get clock, ids and randomness from outside."""
+    """`core`, `providers`, `properties` and `traces` get clock, ids and randomness from outside."""
     rooms = sources(*(ROOT / room for room in ROOMS_WITHOUT_TIME_AND_CHANCE))
     places = {name(path): found for path in rooms if (found := list(time_and_chance(path)))}
     assert places.keys() == TIME_AND_CHANCE.keys(), places
 
 
 def test_each_room_opens_with_a_map() -> None:
-    """H36: what the room is and what it may import, in fifteen lines at most."""
+    """What the room is and what it may import, in fifteen lines at most."""
     for room in ROOMS:
         docstring = ast.get_docstring(tree(ROOT / room / "__init__.py"))
         assert docstring is not None, room

@@ -14,7 +14,7 @@ from holdfast.core.engine.matching import KIND_OF
 from holdfast.core.engine.open_sessions import OpenSessions
 from holdfast.core.engine.turn_values import TurnInput
 
-# --- what ends a turn from inside orchestration code and cannot be caught there (H23, SS-16.5) -----------
+# --- what ends a turn from inside orchestration code and cannot be caught there (SS-16.5) ----------------
 #
 # They derive from BaseException so that `except Exception` in user code does not swallow them; and code that
 # catches even those still ends the turn, because the state of the turn remembers the first one raised.

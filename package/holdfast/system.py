@@ -1,6 +1,6 @@
 """The machine's clock and randomness, in the form that the runtime and the providers are given them.
 
-The only place of the package that asks the machine for time or randomness (H4).
+The only place of the package that asks the machine for time or randomness.
 """
 
 from __future__ import annotations

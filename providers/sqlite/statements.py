@@ -1,4 +1,4 @@
-"""The SQL of this provider: read once from the `.sql` files that ship beside the code (H19).
+"""The SQL of this provider: read once from the `.sql` files that ship beside the code.
 
 A statement begins at a line `-- name: <name>` and is followed by a sentence about it. Texts stay constant,
 because the connection caches prepared statements by their text.

@@ -1,4 +1,4 @@
-"""Driving: running a provider's coroutine to its end within one step (design idea 1)."""
+"""Driving: running a provider's coroutine to its end within one step."""
 
 from __future__ import annotations
 

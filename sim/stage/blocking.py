@@ -2,7 +2,7 @@
 
 A plain-function activity goes through `loop.run_in_executor`. In production that is a thread, which finishes
 whatever happens to its caller; here it takes no time, or longer than something that matters (a renewal
-interval, a lock), and has its effect at the start or the end of that time (design idea 1). A scenario may set
+interval, a lock), and has its effect at the start or the end of that time. A scenario may set
 the time instead: `Process.blocking_ms`.
 """
 

@@ -2,7 +2,7 @@
 
 A step lets one request commit, or delivers an answer or a due timer to one process, or several at once; a
 fault may strike along with it; and then that process runs until it is waiting again. A commit has four
-outcomes (design idea 6), by where the call or its answer is lost:
+outcomes, by where the call or its answer is lost:
 
     caller ──── call ────> store ──── answer ────> caller        outcome      fault
          unsent      refused    done     lost       heard

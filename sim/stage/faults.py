@@ -35,8 +35,6 @@ Site = Literal["commit", "idle"]
 
 
 class FaultEntry(NamedTuple):
-    """A row of the table (H29)."""
-
     kind: FaultKind
     does: str
     lasting: bool

@@ -1,6 +1,6 @@
 """Parking: holds fetches that found nothing until there may be something for them.
 
-The world, not the store, makes a fetch wait (design idea 5). A parked fetch is woken by a commit that could
+The world, not the store, makes a fetch wait. A parked fetch is woken by a commit that could
 matter for its queue, or when the store's clock passes a time, known from the arguments of earlier commits, at
 which a lock or a delay ends. Waking promises nothing: the fetch is tried, and parked again if it finds
 nothing. Of identical fetches of one process only the oldest is woken, and the next one once that has found

@@ -1,6 +1,6 @@
 """Process: one boot of a simulated operating system process.
 
-A process is a boot function, run afresh at every start (design idea 4): it has its own loop, clocks, ids and
+A process is a boot function, run afresh at every start: it has its own loop, clocks, ids and
 provider handle, and shares nothing with others but the store.
 
 A crash cuts it off at once, but its coroutines still stand where they waited, with their `finally` and

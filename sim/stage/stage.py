@@ -2,7 +2,7 @@
 
 The enabled steps are kept in one list, `ready`, in the order in which they became enabled, so that choice 0
 is the oldest: to take it always is to serve first come, first served. What a step delivers is heard by one
-process, in one pass of its loop, several things at once if the tape says so (design idea 3); then that
+process, in one pass of its loop, several things at once if the tape says so; then that
 process runs until it is waiting again.
 
     a process sends a call, or a timer of its is due

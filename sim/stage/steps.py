@@ -13,7 +13,7 @@ from holdfast.sim.loop.tasks import Future
 from holdfast.sim.stage.process import Process
 
 FETCHES = frozenset({"fetch_orchestration_item", "fetch_work_item", "fetch_session_work_item"})
-"""The calls that may wait; the world does the waiting for them (design idea 5)."""
+"""The calls that may wait; the world does the waiting for them."""
 
 Arguments = dict[str, Any]
 """The arguments of a provider call by parameter name, defaults filled in; their types are the contract's."""

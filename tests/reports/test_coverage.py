@@ -1,4 +1,4 @@
-"""The words of coverage, case by case (design idea 11)."""
+"""The words of coverage, case by case."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_a_unit_scenario_counts_for_every_provider(judge: Judge) -> None:
     ],
 )
 def test_the_word_of_an_invariant(judge: Judge, happenings: list[object], status: str) -> None:
-    """H28: holding where nothing interesting happened is no evidence."""
+    """Holding where nothing interesting happened is no evidence."""
     (invariant,) = judge(*happenings).invariants
     assert invariant.status == status
 

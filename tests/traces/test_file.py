@@ -95,7 +95,6 @@ def a_trace(*, steps: int = 3) -> Trace:
 
 @given(traces())
 def test_what_is_written_is_read_again(trace: Trace) -> None:
-    """H26."""
     content = encode_trace(trace)
     assert decode_trace(content) == trace
     assert encode_trace(decode_trace(content)) == content

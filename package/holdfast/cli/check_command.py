@@ -99,7 +99,7 @@ def _check_defect(defect: str | None) -> None:
 
 
 def _first_line(order: Order, profile: str) -> str:
-    """The seed and all options, before the first step (H30)."""
+    """The seed and all options, before the first step."""
     names = ", ".join(provider.name for provider in order.providers)
     sample = f"profile {profile}: {order.profile.sample}"
     amount = f"{order.schedules} schedules each" if order.schedules else sample

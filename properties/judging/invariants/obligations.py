@@ -1,4 +1,4 @@
-"""Obligations: what must happen by a time, which faults that are booked put off (design idea 7)."""
+"""Obligations: what must happen by a time, which faults that are booked put off."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ _MISTAKES = frozenset({"stall", "slow_call", "slow_answer", "lost_answer"})
 
 
 class Book:
-    """The faults of a run by process: what widens timed rules, never a constant (design idea 7)."""
+    """The faults of a run by process: what widens timed rules, never a constant."""
 
     def __init__(self) -> None:
         self._faults: dict[str, list[Fault]] = {}

@@ -344,7 +344,7 @@ def test_close_and_reopen_separates_the_incarnations() -> None:
 
 
 def test_dropped_and_closed_in_one_turn_keeps_one_request() -> None:
-    """RT-27.6, D-39, INV-17."""
+    """RT-27.6, INV-17."""
 
     async def code(ctx: OrchestrationContext, input: str) -> str:
         ctx.open_session_with_id("s")

@@ -53,7 +53,7 @@ def test_what_is_left_out_is_listed_with_its_reason() -> None:
 
 
 def test_every_check_states_its_claim() -> None:
-    """H32: the docstring of a check is a sentence."""
+    """The docstring of a check is a sentence."""
     for id, check in CHECKS.items():
         claim = inspect.getdoc(check.body)
         assert claim is not None and claim.rstrip().endswith("."), id

@@ -1,4 +1,4 @@
-"""The SQL files: each statement has a name and a sentence, is used, and is what the code asks for (H19)."""
+"""The SQL files: each statement has a name and a sentence, is used, and is what the code asks for."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_each_statement_is_used(file: str) -> None:
 
 
 def test_the_schema_says_what_each_table_is_for() -> None:
-    """H19: in the comment it opens with."""
+    """In the comment it opens with."""
     schema = script("schema")
     opening = schema[: schema.index("CREATE TABLE")]
     for table in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", schema):

@@ -48,7 +48,7 @@ def answers(strategy: Strategy, schedule: int, count: int = 40) -> list[tuple[in
 
 @pytest.mark.parametrize("text", ["random", "pct:4"])
 def test_same_seed_same_answers_other_seed_other_answers(text: str) -> None:
-    """H34, in both directions."""
+    """And another seed draws otherwise."""
     assert answers(make_strategy(text, 7), 3) == answers(make_strategy(text, 7), 3)
     assert answers(make_strategy(text, 7), 3) != answers(make_strategy(text, 8), 3)
     assert answers(make_strategy(text, 7), 3) != answers(make_strategy(text, 7), 4)

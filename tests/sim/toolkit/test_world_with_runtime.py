@@ -154,7 +154,7 @@ def test_a_shutdown_of_a_process_that_crashes_before_it_hears_of_it_leaves_nothi
 
 @pytest.mark.parametrize("text", ["random", "pct:3"])
 def test_a_tape_gives_its_run_again(text: str) -> None:
-    """H26: the round trip; and H34, another seed gives another run."""
+    """The round trip, and another seed gives another run."""
     first = once(make_strategy(text, 5), 3)
     again = once(ReplayTape(first.tape, strict=True))
     assert again.digest == first.digest
