@@ -1,7 +1,7 @@
 """Loop: the event loop of one simulated process. Its time is virtual, its next pass is the world's decision.
 
 asyncio's own classes run on it unmodified: tasks, futures, locks, queues, `TaskGroup`, `timeout`. It never
-waits: `run_until_waiting` delivers something (an answer, a due timer, a request from outside) and runs the
+waits: `run_until_waiting` delivers something (an answer, a due timer, a call from outside) and runs the
 process until it is waiting again. That is one pass of the loop.
 
                                the world's choice

@@ -324,7 +324,7 @@ class Stage:
         return False
 
     def post(self, process: Process, callback: Callable[..., object], *arguments: object) -> None:
-        """Let a process hear something as a step of its own: a request from outside, a late answer."""
+        """Let a process hear something as a step of its own: a call from outside, a late answer."""
         assert process.alive, f"{process!r} is dead, it cannot hear {callback!r}"
         delivery = Delivery(process, callback, arguments)
         if process.stalled:

@@ -81,7 +81,7 @@ class Request:
 
 
 class Delivery:
-    """Something for one process to hear: an answer, a request from outside, its boot."""
+    """Something for one process to hear: an answer, a call from outside, its boot."""
 
     __slots__ = ("arguments", "callback", "process")
 
