@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-MESSAGE: Final = "a test made this call fail midway"
+MESSAGE: Final = "the store broke on purpose in the middle of this call"
 
 
 class Breakage:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 SignalCause = Literal["item_lost", "session_lost", "deadline", "shutdown"]
-"""Why a handler was told to stop: its item is gone, its session is, the local deadline passed, shutdown."""
+"""Why a handler was told to stop: item gone, session gone, local deadline passed, shutdown."""
 
 LeaseEndCause = Literal["lost", "deadline", "idle", "shutdown", "given_back"]
 """Why a lease ended: the provider said so, the local deadline passed, idle release, shutdown, SS-14.16."""

@@ -249,7 +249,7 @@ class _Settlement:
                 self._items.append(_detached(action))
             case _:  # recorded, and that is all
                 assert not KIND_OF[type(action)].completions, (
-                    f"{action!r} is awaited, and nobody is told of it"
+                    f"{action!r} is awaited, but no message is sent for it"
                 )
 
     def _dispatch_activity(self, action: actions.CallActivity) -> None:

@@ -37,7 +37,7 @@ class TurnInput:
     kv_snapshot: Mapping[str, KvEntry] = field(default_factory=dict)
     limits: TurnLimits = DEFAULT_LIMITS
     notices: Sequence[Message] = ()
-    """Messages to others that the batch itself calls for, whatever the turn concludes (RT-9.19)."""
+    """Messages that the batch itself calls for, whatever the turn concludes (RT-9.19)."""
 
     def __post_init__(self) -> None:
         known = len(self.history)

@@ -256,7 +256,7 @@ class ActivityRunner:
         await self._abandon(attempt, delay=delay)
 
     async def _discard(self, attempt: Attempt) -> None:
-        """The handler was told to stop, its result does not count (RT-6.11, SS-7.20, SS-9.10)."""
+        """The handler was told to stop; its result does not count (RT-6.11, SS-7.20, SS-9.10)."""
         if attempt.session is not None or attempt.cause == "shutdown":
             await self._abandon(attempt, ignore_attempt=True)
             return

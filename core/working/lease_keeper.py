@@ -149,7 +149,7 @@ class LeaseKeeper:
         known = self._attempts.pop(attempt.token, None) is not None
         self._table.finished(attempt.lease, attempt.token, self._now())
         self.advance()
-        # A keeper that was stopped is not told any more which leases have ended.
+        # A stopped keeper no longer learns which leases have ended.
         assert self._stopped or known is not ended, (
             f"{attempt.token} was {'' if known else 'not '}among the attempts of the keeper,"
             f" and its lease had {'' if ended else 'not '}ended"
@@ -253,7 +253,7 @@ class LeaseKeeper:
         due = self._table.next_due()
         if self._sleeper is not None:
             if due is not None and self._sleeps_until <= due:
-                return  # it wakes early enough and plans anew
+                return  # it wakes early enough and plans again
             self._sleeper.cancel()
             self._sleeper = None
         if due is not None:
@@ -329,7 +329,7 @@ class LeaseKeeper:
                 self._log.warning("session.lost", **_named(key), in_flight=in_flight, cause=ended.cause)
         for token, told in attempts.items():
             assert told is not None, f"{token} is not known, and not signalled that its lease on {key} ended"
-            assert told.lease is ended.lease, f"{token} was signalled for the end of a lease not its own"
+            assert told.lease is ended.lease, f"{token} was signalled for the end of another attempt's lease"
 
     def _notify_answered(self, key: ScheduledSessionIdentifier, error: str | None) -> None:
         if self._observer is not None:

@@ -75,7 +75,7 @@ def connect(path: str, synchronous: Synchronous, busy_timeout: Millis) -> apsw.C
     """A connection to a file whose tables are those of this version.
 
     Raises: ProviderError: permanent if the file cannot be opened, is no database, is damaged, belongs to
-    something else, to a newer version or to implicit sessions; retryable if it stays busy.
+    another application, a newer version or implicit sessions; retryable if it stays busy.
     """
     try:
         connection = apsw.Connection(path)

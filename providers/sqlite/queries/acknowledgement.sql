@@ -5,7 +5,7 @@
 DELETE FROM orchestrator_queue WHERE instance_id = :instance AND lock_token = :token;
 
 -- name: put_instance
--- The instance record comes into being or takes over name and version; its parent never changes (PV-5.2 to 5.6).
+-- The instance record is created, or takes over name and version; its parent never changes (PV-5.2 to 5.6).
 INSERT INTO instances (instance_id, orchestration_name, orchestration_version, current_execution_id,
                        created_at, updated_at, parent_instance_id)
 VALUES (:instance, :name, :version, :execution, :now, :now, :parent)
@@ -16,7 +16,7 @@ SET orchestration_name = excluded.orchestration_name,
     updated_at = excluded.updated_at;
 
 -- name: touch_instance
--- An existing instance record notes the execution and the time (PV-5.3, PV-5.6).
+-- An existing instance record takes over the execution and the time (PV-5.3, PV-5.6).
 UPDATE instances
 SET current_execution_id = max(current_execution_id, :execution), updated_at = :now
 WHERE instance_id = :instance;
@@ -86,19 +86,19 @@ SET value = excluded.value, last_updated_at_ms = excluded.last_updated_at_ms;
 DELETE FROM kv_delta WHERE instance_id = :instance;
 
 -- name: close_session_rows
--- The worker rows of one session go, waiting or held (PV-25.3).
+-- Delete the worker rows of one session, waiting or held (PV-25.3).
 DELETE FROM worker_queue WHERE instance_id = :instance AND session_id = :session;
 
 -- name: close_session
--- The record of one session goes (PV-25.3).
+-- Delete the record of one session (PV-25.3).
 DELETE FROM sessions WHERE instance_id = :instance AND session_id = :session;
 
 -- name: close_all_session_rows
--- The worker rows of all sessions of an instance go (PV-25.6).
+-- Delete the worker rows of all sessions of an instance (PV-25.6).
 DELETE FROM worker_queue WHERE instance_id = :instance AND session_id IS NOT NULL;
 
 -- name: close_all_sessions
--- The records of all sessions of an instance go (PV-25.6).
+-- Delete the records of all sessions of an instance (PV-25.6).
 DELETE FROM sessions WHERE instance_id = :instance;
 
 -- name: open_session
@@ -107,6 +107,6 @@ INSERT INTO sessions (instance_id, session_id) VALUES (:instance, :session)
 ON CONFLICT (instance_id, session_id) DO NOTHING;
 
 -- name: cancel_activity
--- The row of a cancelled activity goes, locked or not (PV-15.1, PV-15.2).
+-- Delete the row of a cancelled activity, locked or not (PV-15.1, PV-15.2).
 DELETE FROM worker_queue
 WHERE instance_id = :instance AND execution_id = :execution AND activity_id = :activity;

@@ -1,4 +1,4 @@
--- Looking at instances, deleting and pruning them.
+-- Inspecting, deleting and pruning instances.
 
 -- name: instances
 -- All instances, newest creation first (PV-19.1).
@@ -64,7 +64,7 @@ FROM instances AS i LEFT JOIN instances AS p ON p.instance_id = i.parent_instanc
 WHERE i.instance_id = :instance;
 
 -- name: tree
--- An instance and its descendants. UNION drops what was met before, so that circular links end (PV-20.3).
+-- An instance and its descendants. UNION drops repeated rows, so that circular links end (PV-20.3).
 WITH RECURSIVE tree (instance_id) AS (
     VALUES (:instance)
     UNION
@@ -73,7 +73,7 @@ SELECT instance_id FROM tree;
 
 -- name: finished_roots
 -- Roots whose current execution has ended the instance, earliest completion first (PV-21.1, 21.3, 21.4). A root
--- has no parent, or one that exists no longer (PV-20.10).
+-- has no parent, or one that no longer exists (PV-20.10).
 SELECT i.instance_id FROM instances AS i
 JOIN executions AS e ON e.instance_id = i.instance_id AND e.execution_id = i.current_execution_id
 WHERE e.status IN ('Completed', 'Failed')

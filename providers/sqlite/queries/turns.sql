@@ -45,11 +45,11 @@ WHERE instance_id = :instance AND visible_at <= :now
 ORDER BY id;
 
 -- name: drop_visible_messages
--- The visible messages of an instance go: queue messages nobody can ever receive (PV-7.13).
+-- Delete the visible messages of an instance: queue messages that nobody can ever receive (PV-7.13).
 DELETE FROM orchestrator_queue WHERE instance_id = :instance AND visible_at <= :now;
 
 -- name: lock_instance
--- The instance is the token's until the given time; a lapsed lock or hold is replaced (PV-7.6, PV-7.16).
+-- The token locks the instance until the given time; a lapsed lock or hold is replaced (PV-7.6, PV-7.16).
 INSERT INTO instance_locks (instance_id, lock_token, locked_until, locked_at)
 VALUES (:instance, :token, :locked_until, :now)
 ON CONFLICT (instance_id) DO UPDATE
@@ -77,7 +77,7 @@ ORDER BY event_id;
 SELECT key, value, last_updated_at_ms FROM kv_store WHERE instance_id = :instance ORDER BY key;
 
 -- name: lock_of_token
--- The instance lock a token names; a hold is named by none.
+-- The instance lock that a token names; no token names a hold.
 SELECT instance_id, locked_until FROM instance_locks WHERE lock_token = :token AND lock_token <> '';
 
 -- name: extend_instance_lock
@@ -85,7 +85,7 @@ SELECT instance_id, locked_until FROM instance_locks WHERE lock_token = :token A
 UPDATE instance_locks SET locked_until = :locked_until WHERE instance_id = :instance;
 
 -- name: unlock_instance
--- The instance lock goes.
+-- Delete the instance lock.
 DELETE FROM instance_locks WHERE instance_id = :instance;
 
 -- name: unmark_batch

@@ -51,7 +51,7 @@ SET set_aside = 1, lock_token = NULL, locked_until = NULL, claimed_by = NULL, at
 WHERE id = :id;
 
 -- name: finish_work
--- The row goes, if the token still holds it (PV-11.1, PV-11.2).
+-- Delete the row, if the token still holds it (PV-11.1, PV-11.2).
 DELETE FROM worker_queue WHERE lock_token = :token AND locked_until > :now;
 
 -- name: work_of_token
@@ -74,11 +74,11 @@ SET lock_token = NULL,
 WHERE lock_token = :token;
 
 -- name: session_owner
--- Whom a session names, and until when.
+-- The worker that a session names, and its expiry.
 SELECT worker_id, locked_until FROM sessions WHERE instance_id = :instance AND session_id = :session;
 
 -- name: attach_session
--- The session is the worker's; what is its already is never shortened (PV-24.13).
+-- Attach the session to the worker; if it is attached already, its expiry never moves back (PV-24.13).
 INSERT INTO sessions (instance_id, session_id, worker_id, locked_until)
 VALUES (:instance, :session, :worker, :locked_until)
 ON CONFLICT (instance_id, session_id) DO UPDATE
@@ -92,6 +92,6 @@ UPDATE sessions SET locked_until = max(locked_until, :locked_until)
 WHERE instance_id = :instance AND session_id = :session AND worker_id = :worker;
 
 -- name: release_session
--- The session names nobody any more, if it named the worker (PV-26.5).
+-- Unattach the session, if it named the worker (PV-26.5).
 UPDATE sessions SET worker_id = NULL, locked_until = NULL
 WHERE instance_id = :instance AND session_id = :session AND worker_id = :worker;
