@@ -175,7 +175,7 @@ class Dispatcher:
     async def _acknowledge(
         self, commit: TurnCommit, token: LockToken, *, turn_input: TurnInput | None
     ) -> None:
-        """Store a turn; on a permanent error record that it could not be, if we still hold the lock."""
+        """Store a turn; on a permanent error record that this failed, if we still hold the lock."""
         assert turn_input is None or turn_input.execution_id == commit.execution_id, (
             f"a turn of execution {turn_input.execution_id} is stored as one of {commit.execution_id}"
         )

@@ -43,7 +43,7 @@ _NO_DROPS = Drops((), ())
 
 
 def run_turn(turn_input: TurnInput) -> TurnResult:
-    """Replay the execution with its new messages; never raises for what user code or history does."""
+    """Replay the execution with its new messages; never raises because of user code or history."""
     return _Turn(turn_input).run()
 
 
@@ -219,7 +219,7 @@ def _custom_status(history: Sequence[Event]) -> str | None:
 
 
 def _kv_key_count(turn_input: TurnInput, history: Sequence[Event]) -> int:
-    """Live keys over snapshot and recorded writes (RT-16.17)."""
+    """The live keys after snapshot and recorded writes (RT-16.17)."""
     keys = dict.fromkeys(turn_input.kv_snapshot)
     for event in history:
         match event:

@@ -29,7 +29,7 @@ class SessionRefused(TurnBreak):
 
 
 class Misuse(TurnBreak):
-    """The code uses the context in a way that cannot be meant; the execution ends as panicked (RT-4.70)."""
+    """The code misuses the context; the execution ends as panicked (RT-4.70)."""
 
 
 class TurnOver(TurnBreak):

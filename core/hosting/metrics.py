@@ -113,7 +113,7 @@ class Metrics:
             self._add("suborchestration_calls", children)
 
     def _add(self, name: str, count: int = 1) -> None:
-        assert name in self._counts, f"{name!r} is counted, and is no counter of {sorted(self._counts)}"
+        assert name in self._counts, f"{name!r} is not one of the counters {sorted(self._counts)}"
         assert count >= 0 or name == SESSIONS_ACTIVE, f"{name} is a counter, and goes down by {-count}"
         self._counts[name] += count
         assert self._counts[name] >= 0, f"{name} stands at {self._counts[name]}: more ended than began"
