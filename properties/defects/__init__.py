@@ -1,8 +1,8 @@
 """Planted defects: small, plausible changes of behaviour that properties must catch.
 
 Each is switched on for a run by `plant(name)` and leaves product code as it is. `defect` has the decorator
-that makes one of a function or a class, and what such a function replaces attributes with; `replacements` has
-what several replace; `catalogue` has them all by name. Every other module has those of one area.
+that makes a function or class a defect, and helpers to replace attributes; `replacements` has replacements
+that several share; `catalogue` has all defects by name. Every other module has those of one area.
 """
 
 from holdfast.properties.defects.catalogue import defects, plant

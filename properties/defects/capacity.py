@@ -1,4 +1,4 @@
-"""Defects of capacity: of the units that sessions take, and of what a worker does that has none free."""
+"""Defects of capacity: of the units that sessions take, and of what a worker does when none is free."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_LIMIT: Final = 1_000_000
     "lease manager", "24.7", "capacity_freed_by_each_ending", needs="a fetch begun while a renewal is out"
 )
 class AnswersOutAreForgotten(LeaseTable):
-    """A fetch for owned sessions alone waits on while the answer comes that frees a unit."""
+    """A fetch for owned sessions only goes on waiting when an answer arrives that frees a unit."""
 
     def _answer_may_free(self) -> bool:
         return False

@@ -24,7 +24,7 @@ def defects() -> dict[str, Defect]:
 def plant(name: str) -> AbstractContextManager[None]:
     """Switch a defect on in this process until the context is left.
 
-    Raises ConfigurationError for a name that is none, with the one that may have been meant.
+    Raises ConfigurationError for an unknown name, suggesting a similar one.
     """
     known = REGISTERED.get(name)
     if known is None:

@@ -140,7 +140,7 @@ def refusals_are_exceptions() -> Changes:
 
 @defect("engine", "26.13 15.11", "invalid_id_consumes_nothing")
 def refused_ids_are_recorded() -> Changes:
-    """A session id is checked when its open is recorded already."""
+    """A session id is checked only after its open has been recorded."""
     open_session = original(OrchestrationContext, "_open")
 
     def open_then_check(self: OrchestrationContext, session_id: str) -> str:

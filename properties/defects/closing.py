@@ -28,7 +28,7 @@ from holdfast.providers.sqlite.database import Transaction
     needs="a fault: the store fails in the middle of the acknowledgement",
 )
 def sessions_are_settled_first() -> Changes:
-    """What an acknowledgement does to sessions is committed by itself, before the rest of it."""
+    """What an acknowledgement does to sessions is committed separately, before the rest of it."""
 
     def in_memory(
         write: Original, tables: Tables, now: Millis, instance: str, conclusions: Conclusions
@@ -75,7 +75,7 @@ def first_fetch_makes_the_row() -> Changes:
     needs="a turn that closes a session and opens it again",
 )
 def closes_come_last() -> Changes:
-    """The sessions of an acknowledgement are opened first and closed then."""
+    """The sessions of an acknowledgement are opened first and closed afterwards."""
 
     def settle_in_memory(tables: Tables, instance: str, metadata: ExecutionMetadata) -> None:
         if metadata.status in TERMINAL_STATUSES:
@@ -107,7 +107,7 @@ def closes_come_last() -> Changes:
     elsewhere="terminal_cleanup_with_unreadable_history",
 )
 def held_items_survive() -> Changes:
-    """With a session go the items that wait, not those that a worker holds."""
+    """A close removes the items of a session that wait, not those that a worker holds."""
 
     class Sparing(WorkTable):
         def remove(self, row: WorkRow) -> None:

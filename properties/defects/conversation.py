@@ -168,7 +168,7 @@ def fetches_take_turns() -> Changes:
 
 @defect("codec", "10.5 27.2 31.8", "carried_set_in_json", caught_by="27.2")
 def empty_lists_are_written() -> Changes:
-    """The list of carried sessions is written into every text, also when it is empty."""
+    """The list of carried sessions is written into every text, even when it is empty."""
 
     def with_list(encode: Original, value: object) -> bytes:
         text: bytes = encode(value)

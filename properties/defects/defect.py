@@ -28,7 +28,7 @@ _MADE_IN: Final[Mapping[type, ModuleType]] = {
 
 
 class Change(NamedTuple):
-    """An attribute of a module or class, and what stands there while the defect is planted."""
+    """An attribute of a module or class, and its replacement while the defect is planted."""
 
     owner: object
     name: str
@@ -37,7 +37,7 @@ class Change(NamedTuple):
 
 Changes = Iterator[Change]
 Original = Callable[..., Any]
-"""What stood there before, of whatever signature; handed to what `around` puts in its place."""
+"""What was replaced, of any signature; handed to the replacement that `around` installs."""
 Planting = TypeVar("Planting", bound=Callable[[], Iterable[Change]] | type)
 
 
@@ -46,7 +46,7 @@ class Defect:
     """One change of behaviour.
 
     Attributes:
-        title: what a tired engineer wrote, in one sentence.
+        title: the wrong behaviour, in one sentence.
         where: the part it is planted in; a provider's is planted in the memory and in the SQLite provider.
         caught_by: the rule or row that is meant to catch it.
         rows: rows of the sessions matrix that it is aimed at.
@@ -122,7 +122,7 @@ def _changes(planting: Callable[[], Iterable[Change]] | type) -> Iterable[Change
 
 
 def around(owner: object, name: str, otherwise: Callable[..., Any]) -> Change:
-    """What stands there is replaced by a function that gets it before its other arguments."""
+    """Replace an attribute with a function that gets the original before its other arguments."""
     before = original(owner, name)
 
     def call(*given: Any, **named: Any) -> Any:
@@ -133,7 +133,7 @@ def around(owner: object, name: str, otherwise: Callable[..., Any]) -> Change:
 
 @contextmanager
 def replaced(*changes: Change) -> Iterator[None]:
-    """Make the changes, and undo them when left."""
+    """Make the changes, and undo them on leaving."""
     with ExitStack() as undo:
         for owner, name, value in changes:
             undo.callback(setattr, owner, name, original(owner, name))
@@ -155,9 +155,9 @@ def statements(module: ModuleType, *parts: tuple[str, str, str]) -> Change:
 
 
 def original(owner: object, name: str) -> Any:
-    """What stands there now, of whatever type.
+    """The present value of an attribute, of any type.
 
-    Raises LookupError if nothing does: the product has moved on, and the defect must follow.
+    Raises LookupError if there is none: the product has changed, and the defect must be adapted.
     """
     if name not in vars(owner):
         raise LookupError(f"{owner!r} has no {name!r} any more: adapt the defect that replaces it")

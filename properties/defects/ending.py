@@ -22,7 +22,7 @@ from holdfast.properties.defects.defect import Change, Changes, Original, around
     needs="a turn that opens a session and closes it",
 )
 class OpenedMeansEverOpened(SessionScan):
-    """A turn names every session that it opened, also one that it closed again."""
+    """A turn names every session that it opened, even one that it closed again."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ class DeadlinesAreNotKept(LeaseTable):
     needs="a fault: a late answer",
 )
 class RefusalsAreFinal(LeaseTable):
-    """A refused renewal is a loss, also if a fetch has brought an item of the session meanwhile."""
+    """A refused renewal is a loss, even if a fetch has brought an item of the session meanwhile."""
 
     def renewal_answered(self, call: Renewal, now: Micros, answer: RenewalAnswer) -> Ended | None:
         call.overlapped = False
@@ -174,7 +174,7 @@ def lost_items_take_their_neighbours() -> Changes:
     needs="two workers and a takeover",
 )
 def signals_come_at_the_deadline() -> Changes:
-    """Handlers of a session that is found lost are told when its lock would have run out."""
+    """Handlers of a session that is found lost are told only when its lock would have run out."""
 
     def end_later(lease_ended: Original, keeper: LeaseKeeper, ended: Ended) -> None:
         late = ended.attempts if ended.cause == "lost" else ()

@@ -67,7 +67,7 @@ def one_item_at_a_time() -> Changes:
 
 
 def _joins_no_lease(stays_out: Callable[[ActivityRunner, Attempt], bool]) -> Change:
-    """Items for which there will be no handler are disposed of before leases are thought of."""
+    """Items for which there will be no handler are disposed of before leases are considered."""
 
     async def dispose_at_once(dispose: Original, worker: Worker, *given: Any) -> None:
         fetch, attempt = given

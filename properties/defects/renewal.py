@@ -69,7 +69,7 @@ class PiggybackDoesNotCount(LeaseTable):
     needs="item renewals less often than every R",
 )
 class NothingWhileBusy(LeaseTable):
-    """While work is in flight no stand-alone renewal is sent, also if items are renewed too seldom."""
+    """While work is in flight no stand-alone renewal is sent, even if items are renewed too seldom."""
 
     def _renewal_due(self, lease: Lease) -> Micros | None:
         return None if lease.attempts else super()._renewal_due(lease)
@@ -215,7 +215,7 @@ def only_live_sessions_renewed() -> Changes:
     needs="a shorter extension",
 )
 def extensions_shorten() -> Changes:
-    """An extension sets the expiry of a session, also to an earlier moment."""
+    """An extension sets the expiry of a session, even to an earlier moment."""
 
     def extend(tables: Tables, row: SessionRow, until: Millis) -> None:
         tables.journal.keep(row)

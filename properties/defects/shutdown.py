@@ -86,7 +86,7 @@ def released_first() -> Changes:
 
 @defect("lease manager", "29.4", "one_failing_release_does_not_stop_others", needs="a fault: a refused call")
 def releases_end_with_an_error() -> Changes:
-    """Shutdown releases the sessions in turn, and an error ends that."""
+    """Shutdown releases the sessions one by one, and stops at the first error."""
 
     async def in_turn(self: LeaseKeeper, releases: tuple[Kept, ...]) -> None:
         left = list(releases)
@@ -110,7 +110,7 @@ def releases_end_with_an_error() -> Changes:
 
 @defect("worker", "29.5", "immediate_shutdown_is_a_crash", needs="a worker that is shut down at once")
 def shut_down_at_once_is_graceful() -> Changes:
-    """A shutdown timeout of zero is taken for none, and so for the usual one."""
+    """A shutdown timeout of zero is taken for none, so the default applies."""
 
     async def shut_down(shutdown: Original, this: Runtime, timeout: timedelta | None = None) -> None:
         await shutdown(this, timeout or None)
@@ -120,7 +120,7 @@ def shut_down_at_once_is_graceful() -> Changes:
 
 @defect("lease manager", "29.6", "no_calls_after_shutdown", needs="a process that outlives its runtime")
 def leases_live_on() -> Changes:
-    """The lease manager renews on after the runtime has ended."""
+    """The lease manager goes on renewing after the runtime has ended."""
 
     async def cancel_most(self: Crew) -> None:
         ended = [task for task in self._tasks if not task.get_name().startswith(("leases", "renew "))]
@@ -147,7 +147,7 @@ def handlers_keep_their_client() -> Changes:
     needs="two workers, one of them shut down",
 )
 def items_are_left_locked() -> Changes:
-    """Items whose handlers a shutdown has stopped are left to the lapse of their locks."""
+    """Items whose handlers a shutdown has stopped stay locked until their locks lapse."""
 
     async def discard_others(discard: Original, runner: ActivityRunner, attempt: Attempt) -> None:
         if attempt.cause != "shutdown":
@@ -164,7 +164,7 @@ def items_are_left_locked() -> Changes:
     needs="a handler that blocks",
 )
 def grace_beyond_the_timeout() -> Changes:
-    """Session activities have their whole grace period, also if shutdown is given less."""
+    """Session activities get their whole grace period, even if shutdown is given less."""
 
     def stop_after_grace(
         stop: Original, runner: ActivityRunner, *, sessions_by: Micros, plain_by: Micros
@@ -183,7 +183,7 @@ def grace_beyond_the_timeout() -> Changes:
     needs="two workers, one of them shut down",
 )
 def shutdown_is_not_told() -> Changes:
-    """Shutdown waits for session activities and tells them only when it waits no longer."""
+    """Shutdown waits for session activities and tells them only when it stops waiting."""
 
     def stop(self: ActivityRunner, *, sessions_by: Micros, plain_by: Micros) -> None:
         self._stop_session_by = sessions_by

@@ -29,7 +29,7 @@ from holdfast.properties.defects.defect import Change, Changes, Original, around
     needs="a session lost under a handler",
 )
 def loss_without_signal() -> Changes:
-    """A session that is found lost takes its lease along, and nobody tells the handlers."""
+    """A session that is found lost ends its lease, and nobody tells the handlers."""
 
     def end_silently(lease_ended: Original, keeper: LeaseKeeper, ended: Ended) -> None:
         lease_ended(keeper, ended._replace(attempts=()) if ended.cause == "lost" else ended)

@@ -120,7 +120,7 @@ MONITORS: Final[Mapping[str, type[Monitor]]] = _by_id(_IN_ORDER)
 def selected(rules: Iterable[str] | None) -> tuple[type[Monitor], ...]:
     """The monitors of these rules, in the order of the specification; all of them for None.
 
-    Raises ConfigurationError for an id that is none, naming those near it.
+    Raises ConfigurationError for an unknown id, naming similar ones.
     """
     if rules is None:
         return _IN_ORDER

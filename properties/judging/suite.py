@@ -1,10 +1,10 @@
 """MonitorSuite: all monitors of a run, and the recognisers of situations, as one watcher.
 
-One ledger takes in each commit and local event; what it means goes to those who listen to it, and to nobody
-else. A monitor that raises says nothing any more: its rule is unknown, with the text of the exception.
+One ledger takes in each commit and local event; what it means is told only to those who listen for it. A
+monitor that raises is dropped: its rule is unknown, with the text of the exception.
 
-A suite is made for every schedule and told of every commit, hence who listens to what is worked out once for
-each set of rules (`_listening`), and here only bound. What is told has this order, each for a reason:
+A suite is made for every schedule and told of every commit, so who listens to what is worked out once for
+each set of rules (`_listening`) and only bound here. Things are told in this order, each for a reason:
 
     time       what was due before now is overdue by what was known before this commit
     ledger     monitors are asked about the state after it; what a rule needs of the one before is in the fact
@@ -12,8 +12,8 @@ each set of rules (`_listening`), and here only bound. What is told has this ord
     the fact   to the listeners of its type; then RowsChanged and WorkChanged, with the same fact
     situations last, as the scene remembers what the next fact is compared with
 
-Of a fault the situations hear before the ledger: they ask what it strikes, and afterwards a crashed worker
-has nothing any more.
+Situations hear of a fault before the ledger does: they ask what it strikes, and once the ledger knows, a
+crashed worker holds nothing.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class MonitorSuite:
 
     def on_local(self, local: Local) -> None:
         kind = type(local.event)
-        if kind is Logged:  # for people: every rule is about something that is told as itself
+        if kind is Logged:  # for readers: every rule is about events that are told themselves
             return
         if local.time_us != self._time_us:
             self._pass_time(local.time_us)
@@ -131,8 +131,8 @@ class MonitorSuite:
         self._end = end
         self.ledger.time_us = end.time_us
         if end.cut_off is None:
-            # The run went on until `open_until_us`, so what those wait for who asked for that is overdue now.
-            # Of the others' obligations nothing can be said: the run did not wait for them.
+            # The run went on until `open_until_us`, so whatever the monitors that asked for that still wait
+            # for is overdue. Nothing can be said of the obligations of others: the run did not wait for them.
             self._timed = [monitor for monitor in self._timed if monitor.latest_due_us()]
             self._pass_time(end.time_us + 1)
             self._tell(RunEnd, end)

@@ -56,5 +56,5 @@ class Timings:
     by_process: Mapping[str, WorkerTiming]
 
     def of(self, process: str) -> WorkerTiming | None:
-        """None if nobody said: a timed rule then says nothing of this process."""
+        """None if it is not known: timed rules then say nothing about this process."""
         return self.by_process.get(process, self.default)

@@ -1,7 +1,7 @@
 """LostLeases: a lease on a session that is no longer the worker's ends within R + ε (SS-7.14).
 
-A call takes no time unless a fault says so, hence ε is what is booked. Faults count from D before the loss
-on: a renewal that has failed since before then would have met its local deadline (SS-7.12).
+Only a fault makes a call take time, so ε is what is booked for faults. Faults count from D before the loss: a
+renewal that has failed since before then would have met its local deadline (SS-7.12).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class LostLeases(Monitor, ABC):
 
     @abstractmethod
     def is_lost(self, row: SessionRecord | None, worker: WorkerBoot) -> bool:
-        """Whether a row leaves a worker's lease on its session without ground."""
+        """Whether a row means that a worker has lost the session."""
 
     @on(RowsChanged)
     def rows_changed(self, fact: Fact) -> None:
-        """Whoever holds a lease that has lost its ground drops it."""
+        """A worker that holds a lease on a lost session must drop it."""
         rows = self.ledger.rows
         for key in rows.changed:
             row = rows.sessions.get(key)
@@ -76,7 +76,7 @@ class LostLeases(Monitor, ABC):
             one = self._open[subject]
             worker = self.ledger.worker(process, boot)
             if key in worker.renewing:
-                continue  # the answer will tell: ε is as long as that takes
+                continue  # the answer will tell, and ε covers the wait for it
             self.violate(
                 session=session(key),
                 worker=worker.name(),

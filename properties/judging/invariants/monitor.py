@@ -18,18 +18,18 @@ Method = TypeVar("Method", bound=Callable[..., None])
 
 
 class RowsChanged:
-    """What a handler listens to that is called, with the commit's fact, when session rows have changed."""
+    """Listen to this to be called, with the commit's fact, when session rows have changed."""
 
 
 class WorkChanged:
-    """What a handler listens to that is called, with the commit's fact, when worker rows have changed."""
+    """Listen to this to be called, with the commit's fact, when worker rows have changed."""
 
 
 def on(*kinds: type) -> Callable[[Method], Method]:
     """Call this method with every fact, local event, fault or change of these kinds.
 
-    It gets the fact or the fault; for a local event the `Local` that holds it. Whoever listens to `Commit`
-    gets every commit, before what it means is told.
+    It gets the fact or the fault; for a local event the `Local` that holds it. A listener to `Commit` gets
+    every commit, before the commit's fact is told.
     """
 
     def mark(method: Method) -> Method:
@@ -83,7 +83,7 @@ class Monitor:
             self.breaches.append(self.violation)
 
     def told(self, violated: Violated) -> str:
-        """How people read a breach of this rule."""
+        """The text of a breach of this rule, for readers."""
         return ", ".join(f"{name}={value}" for name, value in violated.witness.items())
 
     def overdue(self, time_us: int) -> None:

@@ -1,4 +1,4 @@
-"""Obligations: what must happen by a time, which faults that are booked put off."""
+"""Obligations: what must happen by a certain time, which booked faults postpone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SubjectT = TypeVar("SubjectT", bound=Hashable)
 class Obligation:
     """Due `bound_us` after `since_us`, or `unreachable_us` after it if faults kept the store out of reach.
 
-    Faults of `process` that had not ended at `from_us` put it off by what the book has of them. That lies
-    before `since_us`, because a fault that is over can still show: what is owed follows from a renewal, and
-    one may be on its way just then whose call was held back, or be repeated since its first try failed, which
-    goes on until D after the last that succeeded (SS-7.11, SS-7.12). How far back is for each rule to say:
-    too far only makes it milder, by what is booked; not far enough, and it blames a worker for a fault.
+    Faults of `process` that had not ended at `from_us` postpone it by what is booked for them. `from_us` lies
+    before `since_us`, because a fault that is over can still show: what is owed follows from a renewal, and a
+    renewal under way may have been held back, or be a retry of one that failed, and retries go on until D
+    after the last success (SS-7.11, SS-7.12). Each rule says how far back to look: too far only makes it
+    milder, by what is booked; not far enough makes it blame a worker for a fault.
     """
 
     process: str
@@ -39,7 +39,7 @@ class Obligation:
         )
 
     def due_us(self, book: Book) -> int:
-        """By when, as far as the faults are known: of those that are still to come nobody knows yet."""
+        """By when, given the faults so far; faults to come may postpone it further."""
         bound = self.bound_us
         if book.unreachable(self.process, self.from_us):
             bound = max(bound, self.unreachable_us)
@@ -72,14 +72,14 @@ class Obligations(Generic[SubjectT]):
             self._open[subject] = obligation
 
     def close(self, subject: SubjectT) -> None:
-        """It has happened, or need not any more."""
+        """It has happened, or is no longer owed."""
         self._open.pop(subject, None)
 
     def next_due_us(self) -> int:
         """The earliest time at which something may be overdue.
 
-        Without the book: a fault that is entered later only puts off what is due, so that this stays a lower
-        bound and need not follow every fault. From then on `overdue` asks the book, whenever time moves.
+        This ignores the book: a fault entered later only postpones what is due, so this stays a lower bound
+        and need not follow every fault. From then on `overdue` asks the book whenever time moves.
         """
         return min((one.since_us + one.bound_us for one in self._open.values()), default=NEVER)
 

@@ -17,7 +17,7 @@ from holdfast.traces.record import Commit
 
 
 class ReferenceModel(Monitor):
-    """MODEL. Breaking it does not end a run: an invariant may yet say in its own words what went wrong."""
+    """MODEL. A refusal does not end a run: an invariant may still say in its own terms what went wrong."""
 
     id = "MODEL"
     title = "The reference model"
@@ -33,7 +33,7 @@ class ReferenceModel(Monitor):
 
     @on(Commit)
     def committed(self, commit: Commit) -> None:
-        """The model takes it in; a first refusal is the breach, and after it nothing is judged."""
+        """Give the commit to the model; its first refusal is the breach, and nothing is judged after that."""
         if self.violation is not None:
             return
         if self._sees_rows:

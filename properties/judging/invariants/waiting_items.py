@@ -1,10 +1,10 @@
 """WaitingItems: an item that a worker could have does not wait for longer than the worker's polls may take.
 
-What INV-43, INV-46 and INV-48 share; they differ in the items they are about. Looked at every P: an item
-is overdue if a worker was free for it at one look and at the next, did nothing whatever in between, and the
-item, its session and the worker's units were the same. P is the worker's long poll and its pause after it.
-Two looks, since no commit tells that a worker could have asked and did not: only a whole P in which nothing
-has changed shows it. Whoever a fault has struck in between, and whoever is stopping, is not blamed.
+Shared by INV-43, INV-46 and INV-48, which differ in the items they are about. Items are checked every P: one
+is overdue if a worker was free for it at two checks in a row, did nothing in between, and the item, its
+session and the worker's units stayed the same. P is the worker's long poll and the pause after it. It takes
+two checks because no commit shows that a worker could have polled and did not: only a whole P without any
+change shows it. A worker that a fault struck in between, or that is stopping, is not blamed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from holdfast.properties.judging.timing import Timings, WorkerTiming
 
 
 class _Open(NamedTuple):
-    """What a look saw of a worker and an item that it is free for; equal if nothing has changed."""
+    """What a check saw of a worker and an item that it is free for; equal if nothing has changed."""
 
     process: str
     boot: int
@@ -74,7 +74,7 @@ class WaitingItems(Monitor, ABC):
             self.due_us = self.ledger.time_us
 
     def overdue(self, time_us: int) -> None:
-        """Look again."""
+        """Check again."""
         found = {seen: (item, worker) for seen, item, worker in self._look()}
         late = [seen for seen in found if seen in self._seen]
         for seen in late:
@@ -93,8 +93,8 @@ class WaitingItems(Monitor, ABC):
         self.due_us = time_us + poll_us if self.ledger.queue.items and poll_us else NEVER
 
     def latest_due_us(self) -> int:
-        """While a worker is free for what waits, the run goes on until that has been looked at twice."""
-        return self.due_us + self._poll_us() if self._waits() else 0  # the next look and the one after it
+        """While a worker is free for what waits, the run goes on until that has been checked twice."""
+        return self.due_us + self._poll_us() if self._waits() else 0  # the next check and the one after it
 
     def undecided(self) -> str | None:
         return "an item waited for a free worker when the run ended" if self._waits() else None

@@ -1,7 +1,7 @@
 """Facts: what a commit means, in the words of the trace model of sessions.md 27a.
 
-A fact is made once per commit, after the ledger has taken the commit in; what a rule needs of the state
-before stands in the fact. Calls that a fault kept from the store (`refused`, `unsent`) make no fact.
+A fact is made once per commit, after the ledger has taken the commit in; it holds what rules need of the
+state before. Calls that a fault kept from the store (`refused`, `unsent`) make no fact.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from holdfast.properties.judging.ledger.items import Item
 from holdfast.properties.judging.ledger.workers import AttemptRecord, WorkerBoot
 
 FetchMode = Literal["plain", "owned", "full"]
-"""How a fetch looks: `fetch_work_item`, `claim_new=False`, `claim_new=True` (section 13)."""
+"""The kind of a fetch: `fetch_work_item`, `claim_new=False`, `claim_new=True` (section 13)."""
 
 
 class TurnFetched(NamedTuple):

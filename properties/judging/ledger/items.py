@@ -1,4 +1,4 @@
-"""Items of the worker queue as the commits have them: what the contract says their state must be.
+"""Items of the worker queue as derived from the commits: what the contract says their state must be.
 
 An item's session is that of the activity in history, or of the item as it was enqueued; never a column.
 """
@@ -68,7 +68,7 @@ class Item:
         self.removed_by: str | None = None  # and its operation
 
     def name(self) -> str:
-        """How witnesses call it."""
+        """Its name in witnesses."""
         instance, execution_id, activity_id = self.identity
         session = "" if self.key is None else f" on {self.key[1]}"
         return f"item {self.number}: {instance}/{execution_id}/{activity_id}{session}"
@@ -84,7 +84,8 @@ class Item:
         self.claimed_by = None
 
     def may_be_fetched(self, now: int, filter: TagFilter) -> bool:
-        """Visible, not held, decodable, of a matching tag; sessions are another matter (section 13)."""
+        """Whether it is visible, not held, decodable and of a matching tag; this ignores sessions (section
+        13)."""
         return (
             self.visible_from <= now
             and (self.token is None or self.until <= now)
@@ -170,7 +171,8 @@ class WorkQueue:
         return self._by_identity.get(identity, [])
 
     def delivered(self, work: ActivityExecute, now: int) -> Item | None:
-        """Which item a fetch has handed out: of several alike the first free one; one that has left, too."""
+        """Which item a fetch has handed out: of several alike the first free one; it may have left the
+        queue."""
         identity = (work.instance, work.execution_id, work.id)
         alike = self._by_identity.get(identity)
         if alike is None:

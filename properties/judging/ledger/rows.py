@@ -11,7 +11,7 @@ from holdfast.properties.judging.ledger.instances import SessionKey
 class Rows:
     """Session rows and worker-queue rows, now and before the latest reading.
 
-    `changed` lists the keys whose session row is another one than before, `absent` included; it is empty, and
+    `changed` lists the keys whose session row differs from before, or came or went; it is empty, and
     `sessions` and `before` are the same object, when nothing changed.
     """
 
@@ -49,7 +49,7 @@ class Rows:
         return tuple(name for name, hook in hooks.items() if hook is None)
 
     def read(self) -> None:
-        """Look again."""
+        """Read the rows again."""
         if self._read_sessions is not None:
             records = self._read_sessions()
             if records == self._records:
@@ -64,7 +64,7 @@ class Rows:
                 self.work = work
 
     def stay(self) -> None:
-        """Nothing can have changed: this commit is not of a kind that does."""
+        """Keep the rows: a commit of this kind changes none."""
         self._unchanged_sessions()
         self.work_before = self.work
         self.work_changed = False

@@ -123,7 +123,8 @@ class LedgerState:
         self.unnumbered.clear()
 
     def compare_queue(self) -> None:
-        """Set the store's rows against the queue by the commits; as a rule they agree at a glance."""
+        """Compare the store's rows with the queue derived from the commits; usually a quick look is
+        enough."""
         rows = self.rows.work
         if self.missing or self.strays or self.renumbered:
             self.missing, self.strays, self.renumbered = [], [], []
@@ -154,7 +155,8 @@ class LedgerState:
         return None
 
     def note_lost_sessions(self) -> None:
-        """Rows have changed: whoever a row no longer names has lost the session for all its attempts."""
+        """Rows have changed: a worker that a row no longer names has lost the session for all its
+        attempts."""
         rows = self.rows
         for key in rows.changed:
             before = rows.before.get(key)

@@ -51,7 +51,7 @@ class AttemptRecord:
         self.refused = False  # a renewal of the item was refused
 
     def name(self) -> str:
-        """How witnesses call it."""
+        """Its name in witnesses."""
         return f"item {self.number} on {self.worker.name()}"
 
     @property
@@ -93,7 +93,7 @@ class WorkerBoot:
         self.returned = False
 
     def name(self) -> str:
-        """How witnesses call it."""
+        """Its name in witnesses."""
         return (
             f"{self.process}/{self.boot}"
             if self.owner is None

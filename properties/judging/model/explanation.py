@@ -1,4 +1,4 @@
-"""Why a fetch may not be answered like that: the clause that is nearest to what went wrong."""
+"""Why a fetch may not be answered this way: the clause nearest to what went wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shown(found: ItemDelivered | TurnDelivered | None) -> dict[str, Told]:
 
 
 def item_name(work: Work) -> str:
-    """An item as people call it: instance/execution/activity, and its session."""
+    """The readable name of an item: instance/execution/activity, and its session."""
     session = "" if work.session_id is None else f" on {work.session_id}"
     return f"{work.instance}/{work.execution_id}/{work.id}{session}"
 
@@ -31,7 +31,7 @@ def explained(
     expected: ItemDelivered | TurnDelivered | None,
     found: ItemDelivered | TurnDelivered | None,
 ) -> Refusal:
-    """The refusal of a fetch that should have been answered otherwise."""
+    """The refusal of a fetch that should have been answered differently."""
     seen = found if type(found) is ItemDelivered else None
     rule = _rule(state, operation, seen)
     model = {"item": "nothing"} if expected is None else shown(expected)
@@ -71,7 +71,7 @@ def _wrongly_chosen(state: StoreState, operation: Fetch, first: KnownItem | None
 
 
 def _item_of(state: StoreState, operation: Fetch, work: Work) -> KnownItem | None:
-    """The item that is meant: of several alike one that might be delivered, if there is."""
+    """The item that is meant: of several alike, one that might be delivered if there is one."""
     passed: list[tuple[RuleSubject, str]] = []
     first = first_eligible(state, operation, passed)
     if first is not None and _identity(first.work) == _identity(work):

@@ -31,7 +31,7 @@ class Follower:
         self._agreed: tuple[object, object, object, object] = (None, None, None, None)
 
     def fork(self) -> Follower:
-        """Another one that has followed the same run so far."""
+        """A copy that has followed the same run so far."""
         other = Follower()
         other.states, other.accepted, other.reached = self.states, self.accepted, dict(self.reached)
         return other
@@ -39,7 +39,7 @@ class Follower:
     def take(
         self, call: Call, sessions: StoredSessions | None = None, items: StoredItems | None = None
     ) -> Refusal | None:
-        """Take in a call, and the store's rows after it where it shows them; why it is refused, or None."""
+        """Take in a call and, where the store shows them, its rows after it; why it is refused, or None."""
         made = self._taken(self.states, call, sessions, items)
         if isinstance(made, Refusal) and items is not None and any(row[1] is None for row in items):
             damaged = {row[0] for row in items if row[1] is None}

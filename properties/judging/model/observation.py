@@ -1,6 +1,7 @@
 """observe: a state against the rows that a store shows through its inspection hooks.
 
-The store gives an item its number, and a lock whose answer was lost its token: these the model learns here.
+The store chooses the number of an item, and the token of a lock whose answer was lost: the model learns both
+here.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _learned(state: StoreState, stored: StoredItems) -> StoreState | RowDifferen
 
 
 def _is_that(item: KnownItem, stored: StoredItem) -> bool:
-    """Whether they are of one rank: by the number, or while that is not known by what it is."""
+    """Whether both are the same item: by number, or by content while the number is unknown."""
     seen = KnownItem(*stored)
     if item.seq is not None:
         return item.seq == seen.seq
@@ -102,7 +103,7 @@ def _is_that(item: KnownItem, stored: StoredItem) -> bool:
 
 
 def _one_sided(state: StoreState, stored: StoredItems, rank: int) -> RowDifference:
-    """From this rank on they are no longer the same items: one is missing, left over, or out of its place."""
+    """From this rank on the items differ: one is missing, left over, or out of place."""
     ours = state.queue[rank] if rank < len(state.queue) else None
     theirs = KnownItem(*stored[rank]) if rank < len(stored) else None
     same = ours is not None and theirs is not None and ours.work == theirs.work
@@ -137,7 +138,7 @@ _CLAUSES: Final = {
     "session_id": "SS-10.4",
     "claimed_by": "SS-10.5",
 }
-"""What says of these fields of an item how they must be; of the others the clause of the call does."""
+"""The clauses that say what these fields of an item must be; for other fields the clause of the call does."""
 
 
 def refusal(difference: RowDifference, rule: str, rules: Sequence[tuple[RuleSubject, str]]) -> Refusal:

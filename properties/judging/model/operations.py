@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 from holdfast.properties.judging.model.state import RowKey, Work
 
 Mode = Literal["plain", "owned", "full"]
-"""How a fetch looks: `fetch_work_item`, `claim_new=False`, `claim_new=True` (section 13)."""
+"""The kind of a fetch: `fetch_work_item`, `claim_new=False`, `claim_new=True` (section 13)."""
 
 Identity = tuple[str, int, int]
 """Instance, execution and activity number (PV-15.2)."""

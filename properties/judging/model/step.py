@@ -43,7 +43,7 @@ class Allowed(NamedTuple):
 
 
 def step(state: StoreState, call: Call) -> Allowed | Refusal:
-    """What may be after a call, given its answer."""
+    """The states allowed after a call, given its answer."""
     passed: tuple[tuple[RuleSubject, str], ...] = ()
     if call.now != state.now:
         state, passed = pass_time(state, call.now)

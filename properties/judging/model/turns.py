@@ -208,7 +208,7 @@ def _noted(
 
 
 def delete(state: StoreState, operation: Delete, call: Call) -> Move:
-    """The instances go with all that is theirs (SS-25.17, PV-20.4); whether they may is not judged."""
+    """The instances go with all that is theirs (SS-25.17, PV-20.4); whether that is allowed is not judged."""
     gone = list(operation.instances)
     if operation.tree:
         for instance in gone:  # grows as descendants are found
@@ -222,7 +222,7 @@ def delete(state: StoreState, operation: Delete, call: Call) -> Move:
 
 
 def delete_finished(state: StoreState, operation: DeleteFinished, call: Call) -> Move:
-    """Any of the ended instances may have gone: those that left something are left open."""
+    """Any ended instance may have gone: for those with items left, both states stay possible."""
     left = dict.fromkeys(item.work.instance for item in state.queue if item.work is not None)
     allowed = [state]
     for name in left:

@@ -18,7 +18,7 @@ _Lines = list[tuple[str, Situation]]
 
 
 def situations_named(names: Iterable[str]) -> dict[str, Situation]:
-    """These lines of the table. Raises ConfigurationError for a name that is none, naming those near it."""
+    """These lines of the table. Raises ConfigurationError for an unknown name, naming similar ones."""
     chosen = {}
     for name in names:
         if name not in SITUATIONS:
@@ -42,8 +42,8 @@ _BY_KIND: Final = _by_kind(SITUATIONS)
 class Recogniser:
     """`seen` maps a situation to the position of the commit at which it was first there.
 
-    What has been seen is not looked for again. A recogniser that raises has not recognised anything; what it
-    raised stands in `failed`, and in `blind` why it cannot recognise all that it is asked for.
+    What has been seen is not looked for again. A recogniser that raises has not recognised anything; `failed`
+    has what it raised, and `blind` why not everything asked for can be recognised.
     """
 
     def __init__(self, ledger: Ledger, names: Iterable[str] | None = None) -> None:

@@ -39,9 +39,9 @@ class Scene:
 
 
 class Situation(NamedTuple):
-    """A line of the table: what it means, what it listens to, when it is there, and whether that needs rows.
+    """A line of the table: what it means, what it listens to, when it holds, and whether that needs rows.
 
-    Without the inspection hook for session rows nobody can tell whether one that needs them was there.
+    Without the inspection hook for session rows, one that needs them cannot be recognised.
     """
 
     means: str

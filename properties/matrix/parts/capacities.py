@@ -32,7 +32,7 @@ def at_once(handed: Commit, since_us: int, *, within_us: int = POLL_US) -> bool:
 class LiveRowCount:
     """After each commit, how many live rows name a worker: the most at once.
 
-    To be awaited as a commit; it is never the right one.
+    To be given to `World.commit`; it never matches.
     """
 
     def __init__(self, world: World, worker: Handle) -> None:

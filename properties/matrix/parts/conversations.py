@@ -74,7 +74,7 @@ def running(*orchestrations: Orchestration, **further: ActivityHandler) -> Calla
 
         @registry.activity("insist")
         async def insist(ctx: ActivityContext, input: str) -> str:
-            """Answer after so many seconds, whatever anybody says."""
+            """Answer after so many seconds, whatever signal comes."""
             await asyncio.sleep(float(input))
             return _seen(ctx, input, known)
 

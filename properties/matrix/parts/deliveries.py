@@ -23,7 +23,7 @@ def calls(
     session: str | None = None,
     token: object = None,
 ) -> list[Commit]:
-    """The calls of these kinds in order, whatever came of them: of a process, session or lock, or of all."""
+    """The calls of these kinds in order, whatever their outcome: of a process, session or lock, or of all."""
     return [
         one
         for one in commits

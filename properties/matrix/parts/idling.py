@@ -32,7 +32,7 @@ async def fails(ctx: ActivityContext, input: str) -> str:
 
 
 def is_release(commit: Commit, instance: str = "i", session_id: str = "s") -> bool:
-    """Whether a commit is a call to release this session, whatever came of it."""
+    """Whether a commit is a call to release this session, whatever its outcome."""
     return (
         commit.operation == "release_session_lock"
         and commit.arguments["instance_id"] == instance

@@ -17,7 +17,8 @@ _T = TypeVar("_T")
 
 
 class Listened(ForwardingProvider):
-    """Takes note of every call when it is made: a commit does not tell that, one on its way may come late."""
+    """Takes note of every call when it is made: the commit does not tell, as a call may reach the store
+    late."""
 
     def __init__(self, inner: Provider, made: list[str], *, has_sessions: bool = True) -> None:
         super().__init__(inner)

@@ -150,7 +150,7 @@ class Callers:
     # --- what an orchestration asks -------------------------------------------------------------------
 
     def message(self) -> Wish:
-        """Something to have a turn about."""
+        """A message, so that there is a turn to fetch."""
         instance = self.dice.one_of("ij")
         start = StartOrchestration(instance=instance, orchestration="flow", input="", execution_id=1)
         go = QueueMessage(instance=instance, name="go", data="")
@@ -217,7 +217,7 @@ class Callers:
 
 
 class Trial:
-    """Calls are made on a store, and the model is asked about each."""
+    """Makes calls on a store, and asks the model about each."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -225,7 +225,7 @@ class Trial:
         self.follower = Follower()
 
     async def make(self, wish: Wish) -> Commit:
-        """Make a call, by one provider object or another, whatever comes of it."""
+        """Make a call, by one provider object or another, whatever its outcome."""
         calls = self.bench.record.commits
         provider: Any = self.providers[len(calls) % 3]
         name = wish.operation
@@ -245,7 +245,7 @@ class Trial:
         assert refusal is None, _told(self.follower, made, refusal)
 
     def judge_both(self, one: Commit, other: Commit) -> None:
-        """Two calls made at once: they had one of the two orders (PV-28.2), whatever that was."""
+        """Two calls made at once: the model must allow one of the two orders (PV-28.2)."""
         either, refusal = self.follower.fork(), None
         for first, second in ((one, other), (other, one)):
             self.follower = either.fork()
@@ -260,7 +260,7 @@ class Trial:
 
 
 def _told(follower: Follower, made: Commit, refusal: Refusal) -> str:
-    """What the model has against a call."""
+    """Why the model refuses a call."""
     return (
         f"call {follower.accepted + 1}, {made.operation}({made.arguments}) at {made.provider_ms}, "
         f"is refused by {refusal.rule}: {refusal.subject}\n{side_by_side(refusal.model, refusal.store)}"

@@ -50,7 +50,7 @@ async def more(world: World, instance: str = "i") -> None:
 
 
 def let_expire(world: World, owner: Handle) -> None:
-    """Let the sessions of a worker expire under it: it freezes for a drawn while, or the store's clock jumps.
+    """Let the sessions of a worker expire under it: it freezes for a drawn time, or the store's clock jumps.
 
     Meant for the first 29 seconds after a claim. One that freezes comes back within R of the expiry.
     """

@@ -58,12 +58,12 @@ def events(
 
 
 def at(happened: Commit | Local | ToldEvent[E]) -> float:
-    """When something was, in seconds since the run began."""
+    """When something happened, in seconds since the run began."""
     return happened.time_us / 1_000_000
 
 
 def since(earlier: Commit | Local | ToldEvent[Any], happened: Commit | Local | ToldEvent[Any]) -> float:
-    """How many seconds after another thing something was."""
+    """How many seconds after the earlier thing this one happened."""
     return (happened.time_us - earlier.time_us) / 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""INV-01 Single winner: of several who claim one session, one gets it.
+"""INV-01 Single winner: if several workers claim a session, only one gets it.
 
 For every `CLAIM(i,s,w,·)` at p, the row just before p was absent, unclaimed, expired at τ(p), or named w.
 Two claims of the same unclaimed state never both commit.
@@ -20,7 +20,7 @@ class SingleWinner(Monitor):
 
     @on(Delivered)
     def claimed(self, fact: Delivered) -> None:
-        """A fetch that makes a session the fetcher's took it from nobody who held it."""
+        """A fetch that claims a session does not take it from another live owner."""
         before, after = fact.row_before, fact.row_after
         if before is None or after is None or after.worker_id != fact.owner:
             return

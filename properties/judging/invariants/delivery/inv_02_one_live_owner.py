@@ -11,7 +11,7 @@ from holdfast.properties.judging.ledger.facts import Fact
 
 
 class OneLiveOwner(Monitor):
-    """INV-02. One row per key and one name per row leave room for one owner."""
+    """INV-02. With one row per key and one name per row there can be only one owner."""
 
     id = "INV-02"
     title = "One live owner"

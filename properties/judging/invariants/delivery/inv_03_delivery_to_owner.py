@@ -1,4 +1,4 @@
-"""INV-03 Delivery to the owner: only who has the session gets its items.
+"""INV-03 Delivery to the owner: only the owner of a session gets its items.
 
 `DELIVER(q,w,..)` with sess(q) = s implies owner(i,s) = w immediately after that commit.
 """
@@ -17,7 +17,7 @@ class DeliveryToOwner(Monitor):
 
     @on(Delivered)
     def delivered(self, fact: Delivered) -> None:
-        """The row names whoever got the item, and is live."""
+        """The row names the worker that got the item, and is live."""
         key, after = fact.item.key, fact.row_after
         if key is None:
             return

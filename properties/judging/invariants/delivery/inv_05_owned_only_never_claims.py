@@ -1,4 +1,4 @@
-"""INV-05 Owned-only never claims: `claim_new=False` serves what one has.
+"""INV-05 Owned-only never claims: a fetch with `claim_new=False` serves only what the worker has.
 
 A commit in owned-only mode contains no `CLAIM`, changes no `worker_id` and touches no expired row.
 """
@@ -17,7 +17,7 @@ class OwnedOnlyNeverClaims(Monitor):
 
     @on(Delivered)
     def delivered(self, fact: Delivered) -> None:
-        """What is delivered is of a session that is the caller's and live."""
+        """Whatever is delivered belongs to a live session of the caller."""
         key, before = fact.item.key, fact.row_before
         if fact.mode != "owned" or key is None:
             return
@@ -28,7 +28,7 @@ class OwnedOnlyNeverClaims(Monitor):
 
     @on(RowsChanged)
     def changed(self, fact: Fact) -> None:
-        """What is changed is the expiry of a live row."""
+        """Only the expiry of a live row has changed."""
         if not isinstance(fact, Delivered | Nothing | FetchRefused) or fact.mode != "owned":
             return
         rows = self.ledger.rows

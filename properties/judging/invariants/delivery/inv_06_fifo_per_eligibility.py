@@ -12,7 +12,7 @@ from holdfast.properties.judging.ledger.facts import Delivered, Nothing
 
 
 class FifoPerEligibility(Monitor):
-    """INV-06. Ranks are those of enqueuing, whatever numbers the store gives."""
+    """INV-06. Ranks follow the order of enqueuing, whatever numbers the store gives."""
 
     id = "INV-06"
     title = "FIFO per eligibility class"

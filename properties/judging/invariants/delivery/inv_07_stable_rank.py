@@ -16,7 +16,7 @@ class StableRank(Monitor):
 
     @on(WorkChanged)
     def check(self, fact: Fact) -> None:
-        """No item is in the store under another number than before."""
+        """No item has another number in the store than before."""
         for item, found in self.ledger.renumbered:
             if item.seq is not None:
                 self.violate(item=item.name(), seq_before=item.seq, seq_after=found.seq)

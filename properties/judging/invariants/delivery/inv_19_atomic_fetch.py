@@ -39,7 +39,7 @@ class AtomicFetch(Monitor):
 
     @on(Nothing, FetchRefused)
     def nothing(self, fact: Nothing | FetchRefused) -> None:
-        """Neither row nor item has changed. (Setting an undecodable item aside is no change of these.)"""
+        """No row or item has changed. (Setting an undecodable item aside does not count as a change.)"""
         rows = self.ledger.rows
         if rows.changed or (rows.work_changed and all(stored.item is not None for stored in rows.work)):
             self.violate(

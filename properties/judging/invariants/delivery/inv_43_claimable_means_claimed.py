@@ -3,7 +3,7 @@
 If an item of an unclaimed or expired session stays eligible and some worker with capacity and a free slot
 polls, it is delivered within P + the time that worker needs to finish what precedes it in `seq` order.
 
-Choices. That a poll which looks gets it is INV-06; this is that a free worker looks.
+Choices. INV-06 says that a poll gets the item; this rule says that a free worker polls.
 """
 
 from __future__ import annotations
@@ -21,5 +21,5 @@ class ClaimableMeansClaimed(WaitingItems):
     def concerns(
         self, item: Item, record: SessionRecord | None, worker: WorkerBoot, at_capacity: bool
     ) -> bool:
-        """An item of a session that is nobody's or has expired."""
+        """An item of a session that is unclaimed or expired."""
         return item.key is not None and (record is None or record.worker_id != worker.owner)

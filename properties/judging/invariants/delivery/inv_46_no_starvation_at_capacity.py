@@ -2,7 +2,8 @@
 
 A worker at capacity keeps delivering, in `seq` order, items of sessions it owns and items without session.
 
-Choices. The order is INV-06; this is that the worker goes on asking, in a mode that gives it these.
+Choices. INV-06 covers the order; this rule says that the worker goes on polling, in a mode that can bring
+these items.
 """
 
 from __future__ import annotations
@@ -20,5 +21,5 @@ class NoStarvationAtCapacity(WaitingItems):
     def concerns(
         self, item: Item, record: SessionRecord | None, worker: WorkerBoot, at_capacity: bool
     ) -> bool:
-        """What a worker at capacity may have: items without session, and of its own."""
+        """What a worker at capacity may have: items without session, and items of its own sessions."""
         return at_capacity

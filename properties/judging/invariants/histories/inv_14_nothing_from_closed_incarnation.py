@@ -15,7 +15,7 @@ class NothingFromClosedIncarnation(Monitor):
 
     @on(Delivered)
     def delivered(self, fact: Delivered) -> None:
-        """The incarnation its activity was scheduled on still lasts."""
+        """The incarnation its activity was scheduled on is still open."""
         incarnation = fact.item.incarnation
         if incarnation is not None and incarnation.ended_at is not None:
             self.violate(

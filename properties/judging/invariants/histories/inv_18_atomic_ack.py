@@ -21,7 +21,7 @@ class AtomicAck(Monitor):
 
     @on(Acked)
     def acked(self, fact: Acked) -> None:
-        """All of it is there."""
+        """Everything the ack asked for is there."""
         ledger = self.ledger
         for key, expected in self._expected(fact).items():
             actual = ledger.rows.sessions.get(key)
@@ -36,7 +36,7 @@ class AtomicAck(Monitor):
 
     @on(AckRejected)
     def rejected(self, fact: AckRejected) -> None:
-        """None of it is there."""
+        """Nothing the ack asked for is there."""
         rows = self.ledger.rows
         if rows.changed or rows.work_changed:
             self.violate(
@@ -47,7 +47,7 @@ class AtomicAck(Monitor):
 
     @on(TurnFetched)
     def read(self, fact: TurnFetched) -> None:
-        """The stored history is all deltas acknowledged, and nothing else."""
+        """The stored history is exactly the acknowledged deltas."""
         instance, turn = fact.instance, fact.fetched.item
         if instance.direct or turn.history_error is not None:
             return

@@ -24,7 +24,7 @@ class WorkIsNeverDropped(Monitor):
 
     @on(WorkChanged)
     def changed(self, fact: Fact) -> None:
-        """What is gone from the store was taken out by one of these."""
+        """Every item gone from the store was removed by one of these."""
         for item in self.ledger.missing:
             if item.key is not None and item.seq is not None:
                 self.violate(item=item.name(), session=session(item.key), gone_by=type(fact).__name__)

@@ -12,7 +12,7 @@ from holdfast.traces.record import Local
 
 
 class OpenSetFromHistory(Monitor):
-    """INV-33. What the engine started from is set against what was stored when its turn was fetched."""
+    """INV-33. Compares what the engine started from with what was stored when its turn was fetched."""
 
     id = "INV-33"
     title = "Open set from history"

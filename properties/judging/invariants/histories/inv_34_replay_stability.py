@@ -4,8 +4,8 @@ Replaying any prefix-closed stored history yields the recorded actions with the 
 session check fails on a recorded action.
 
 Choices. The engine replays the whole stored history at the start of every turn, so every turn is a test of
-it: a replay that differs ends the instance as nondeterministic. Code may differ between processes; so a turn
-is judged if the process that ran it had also run all turns of the execution before.
+it: a replay that differs ends the instance as nondeterministic. Code may differ between processes, so a turn
+    is judged only if the process that ran it had also run all earlier turns of the execution.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ReplayStability(Monitor):
 
     @on(Acked)
     def acked(self, fact: Acked) -> None:
-        """No turn found that its history does not fit its code."""
+        """No turn has failed because its history does not fit its code."""
         execution = (fact.instance.id, fact.delta.execution_id)
         ran = self._ran.setdefault(execution, set())
         ran.add((fact.worker.process, fact.worker.boot))

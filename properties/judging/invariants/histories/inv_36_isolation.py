@@ -24,7 +24,8 @@ from holdfast.properties.judging.ledger.instances import SessionKey
 
 
 class Isolation(Monitor):
-    """INV-36. A commit that addresses one item or session leaves all others, also of the same instance."""
+    """INV-36. A commit that addresses one item or session leaves all others alone, even of the same
+    instance."""
 
     id = "INV-36"
     title = "Isolation"

@@ -3,9 +3,9 @@
 In runs without session calls, stored JSON, delivery order and completion contents equal those of a runtime
 without the feature, given the same schedule.
 
-Choices. What is stored for an instance that never called for a session is looked at: no JSON names a session,
-and no ack lists one. The first item and the first event of each kind stand for the others in a run; the order
-of deliveries is INV-06's.
+Choices. This checks what is stored for an instance that never used a session: no JSON names a session, and no
+ack lists one. The first item and the first event of each kind stand for the others in a run; INV-06 covers
+the order of deliveries.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SessionsOffMeansUnchanged(Monitor):
 
     @on(Acked)
     def acked(self, fact: Acked) -> None:
-        """Nothing of an instance without sessions speaks of one."""
+        """Nothing stored for an instance without sessions mentions one."""
         if fact.instance.incarnation_counts or fact.instance.direct or fact.delta.idle_closes:
             return
         metadata = fact.metadata

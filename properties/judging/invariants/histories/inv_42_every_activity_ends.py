@@ -4,8 +4,8 @@ Every scheduled session activity eventually has a completion in history, or a ca
 is terminal, provided some live worker has the handler, a free slot infinitely often, and either owns the
 session or has session capacity.
 
-Choices. A run is finite. Judged at its end, when faults are over: an activity whose item has left the queue
-with no completion on its way cannot end any more, whoever lives.
+Choices. A run is finite, so this is judged at its end, when faults are over: an activity whose item has left
+the queue with no completion on its way can never end, whichever workers are alive.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EveryActivityEnds(Monitor):
 
     @on(RunEnd)
     def ended(self, end: RunEnd) -> None:
-        """Whatever has not ended still can."""
+        """Every activity that has not ended still can."""
         queued = {item.identity for item in self.ledger.queue}
         for instance in self.ledger.instances.values():
             if instance.ended_at is not None or instance.direct:

@@ -1,4 +1,4 @@
-"""INV-13 Terminal emptiness: an ended instance has nothing of sessions.
+"""INV-13 Terminal emptiness: an ended instance has no session rows or session items.
 
 For runtime-operated i: from the first `ACK` with terminal status for i on, i has neither session rows nor
 session-bound items, until a `DELETE` of i makes the id free for a new instance.

@@ -21,7 +21,7 @@ from holdfast.properties.judging.ledger.instances import SessionKey
 
 
 class OnlyTheNamedWorkerActs(Monitor):
-    """INV-22. Who may change which row is a question to the fact; everybody else leaves all rows equal."""
+    """INV-22. The fact tells who may change which row; everybody else leaves all rows equal."""
 
     id = "INV-22"
     title = "Only the named worker acts"
@@ -29,7 +29,7 @@ class OnlyTheNamedWorkerActs(Monitor):
 
     @on(RowsChanged)
     def changed(self, fact: Fact) -> None:
-        """Each changed row was the fact's to change."""
+        """Each changed row is one that this fact may change."""
         if isinstance(fact, Acked | Deleted):
             return
         rows = self.ledger.rows

@@ -29,6 +29,6 @@ class FencedAcks(Monitor):
 
     @on(Acked)
     def accepted(self, fact: Acked) -> None:
-        """It held the instance."""
+        """The ack held the instance lock."""
         if not fact.fenced:
             self.violate(instance=fact.instance.id, acked_by=fact.worker.name(), fenced=False)

@@ -12,7 +12,7 @@ from holdfast.properties.judging.ledger.facts import AckRejected
 
 
 class NoRowOfFailedOpens(Monitor):
-    """INV-39. Of a rejected ack, the sessions it would have opened are looked for among the rows."""
+    """INV-39. Looks among the rows for the sessions that a rejected ack would have opened."""
 
     id = "INV-39"
     title = "No row left by failed opens"
@@ -20,7 +20,7 @@ class NoRowOfFailedOpens(Monitor):
 
     @on(AckRejected)
     def rejected(self, fact: AckRejected) -> None:
-        """None of it has happened."""
+        """None of the sessions it would have opened has a row."""
         if fact.instance is None or fact.instance.direct:
             return
         for identity in fact.metadata.opened_sessions:

@@ -12,7 +12,7 @@ from holdfast.properties.judging.ledger.rows import is_live
 
 
 class OwnershipIsKept(Monitor):
-    """INV-45. Judged when somebody takes an expired session: its owner must have had a reason."""
+    """INV-45. Judged when a worker claims an expired session: its owner must have had a reason to lose it."""
 
     id = "INV-45"
     title = "Ownership is kept"

@@ -4,12 +4,12 @@ If at p ownership of (i,s) is taken from w, the row deleted, or the item of an a
 attempt in flight on w concerned gets `SIGNAL` within the bounds of SS-7.14 (R + ε for the session, I + ε
 for the item; the local deadline if the provider is unreachable), unless `STOP` or `CRASH` comes first.
 
-Choices. A call takes no time unless a fault says so, hence ε is what is booked. An attempt whose handler
-starts after the loss has the bound from its start. If the same worker claims the session again in time,
-its renewals succeed and show no loss: only the bound for the item stands then. What faults kept a call
-from the store for is the unreachable case: D more than the bound, and what is booked. Faults count from one
-interval and one lock before the loss on: the renewal that must show it follows one that was sent up to an
-interval before, and that one may have been held up, or tried again, for as long as the lock would last.
+Choices. Only a fault makes a call take time, so ε is what is booked for faults. For an attempt whose handler
+starts after the loss, the bound counts from that start. If the same worker claims the session again in time,
+its renewals succeed and show no loss: then only the bound for the item applies. If faults kept calls from the
+store, that is the unreachable case: D more than the bound, and what is booked. Faults count from one interval
+and one lock before the loss: the renewal that must show it follows one sent up to an interval before, and
+that one may have been held up, or retried, for as long as the lock lasts.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class LossLeadsToSignal(Monitor):
 
     @on(HandlerStarted)
     def started(self, local: Local) -> None:
-        """From now on there is somebody to signal."""
+        """From now on there is a handler to signal."""
         assert isinstance(local.event, HandlerStarted)
         attempt = self.ledger.attempts.get(local.event.token)
         for what in sorted(self._unstarted.pop(local.event.token, ())):
@@ -110,13 +110,13 @@ class LossLeadsToSignal(Monitor):
 
     @on(Done, DoneRejected, Abandoned, AbandonRejected)
     def final(self, fact: Done | DoneRejected | Abandoned | AbandonRejected) -> None:
-        """The attempt's flight is over."""
+        """The attempt is no longer in flight."""
         if fact.attempt is not None:
             self._met(fact.attempt.token, "session", "item")
 
     @on(Fault)
     def struck(self, fault: Fault) -> None:
-        """CRASH; and every other fault may put off what is due."""
+        """CRASH; and every other fault may postpone what is due."""
         if fault.kind == "crash":
             for token, what in self._open:
                 if not self.ledger.attempts[token].worker.runs:

@@ -16,7 +16,8 @@ from holdfast.traces.record import Local
 
 
 class NoSignalWithoutCause(Monitor):
-    """INV-24. Once calls took effect late or unheard of, it is hidden from us when a deadline is due."""
+    """INV-24. Once calls took effect late or without an answer, the trace does not tell when a deadline is
+    due."""
 
     id = "INV-24"
     title = "No signal without cause"

@@ -4,8 +4,8 @@ While w holds a lease on (i,s), owner(i,s) = w, or the loss happened at most R +
 since the last extension; and without clock jumps a local deadline set by a renewal is never later than the
 expiry that renewal stored.
 
-Choices. A deadline is no event of the trace; that it is kept shows in INV-24 and in the rows about it. After
-a jump of the store's clock this rule opens no obligation.
+Choices. A deadline is not an event of the trace; INV-24 and the rows about it show that it is kept. After a
+jump of the store's clock this rule opens no obligation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class BeliefIsCovered(LostLeases):
     title = "Belief is covered"
 
     def is_lost(self, row: SessionRecord | None, worker: WorkerBoot) -> bool:
-        """The session is gone, nobody's, or somebody else's."""
+        """The session is gone, unowned, or another worker's."""
         if self.ledger.book.jumps or worker.owner is None:
             return False
         return row is None or row.worker_id != worker.owner

@@ -29,7 +29,7 @@ class OneLeaseOneRenewal(Monitor):
 
     @on(LeaseTaken, RenewalSent)
     def begins(self, local: Local) -> None:
-        """A lease is taken, a renewal is sent: there was none."""
+        """A lease is taken or a renewal is sent: there was none before."""
         event = local.event
         assert isinstance(event, LeaseTaken | RenewalSent)
         lease = (local.process, local.boot, event.instance_id, event.session_id)

@@ -37,7 +37,7 @@ class LeaseCover(Monitor):
 
     @on(LeaseEnded)
     def ended(self, local: Local) -> None:
-        """What still runs under a lease that ended was signalled."""
+        """Handlers that still run when their lease ends were signalled."""
         event = local.event
         assert isinstance(event, LeaseEnded)
         worker = self.ledger.worker(local.process, local.boot)
@@ -48,12 +48,12 @@ class LeaseCover(Monitor):
 
     @on(Done)
     def finished(self, fact: Done) -> None:
-        """An item that no handler ran for was finished by who has, or had, a lease."""
+        """An item that no handler ran for was finished by a worker that has, or had, a lease."""
         attempt = fact.attempt
         if attempt is None or attempt.key is None or attempt.started_us is not None or not attempt.known:
             return
         worker = attempt.worker
         if worker.units is None:
-            return  # who calls the store by hand tells of no leases
+            return  # a process that calls the store by hand reports no leases
         if attempt.key not in worker.leases and attempt.key not in worker.ended_leases:
             self.violate(attempt=attempt.name(), session=session(attempt.key))

@@ -14,7 +14,7 @@ from holdfast.properties.judging.timing import Timings
 
 
 class IdleReleaseIsSafe(Monitor):
-    """INV-29. A delivery whose answer never came is not in flight on a worker that knows nothing of it."""
+    """INV-29. A delivery whose answer was lost is not in flight, as its worker knows nothing of it."""
 
     id = "INV-29"
     title = "Idle release is safe"
@@ -25,7 +25,7 @@ class IdleReleaseIsSafe(Monitor):
 
     @on(Done, DoneRejected, Abandoned, AbandonRejected)
     def final(self, fact: Done | DoneRejected | Abandoned | AbandonRejected) -> None:
-        """A flight of one is over."""
+        """One attempt is no longer in flight."""
         attempt = fact.attempt
         if attempt is not None and attempt.key is not None:
             worker = attempt.worker
@@ -54,5 +54,5 @@ class IdleReleaseIsSafe(Monitor):
             )
 
     def _given_up(self, attempt: AttemptRecord) -> bool:
-        """Its final call failed so often that the worker let go of it."""
+        """Whether its final call failed so often that the worker gave it up."""
         return attempt.stopped and self.ledger.book.unreachable(attempt.worker.process, attempt.delivered_us)

@@ -6,7 +6,7 @@ provider calls.
 
 Choices. Rows are judged when the shutdown returns: a call that was cancelled may commit later. For the same
 reason the last part is not judged, since a commit does not tell when its call was made. Any fault that struck
-the process may have kept a release from its end.
+the process may have kept a release from finishing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CleanExit(Monitor):
 
     @on(ShutdownReturned)
     def returned(self, local: Local) -> None:
-        """Every session was released that could be."""
+        """Every session that could be released was."""
         event = local.event
         assert isinstance(event, ShutdownReturned)
         ledger = self.ledger

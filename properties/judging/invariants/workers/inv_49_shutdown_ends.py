@@ -19,7 +19,7 @@ EPSILON_US: Final = 1_000_000
 
 
 class ShutdownEnds(Monitor):
-    """INV-49. A crash ends the obligation; what faults held back is booked and puts it off."""
+    """INV-49. A crash ends the obligation; booked faults postpone it."""
 
     id = "INV-49"
     title = "Shutdown ends"
@@ -30,7 +30,7 @@ class ShutdownEnds(Monitor):
 
     @on(ShutdownBegan)
     def began(self, local: Local) -> None:
-        """From here on it has its timeout."""
+        """Its timeout runs from here on."""
         assert isinstance(local.event, ShutdownBegan)
         if local.event.graceful:
             bound_us = local.event.timeout_us + EPSILON_US
