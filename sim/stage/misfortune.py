@@ -1,4 +1,4 @@
-"""Misfortunes: how the faults of the table strike a world (sessions.md 24)."""
+"""Misfortunes: how faults strike a process or a clock (sessions.md 24); `engine` strikes those of a commit."""
 
 from __future__ import annotations
 
