@@ -1,4 +1,4 @@
-"""Misfortunes: how faults strike a process or a clock (sessions.md 24); `engine` strikes those of a commit."""
+"""Misfortunes: faults that strike a process or a clock (sessions.md 24); `engine` has those of a commit."""
 
 from __future__ import annotations
 
