@@ -53,19 +53,23 @@ class DurableFuture(Durable[_T]):
 
     def is_ready(self) -> bool:
         """Whether the answer is there (RT-4.66)."""
+        self._require_kept()
+        return self._state.is_ready(self._operation)
+
+    def take(self) -> _T:
+        """The value. Raises ActivityError with the display text of a failure (RT-4.38)."""
+        self._require_kept()
+        answer = self._state.take(self._operation)
+        if answer.is_error:
+            raise ActivityError(answer.text)
+        return self._decode(answer.text)
+
+    def _require_kept(self) -> None:
         if self._operation.dropped:
             self._state.misuse(
                 f"{self._operation.action!r} was dropped (it lost a select or was cancelled) and is awaited; "
                 "schedule it again instead"
             )
-        return self._state.is_ready(self._operation)
-
-    def take(self) -> _T:
-        """The value. Raises ActivityError with the display text of a failure (RT-4.38)."""
-        answer = self._state.take(self._operation)
-        if answer.is_error:
-            raise ActivityError(answer.text)
-        return self._decode(answer.text)
 
     def cancel(self) -> None:
         """Drop the future: the activity, child or wait behind it is cancelled (RT-4.55, RT-4.59)."""

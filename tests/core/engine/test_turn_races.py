@@ -195,6 +195,21 @@ def test_a_dropped_future_cannot_be_awaited_but_a_timer_can() -> None:
     assert bench.output == "01"
 
 
+def test_a_dropped_future_cannot_be_taken_by_hand() -> None:
+    """RT-4.70: a mistake of the code, also where its answer is there; not one of the engine's."""
+
+    async def code(ctx: OrchestrationContext, input: str) -> str:
+        answered = ctx.schedule_activity("A")
+        await ctx.schedule_timer(SECOND)
+        answered.cancel()
+        return answered.take()
+
+    bench = Bench(code)
+    bench.start()
+    bench.turn(bench.done(2, "a"), bench.fired(3))
+    assert "was dropped (it lost a select or was cancelled)" in bench.output
+
+
 # --- positional events --------------------------------------------------------------------------------------
 
 
