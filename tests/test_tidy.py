@@ -15,6 +15,7 @@ from typing import Any
 
 import grimp
 import networkx
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FRONT_DOOR = ROOT / "package" / "holdfast"
@@ -24,6 +25,7 @@ ROOMS_WITHOUT_TIME_AND_CHANCE = ("core", "providers", "properties", "traces")
 FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 70
 FOLDER_MODULES_MAX = 25
+ASSERTIONS_PER_FUNCTION_MIN = 0.3
 ROOM_MAP_LINES_MAX = 15
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
 TIME_AND_CHANCE_MODULES = {"time", "random", "uuid", "secrets", "threading"}
@@ -183,6 +185,15 @@ def test_no_public_class_has_two_homes() -> None:
         for defined in type_names(path):
             homes.setdefault(defined, set()).add(name(path))
     assert not {defined: places for defined, places in homes.items() if len(places) > 1}
+
+
+@pytest.mark.parametrize("room", ["core", "sim"])
+def test_forbidden_states_are_asserted(room: str) -> None:
+    """Where the runtime and the simulator decide, they say what must not be."""
+    nodes = [node for path in sources(ROOT / room) for node in ast.walk(tree(path))]
+    functions = sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in nodes)
+    assertions = sum(isinstance(node, ast.Assert) for node in nodes)
+    assert assertions / functions >= ASSERTIONS_PER_FUNCTION_MIN, (assertions, functions)
 
 
 def test_time_and_chance_are_arguments() -> None:
