@@ -193,3 +193,16 @@ def test_extraction_is_reproducible(sample: Path, tmp_path: Path, monkeypatch: p
         extract_clauses.main()
         written.append((tmp_path / name).read_text(encoding="utf-8"))
     assert written[0] == written[1] == extract_clauses.extract_directory(sample)
+
+
+SHARED = Path(__file__).parents[4] / "shared" / "spec"
+"""Where the texts lie beside a checkout that has them."""
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the texts of the specification do not lie beside this checkout")
+def test_the_data_is_what_the_texts_beside_this_checkout_say() -> None:
+    """An amended text means: extract the clauses anew, copy the tables, and make docs/clauses.md again."""
+    package = files("holdfast.properties.spec")
+    assert (package / "clauses.toml").read_text("utf-8") == extract_clauses.extract_directory(SHARED)
+    for table in ("sessions-matrix.toml", "provider-checks.toml"):
+        assert (package / table).read_text("utf-8") == (SHARED / table).read_text("utf-8"), table
