@@ -44,10 +44,18 @@ class _Status:
 class NotFound:
     """No such instance, or its start is not processed yet (RT-19.10)."""
 
+    @property
+    def output(self) -> None:
+        """There is none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running(_Status):
     """Started and not ended; also between two executions."""
+
+    @property
+    def output(self) -> None:
+        """There is none yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +74,11 @@ class Failed(_Status):
 
     details: FailureDetails | None
     message: str
+
+    @property
+    def output(self) -> str:
+        """The display text, as a failed execution's stored output has it (RT-20.14)."""
+        return self.message
 
 
 OrchestrationStatus = NotFound | Running | Completed | Failed

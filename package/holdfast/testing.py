@@ -27,12 +27,13 @@ from holdfast.campaign.providers import NamedProvider, find_provider
 from holdfast.campaign.single import Subject, run_once
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.pytest_plugin import VARIABLE, tape_given
-from holdfast.sim import FaultBudget, Run, Scenario, World
+from holdfast.sim import FaultBudget, Scenario, World
 from holdfast.sim.strategies import Deviations, PlainFirst, ReplayTape, Strategy, make_strategy
+from holdfast.sim.toolkit.instance_failed import InstanceFailed
 from holdfast.traces.choice import STREAMS, Stream
 from holdfast.traces.text import tape_to_text
 
-__all__ = ["FaultBudget", "FaultPlan", "SimulatedTest", "World", "fault_plans", "simulated"]
+__all__ = ["FaultBudget", "FaultPlan", "InstanceFailed", "SimulatedTest", "World", "fault_plans", "simulated"]
 
 FaultPlan = Mapping[tuple[Stream, int], int]
 """What deviates from the plain run: answer by stream and position, modulo the number of answers there."""
@@ -125,17 +126,8 @@ def _check(scenario: Scenario, provider: NamedProvider, strategy: Strategy, sche
     __tracebackhide__ = True
     strategy.begin(schedule)
     run = run_once(Subject(scenario, provider), strategy)
-    wrong = _wrong_with(run)
+    wrong = run.wrong
     if wrong is not None:
         rule, _, detail = wrong.partition("\n")  # pytest explains an assertion on further lines
         line = f"schedule {schedule}, replay: {VARIABLE}={tape_to_text(run.tape)} pytest {node}"
         pytest.fail("\n".join(filter(None, (rule, line, detail))), pytrace=False)
-
-
-def _wrong_with(run: Run) -> str | None:
-    """The first broken rule, or why the run shows nothing, in one line; None if all is well."""
-    if run.error is not None:
-        return f"the run failed: {run.error}"
-    if run.failures:
-        return f"{run.failures[0].rule}: {run.failures[0].message}"
-    return None if run.cut_off is None else f"the run was cut off: {run.cut_off}"

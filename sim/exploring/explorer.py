@@ -12,6 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from holdfast.core.contract.clock import ProviderClock
 from holdfast.core.contract.errors import ConfigurationError, ProviderError
+from holdfast.core.contract.failures import error_text
 from holdfast.core.contract.store import HookMissing, Store
 from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.core.hosting.options import RuntimeOptions
@@ -81,7 +82,8 @@ class Run:
 
     `digest` is None unless the run was recorded in full; `fingerprint` tells distinct sequences of commits
     apart and is always there. `error` is set if something went wrong that no oracle is about: a run
-    with an error is evidence for nothing. `complaints` are what asyncio would have logged in its processes,
+    with an error is evidence for nothing. `raised` is the exception that the body ended with, unless that was
+    an assertion's. `complaints` are what asyncio would have logged in its processes,
     `suspects` names in registered code that may leave the simulation: hints, not verdicts.
     """
 
@@ -101,6 +103,7 @@ class Run:
     steps: int = 0
     virtual_us: int = 0
     error: str | None = None
+    raised: str | None = None
     complaints: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
 
@@ -108,6 +111,22 @@ class Run:
     def counts(self) -> bool:
         """Whether it is evidence: it ran to its end and nothing outside the oracles went wrong."""
         return self.error is None and self.cut_off is None
+
+    @property
+    def wrong(self) -> str | None:
+        """What to tell first, None if all is well.
+
+        What the simulator refused comes first, since the rest may follow from it; then the broken rules; then
+        what the body says, since it may only not have expected what they tell.
+        """
+        assert self.raised is None or self.error is not None, f"no error, although {self.raised}"
+        if self.error is not None and self.error != self.raised:
+            return f"the run failed: {self.error}"
+        if self.failures:
+            return f"{self.failures[0].rule}: {self.failures[0].message}"
+        if self.error is not None:
+            return f"the run failed: {self.error}"
+        return None if self.cut_off is None else f"the run was cut off: {self.cut_off}"
 
 
 def no_watchers(view: StoreView) -> Sequence[Watcher]:
@@ -320,9 +339,9 @@ class _Running:
             for message in run.complaints
             if FAILED_ASSERTION in message
         ]
-        self._judge_body(run)
         if run.error is None:
             run.error = next(iter((*refused, *chronicle.watcher_errors)), None)
+        self._judge_body(run)
         return run
 
     def _judge_body(self, run: Run) -> None:
@@ -333,10 +352,21 @@ class _Running:
         if isinstance(raised, HookMissing):
             run.cut_off = str(raised)
         elif isinstance(raised, AssertionError):
-            message = str(raised) or "an assertion outside every oracle failed"
+            message = error_text(raised)
+            if message == "AssertionError":
+                message = "an assertion outside every oracle failed"
             run.failures.append(Failure("scenario", message, len(run.commits), run.virtual_us))
-        elif run.error is None:
-            run.error = f"the scenario raised {raised!r}"
+        else:
+            run.raised = f"the scenario raised {_shown(raised)}"
+            run.error = run.error or run.raised
+
+
+def _shown(error: BaseException) -> str:
+    """Its repr; that of a class of the user's may itself raise."""
+    try:
+        return repr(error)
+    except Exception:
+        return type(error).__name__
 
 
 def _digest(engine: Engine, store: Store) -> str:

@@ -11,10 +11,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache, partial
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Any, Literal, cast, overload
 
-from holdfast.core.client import Client, OrchestrationStatus
+from holdfast.core.client import Client, Completed, Failed, NotFound, OrchestrationStatus
 from holdfast.core.contract.events import StoredEvent
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.provider import TERMINAL_STATUSES, Provider
@@ -30,6 +30,7 @@ from holdfast.sim.stage.script import ScriptedFault, Strike
 from holdfast.sim.stage.stage import Stage
 from holdfast.sim.stage.steps import settle_future
 from holdfast.sim.toolkit.handle import Handle
+from holdfast.sim.toolkit.instance_failed import instance_failed
 from holdfast.sim.toolkit.suspects import Suspect, scan_registry
 from holdfast.traces.failure import Failure
 from holdfast.traces.record import Commit, Fault, Local
@@ -86,10 +87,14 @@ class World:
     # --- processes ------------------------------------------------------------------------------------
 
     def worker(self, name: str, registry: MakeRegistry, **option_overrides: Any) -> Handle:
-        """Start a process that runs a runtime, dispatcher and worker, until it is told to stop."""
+        """Start a process that runs a runtime, dispatcher and worker, until it is told to stop.
+
+        `registry` makes the registry at each boot; it is given the process if it has a required positional
+        parameter.
+        """
         options = replace(self.options, **option_overrides) if option_overrides else self.options
         self._workers[name] = options
-        takes_process = _takes_an_argument(registry)
+        takes_process = _takes_the_process(registry)
 
         async def boot(process: Process) -> None:
             made = cast(Any, registry)(process) if takes_process else cast(Any, registry)()
@@ -150,16 +155,36 @@ class World:
         found: Commit = await future
         return found
 
+    @overload
     async def finished(
-        self, instance: str, execution_end: Literal["terminal", "any"] = "terminal"
+        self,
+        instance: str,
+        execution_end: Literal["terminal"] = "terminal",
+        *,
+        check: Literal[True] = True,
+    ) -> Completed: ...
+
+    @overload
+    async def finished(
+        self, instance: str, execution_end: Literal["terminal", "any"] = "terminal", *, check: bool = True
+    ) -> OrchestrationStatus: ...
+
+    async def finished(
+        self, instance: str, execution_end: Literal["terminal", "any"] = "terminal", *, check: bool = True
     ) -> OrchestrationStatus:
-        """The status of an instance once it has ended, or with `any` once any of its executions has."""
+        """The status of an instance once it has ended, or with `any` once any of its executions has.
+
+        Raises InstanceFailed for one that has not completed; with `check=False` its status is returned.
+        """
         ended = self._stage.chronicle.ended
         if execution_end == "terminal":
             await self.until(lambda: ended.get(instance) in TERMINAL_STATUSES)
         else:
             await self.until(lambda: instance in ended)
-        return await self._reader.get_orchestration_status(instance)
+        status = await self._reader.get_orchestration_status(instance)
+        if check and isinstance(status, Failed | NotFound):
+            raise await instance_failed(instance, status, self._reader.read_history)
+        return status
 
     async def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -349,6 +374,13 @@ def _ask(predicate: Callable[[], bool]) -> tuple[bool, Exception | None]:
         return True, error
 
 
-@lru_cache(maxsize=256)
-def _takes_an_argument(make: Callable[..., object]) -> bool:
-    return bool(inspect.signature(make).parameters)
+def _takes_the_process(make: Callable[..., object]) -> bool:
+    """Whether it cannot be called without: a parameter with a default has its own meaning."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return False
+    return any(
+        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        for one in parameters
+    )

@@ -71,7 +71,7 @@ async def open_session_with_id_after_close_in_same_turn(world: World) -> None:
     owned = world.session("i", "s")
     said = concluded(await world.commit(lists_closed))
     fresh, items = world.session("i", "s"), queued(world, "s")
-    status = await world.finished("i")
+    status = await world.finished("i", check=False)
     with world.oracle("15.3"):
         assert owned is not None and owned.worker_id == owner.worker_id, owned
         assert (said.closed, said.opened) == (["s"], ["s"]), said
@@ -123,7 +123,7 @@ async def rapid_open_close_cycles(world: World) -> None:
     for instance in ("i", "j"):
         await world.client.enqueue_event(instance, "end", "")
     for instance in ("i", "j"):
-        await world.finished(instance)
+        await world.finished(instance, check=False)
     with world.oracle("15.7"):
         assert [kind for kind, _ in cycles].count("SessionOpened") == 100, cycles
         assert [kind for kind, _ in cycles].count("SessionClosed") == 100, cycles
@@ -161,7 +161,7 @@ async def session_activity_on_worker_with_no_registry(world: World) -> None:
     await start(world, _asks_for_the_missing, "i")
     poisoned = await world.commit(_poison)
     then = look(world)
-    status = await world.finished("i")
+    status = await world.finished("i", check=False)
     with world.oracle("15.8"):
         abandoned = calls(world.commits, "abandon_work_item")
         delays = [commit.arguments.get("delay") for commit in abandoned]
@@ -203,7 +203,7 @@ async def poison_message_in_session(world: World) -> None:
     good = next(one for one in deliveries(world.commits, "s") if item_of(one).name == "work")
     await world.until(lambda: acked(world.commits, good))
     after, used = world.session("i", "s"), world.commits[-1]
-    status = await world.finished("i")
+    status = await world.finished("i", check=False)
     with world.oracle("15.9"):
         assert failure_text(status) == "poison: activity missing#5 exceeded 3 attempts (max 2)", status
         assert row is not None and row.worker_id == worker.worker_id, row
@@ -278,7 +278,7 @@ async def very_long_session_id_handled(world: World) -> None:
     """Long ids work up to a clear limit."""
     world.worker("a", running(_long_ids))
     await start(world, _long_ids, "i")
-    status = await world.finished("i")
+    status = await world.finished("i", check=False)
     with world.oracle("15.12"):
         answers, refused = answer(status)
         assert refused == [

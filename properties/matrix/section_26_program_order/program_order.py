@@ -117,7 +117,7 @@ async def refused_action_leaves_no_event(world: World) -> None:
         refused = list(messages)[world.draw(f"what {instance} is refused", 3)]
         inputs[instance] = (turns, refused)
         await start(world, _asks_too_much, instance, input=f"{turns}{refused}")
-    ends = {instance: await world.finished(instance) for instance in inputs}
+    ends = {instance: await world.finished(instance, check=False) for instance in inputs}
     histories = {instance: await world.history(instance) for instance in inputs}
     with world.oracle("26.4"):
         for instance, (turns, refused) in inputs.items():
@@ -206,7 +206,7 @@ async def ids_compared_exactly(world: World) -> None:
     rows = world.sessions()
     leases = [lease for worker in workers for lease in leases_of(worker)]
     await world.client.enqueue_event("i", "go", "")
-    status = await world.finished("i")
+    status = await world.finished("i", check=False)
     history = await world.history("i")
     with world.oracle("26.11"):
         opened = [event.session_id for event in of_kind(history, SessionOpened)]
