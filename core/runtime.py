@@ -88,7 +88,9 @@ class Runtime:
         self._failure: BaseException | None = None
         self._crew = crew = Crew(self._failed)
         self._fence = FencedProvider(provider)
-        self._handlers = Handlers(Client(self._fence, clock=clock), observer)
+        self._handlers = Handlers(
+            Client(self._fence, clock=clock), observer, stuck_max=options.max_stuck_threads
+        )
         self._keeper = LeaseKeeper(
             provider,
             clock,
@@ -152,6 +154,11 @@ class Runtime:
     def options(self) -> RuntimeOptions:
         """The options this runtime was made with."""
         return self._options
+
+    @property
+    def stuck_threads(self) -> int:
+        """How many plain-function activities were given up on and still run, each in its thread (RT-6.14)."""
+        return self._handlers.stuck_count
 
     def leases(self) -> tuple[LeaseView, ...]:
         """The session leases held now; a snapshot for oracles and diagnosis."""

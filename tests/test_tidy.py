@@ -41,6 +41,7 @@ LONG_FILES: dict[str, str] = {
 LONG_FUNCTIONS: dict[str, str] = {}
 # path: why this file may ask the machine for time, chance or threads
 TIME_AND_CHANCE: dict[str, str] = {
+    "core/working/plain_threads.py": "plain functions have threads of their own (RT-6.14)",
     "providers/memory/calls.py": "one store serves several loops in several threads (PV-29.4)",
 }
 

@@ -72,6 +72,9 @@ class RuntimeOptions:
     unregistered_backoff: UnregisteredBackoff = field(default_factory=UnregisteredBackoff)
     max_attempts: int = 10
     activity_cancellation_grace_period: timedelta = timedelta(seconds=10)
+    max_stuck_threads: int | None = None
+    """With so many plain-function activities given up on and still running, the worker fetches no more until
+    one returns; None: it goes on (RT-6.14)."""
     supported_replay_versions: tuple[SemverRange, ...] | None = None
     worker_node_id: str | None = None
     worker_tag_filter: TagFilter = DEFAULT_ONLY
@@ -99,6 +102,8 @@ class RuntimeOptions:
         _count("orchestration_concurrency", self.orchestration_concurrency)
         _count("worker_concurrency", self.worker_concurrency)
         _count("max_attempts", self.max_attempts)
+        if self.max_stuck_threads is not None:
+            _count("max_stuck_threads", self.max_stuck_threads, least=1)
         _count("max_sessions_per_worker", self.max_sessions_per_worker)
         _count("max_sessions_per_orchestration", self.max_sessions_per_orchestration)
         if self.worker_node_id == "":
@@ -120,11 +125,12 @@ def _duration(option: str, value: object, *, least: timedelta) -> None:
         raise ConfigurationError(f"{option} is {value!r}; it {bound}")
 
 
-def _count(option: str, value: object) -> None:
+def _count(option: str, value: object, *, least: int = 0) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigurationError(f"{option} is {value!r}, expected a whole number")
-    if value < 0:
-        raise ConfigurationError(f"{option} is {value}; it must not be negative")
+    if value < least:
+        bound = f"must be at least {least}" if least else "must not be negative"
+        raise ConfigurationError(f"{option} is {value}; it {bound}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from holdfast.core.hosting.options import Timing
 from holdfast.core.program import payload
 from holdfast.core.program.registry import ActivityHandler
 from holdfast.core.working.attempt import Attempt
-from holdfast.core.working.handler import Handler, Handlers
+from holdfast.core.working.handler import Handler, Handlers, NoThread
 from holdfast.core.working.item_renewal import ItemRenewals
 from holdfast.core.working.lease_keeper import LeaseKeeper
 
@@ -86,6 +86,15 @@ class ActivityRunner:
 
     # --- an attempt -----------------------------------------------------------------------------------
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another activity may be fetched: there are not too many that do not stop."""
+        return self._handlers.has_room
+
+    async def room(self) -> None:
+        """Return once another activity may be fetched."""
+        await self._handlers.room()
+
     async def refuse(self, attempt: Attempt) -> None:
         """Give back an item whose handler was not started; the attempt does not count (SS-9.8, SS-14.16)."""
         assert attempt not in self._running, f"{attempt.token} is refused, and its handler runs"
@@ -116,7 +125,12 @@ class ActivityRunner:
             await self._unregistered(attempt)
             return
         renewal = self._renewals.start(attempt)
-        handler = self._handlers.start(attempt, function)
+        try:
+            handler = self._handlers.start(attempt, function)
+        except NoThread as error:
+            renewal.stop()
+            await self._without_thread(attempt, error)
+            return
         self._running[attempt] = handler
         began = self._clock.monotonic_us()
         self._tell(self._log.debug, "Activity started", attempt)
@@ -124,6 +138,8 @@ class ActivityRunner:
             await self._until_stopped(attempt, handler)
             self._keeper.advance()  # what the deadline has taken must not be acknowledged (SS-24.10)
             outcome = await handler.end(attempt.signalled)
+            if not handler.done:
+                self._handlers.give_up(handler)
             attempt.over = True
             renewal.stop()
             await self._dispose(attempt, handler, outcome, Micros(self._clock.monotonic_us() - began))
@@ -254,6 +270,13 @@ class ActivityRunner:
         )
         attempt.stopped("not_started")
         await self._abandon(attempt, delay=delay)
+
+    async def _without_thread(self, attempt: Attempt, error: NoThread) -> None:
+        """Not the function's fault, and another worker may have a thread: come back later."""
+        attempt.over = True
+        attempt.stopped("aborted")
+        self._tell(self._log.warning, "No thread for the activity, abandoning", attempt, error=str(error))
+        await self._abandon(attempt, delay=ABANDON_AFTER_ITEM_ACK)
 
     async def _discard(self, attempt: Attempt) -> None:
         """The handler was told to stop; its result does not count (RT-6.11, SS-7.20, SS-9.10)."""

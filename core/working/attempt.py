@@ -29,24 +29,52 @@ Disposal = Literal["completed", "acknowledged without completion", "given back"]
 
 
 class CancellationToken:
-    """Fires at most once, for whatever cause; then it stays fired (SS-2.9)."""
+    """Fires at most once, for whatever cause; then it stays fired (SS-2.9).
 
-    __slots__ = ("_event",)
+    It may be asked and awaited in any thread, and on any loop.
+    """
+
+    __slots__ = ("_fired", "_waiting")
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._fired = False
+        self._waiting: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
 
     def is_cancelled(self) -> bool:
         """Whether it has fired. Plain-function activities ask this from their thread."""
-        return self._event.is_set()
+        return self._fired
 
     async def wait(self) -> None:
         """Return once it has fired."""
-        await self._event.wait()
+        if self._fired:
+            return
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._waiting[future] = loop
+        try:
+            if not self._fired:  # in another thread, since it was asked
+                await future
+        finally:
+            del self._waiting[future]
 
-    def fire(self) -> None:
-        assert not self._event.is_set(), "a handler is told to stop for the second time"
-        self._event.set()
+    def _fire(self) -> None:
+        """For the attempt alone: user code holds this object too."""
+        assert not self._fired, "a handler is told to stop for the second time"
+        self._fired = True  # first: who comes to wait from now on does not
+        here = asyncio._get_running_loop()
+        for future, loop in tuple(self._waiting.items()):
+            if loop is here:
+                _release(future)
+                continue
+            try:
+                loop.call_soon_threadsafe(_release, future)
+            except RuntimeError:
+                continue  # that loop is closed: nobody waits there any more
+
+
+def _release(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Attempt:
@@ -120,7 +148,7 @@ class Attempt:
         self.signalled_at = now
         if self._observer is not None:
             self._observer.notify(HandlerSignalled(self.worker_id, self.token, cause))
-        self.cancellation.fire()
+        self.cancellation._fire()
         self.wake()
 
     def named(self) -> dict[str, object]:

@@ -93,6 +93,8 @@ class Worker:
 
     async def _next(self) -> tuple[FetchUnderWay | None, FetchedWork] | None:
         """One fetch, in the mode the capacity allows."""
+        if not self._runner.has_room:
+            await self._runner.room()
         fetch = await self._keeper.begin_fetch() if self._uses_sessions else None
         try:
             fetched = await self._fetch(fetch)

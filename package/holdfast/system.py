@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 import time
 import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from holdfast.core.contract.ids import LockToken, Micros, Millis
 
-__all__ = ["SystemClock", "SystemIds", "provider_clock"]
+if TYPE_CHECKING:
+    from holdfast.core.runtime import Runtime
+
+__all__ = ["SystemClock", "SystemIds", "provider_clock", "serve"]
 
 
 class SystemClock:
@@ -46,6 +52,37 @@ class SystemIds:
     def bits(self, count: int) -> int:
         """A number of `count` random bits."""
         return secrets.randbits(count)
+
+
+async def serve(runtime: Runtime, *, shutdown_timeout: timedelta | None = None) -> None:
+    """Run a worker until SIGTERM or SIGINT, then shut it down and return (RT-21.6).
+
+    That takes the timeout (None: one second) and at most a second more for the last provider calls, whatever
+    the activities do: a thread that does not return is left behind, and does not keep the process alive. A
+    second signal does what it does by default. On the main thread only; raises what `Runtime.run` raises.
+    """
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    running = asyncio.ensure_future(runtime.run(shutdown_timeout=shutdown_timeout))
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        told = True
+        for each in signals:
+            loop.remove_signal_handler(each)
+        running.cancel()
+
+    for each in signals:
+        loop.add_signal_handler(each, stop)
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not told:
+            raise
+    finally:
+        for each in signals:
+            loop.remove_signal_handler(each)
 
 
 def provider_clock() -> Millis:

@@ -4,16 +4,31 @@ A plain-function activity goes through `loop.run_in_executor`. In production tha
 whatever happens to its caller; here it takes no time, or longer than something that matters (a renewal
 interval, a lock), and has its effect at the start or the end of that time. A scenario may set
 the time instead: `Process.blocking_ms`.
+
+It runs on the thread that simulates, and finds there what it would find in a thread of its own: no running
+loop, and a current thread that is not the main one. What a `threading.local` holds is left over from whoever
+ran before, as in a thread that is used again. Real time it has none: it cannot wait for another thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from asyncio import _get_running_loop, _set_running_loop
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from holdfast.sim.loop.tasks import Future
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.steps import settle_future
+
+_UNNAMED: Final = "a blocking call"
+
+_STAND_IN: Final = threading.Thread(name=_UNNAMED, daemon=True)
+"""What `threading.current_thread()` answers in a blocking call. Never started: there is one thread."""
+
+_threads: Final[dict[int, threading.Thread]] = threading._active  # type: ignore[attr-defined]
 
 
 def run_blocking(
@@ -60,8 +75,9 @@ class _Outcome:
     def happen(self) -> None:
         self._happened = True
         try:
-            self._result = self._function(*self._arguments)
-        except (SystemExit, KeyboardInterrupt):
+            with _as_in_a_thread():
+                self._result = self._function(*self._arguments)
+        except KeyboardInterrupt:  # of whoever watches the run: a thread of its own would not get it
             raise
         except BaseException as error:
             self._error = error
@@ -71,4 +87,28 @@ class _Outcome:
         listening."""
         if not self._happened:
             self.happen()
-        settle_future(future, self._result, self._error)
+        try:
+            settle_future(future, self._result, self._error)
+        except TypeError as refused:
+            # Python 3.11 sets no StopIteration on a future. asyncio logs that, and nobody is ever answered.
+            message = "a blocking call raised StopIteration: whoever awaits it waits for ever"
+            future.get_loop().call_exception_handler({"message": message, "exception": refused})
+
+
+@contextmanager
+def _as_in_a_thread() -> Iterator[None]:
+    """Within this block no loop is running, and the current thread is another than the main one."""
+    loop = _get_running_loop()
+    number = threading.get_ident()
+    thread = _threads.get(number)
+    _set_running_loop(None)
+    _threads[number] = _STAND_IN
+    _STAND_IN.name = _UNNAMED  # an activity gives its own
+    try:
+        yield
+    finally:
+        _set_running_loop(loop)
+        if thread is None:
+            del _threads[number]
+        else:
+            _threads[number] = thread

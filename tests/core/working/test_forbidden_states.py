@@ -213,7 +213,7 @@ def test_a_handler_that_is_told_to_stop_twice() -> None:
     attempt.signal("deadline", at(2))
     assert (attempt.cause, attempt.signalled_at) == ("shutdown", at(1))
     with forbidden("second time"):
-        attempt.cancellation.fire()
+        attempt.cancellation._fire()
 
 
 # --- a worker meets a failed assertion ------------------------------------------------------------------
