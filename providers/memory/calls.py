@@ -9,14 +9,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from holdfast.core.contract.clock import IdSource, ProviderClock
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
 from holdfast.providers.breakage import MESSAGE, Breakage
 from holdfast.providers.memory.tables import Tables
-from holdfast.providers.memory.waiting import Waiters
+from holdfast.providers.waiting import BOTH, TURNS, WORK, Waiters
+
+_MAY_BRING: Final = {
+    "enqueue_for_orchestrator": TURNS,
+    "abandon_orchestration_item": TURNS,
+    "renew_orchestration_item_lock": TURNS,  # it may end earlier than before
+    "append_with_execution": TURNS,  # messages of an instance without a record get a context (PV-7.11)
+    "enqueue_for_worker": WORK,
+    "ack_work_item": TURNS,
+    "renew_work_item_lock": WORK,
+    "abandon_work_item": WORK,
+    "release_session_lock": WORK,
+}
+"""Where a change may have made something eligible; a change that is not named here, in both queues."""
 
 P = ParamSpec("P")
 _T = TypeVar("_T")
@@ -78,7 +91,7 @@ class MemoryCalls:
     ) -> _T:
         """As `look`, and wake those who wait for a change (PV-23.6)."""
         result = self.look(operation, call, *args, **kwargs)
-        self.waiters.wake_all()
+        self.waiters.wake(_MAY_BRING.get(operation, BOTH))
         return result
 
     def _break(self, operation: str) -> None:

@@ -34,6 +34,7 @@ from holdfast.providers.memory.calls import MemoryCalls
 from holdfast.providers.memory.management import MemoryManagement
 from holdfast.providers.memory.waiting import next_change
 from holdfast.providers.memory.work import WorkQuery
+from holdfast.providers.waiting import TURNS, WORK, Queue
 
 _T = TypeVar("_T")
 VERSION = "0.1.0"
@@ -75,27 +76,26 @@ class MemoryProvider(Provider):
             raise ProviderError.permanent(operation, "the provider is closed")
 
     async def _poll(
-        self, operation: str, poll_timeout: Millis, attempt: Callable[[], _T | None]
+        self,
+        operation: str,
+        queue: Queue,
+        asked: object,
+        poll_timeout: Millis,
+        attempt: Callable[[], _T | None],
     ) -> _T | None:
         """Look; if there is nothing, wait for a change and look again, up to `poll_timeout` (PV-23)."""
         self._check_open(operation)
-        found = attempt()
-        if found is not None or poll_timeout == 0 or not self._long_polling:
-            return found
-        clock, waiters = self._calls.clock, self._calls.waiters
-        give_up_at = arguments.deadline(clock(), poll_timeout)
-        while True:
-            place = waiters.join()
-            try:
-                found = attempt()
-                now = clock()
-                if found is not None or now >= give_up_at:
-                    return found
-                due = self._calls.look(operation, next_change)
-                await waiters.wait(place, min(due, give_up_at) - now)
-            finally:
-                waiters.leave(place)
+        if poll_timeout == 0 or not self._long_polling:
+            return attempt()
+
+        async def look() -> tuple[_T | None, int]:
             self._check_open(operation)
+            found = attempt()
+            return found, 0 if found is not None else self._calls.look(operation, next_change)
+
+        return await self._calls.waiters.poll(
+            queue, (operation, asked), poll_timeout, self._calls.clock, look
+        )
 
     # --- the orchestrator queue ---------------------------------------------------------------------------
 
@@ -120,7 +120,8 @@ class MemoryProvider(Provider):
             calls = self._calls
             return calls.look(operation, turns.fetch, lock, filter, calls.ids.token, self._observer)
 
-        return await self._poll(operation, poll, attempt)
+        asked = filter and filter.supported_duroxide_versions[:1]
+        return await self._poll(operation, TURNS, asked, poll, attempt)
 
     async def ack_orchestration_item(
         self,
@@ -165,7 +166,7 @@ class MemoryProvider(Provider):
         """Extend an instance lock that is still held to now + extend_for (PV-9.7)."""
         operation = "renew_orchestration_item_lock"
         self._check_open(operation)
-        self._calls.look(
+        self._calls.change(
             operation, turns.renew, token, arguments.duration(operation, "extend_for", extend_for)
         )
 
@@ -213,9 +214,14 @@ class MemoryProvider(Provider):
 
         def attempt() -> FetchedWork | None:
             calls = self._calls
-            return calls.look(operation, work.fetch, query, calls.ids.token, self._observer)
+            found = calls.look(operation, work.fetch, query, calls.ids.token, self._observer)
+            if found is not None and found.item.session_id is not None:
+                calls.waiters.wake(WORK)  # what the session holds is now eligible for this worker
+            return found
 
-        return await self._poll(operation, poll, attempt)
+        claimant = query.claimant
+        asked = query.tag_filter, claimant and (claimant.worker_id, claimant.claim_new)
+        return await self._poll(operation, WORK, asked, poll, attempt)
 
     async def ack_work_item(self, token: LockToken, completion: Message | None = None) -> None:
         """Finish an item: delete it and enqueue its completion, if any (PV-11.1 to PV-11.6)."""
@@ -237,7 +243,7 @@ class MemoryProvider(Provider):
         session = longer
         if extend_session_for is not None:
             session = arguments.duration(operation, "extend_session_for", extend_session_for)
-        self._calls.look(operation, work.renew, token, longer, session)
+        self._calls.change(operation, work.renew, token, longer, session)
 
     async def abandon_work_item(
         self, token: LockToken, *, delay: Millis | None = None, ignore_attempt: bool = False

@@ -28,6 +28,7 @@ from holdfast.providers.sqlite import work
 from holdfast.providers.sqlite.database import Transaction, Values
 from holdfast.providers.sqlite.statements import statements
 from holdfast.providers.sqlite.turns import held_instance, put_messages
+from holdfast.providers.waiting import TURNS
 
 SQL = statements("acknowledgement")
 UNLOCK_INSTANCE = statements("turns")["unlock_instance"]
@@ -76,6 +77,8 @@ def acknowledge(transaction: Transaction, token: LockToken, conclusions: Conclus
             ],
         )
     transaction.change_one(UNLOCK_INSTANCE, {"instance": instance})
+    if transaction.one(SQL["visible_message"], {"instance": instance, "now": transaction.now}) is not None:
+        transaction.wake(TURNS)  # the lock hid it
 
 
 def _check_sessions(transaction: Transaction, instance: str, metadata: ExecutionMetadata) -> None:
@@ -111,6 +114,12 @@ def _put_records(
     named = metadata.orchestration_name is not None and metadata.orchestration_version is not None
     transaction.execute(SQL["put_instance" if named else "touch_instance"], values)
     transaction.execute(SQL["put_execution"], values)
+
+
+def append(transaction: Transaction, instance: str, execution_id: int, events: Sequence[StoredEvent]) -> None:
+    """Store events without a lock (PV-5.16); with them a waiting message may have a context (PV-7.11)."""
+    append_history(transaction, instance, execution_id, events)
+    transaction.wake(TURNS)
 
 
 def append_history(

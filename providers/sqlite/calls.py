@@ -7,9 +7,9 @@ either case the call itself is one function that runs to its end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import apsw
 
@@ -18,10 +18,26 @@ from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.observe import Logged, Observer
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
 from holdfast.providers.sqlite.database import Database, Transaction
+from holdfast.providers.waiting import Elsewhere, Queue
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Fetched = TypeVar("_Fetched", FetchedTurn, FetchedWork)
+
+LOOK_ELSEWHERE_MS: Final = 25
+"""How often a waiting fetch sees whether another process has changed the file."""
+
+
+class Question(NamedTuple):
+    """What a fetch looks for: its queue, what makes two fetches interchangeable, and how long it may wait."""
+
+    queue: Queue
+    asked: Hashable
+    poll_timeout: Millis
+
+
+NextChange = Callable[[Transaction], int]
+"""The next time at which time alone may bring something to a queue."""
 
 AbandonCall = Callable[[Transaction, LockToken, Millis, bool], None]
 """Abandons what a token holds: with a delay, and with or without counting the attempt."""
@@ -30,17 +46,32 @@ AbandonCall = Callable[[Transaction, LockToken, Millis, bool], None]
 class SqliteCalls:
     """The calls of one opened provider."""
 
-    def __init__(self, database: Database, observer: Observer | None, on_close: Callable[[], None]) -> None:
-        """`on_close` frees what belongs to this provider alone; it runs after the last call."""
+    def __init__(
+        self,
+        database: Database,
+        observer: Observer | None,
+        on_close: Callable[[], None],
+        *,
+        long_polling: bool,
+        shared: bool,
+    ) -> None:
+        """`on_close` frees what belongs to this provider alone; it runs after the last call.
+
+        `shared` says that other processes may change the database.
+        """
         self._database = database
         self._observer = observer
         self._on_close = on_close
         self._closed = False
+        self._long_polling = long_polling
+        self._elsewhere = Elsewhere(LOOK_ELSEWHERE_MS, self._look_elsewhere) if shared else None
+        self._looked_elsewhere = 0.0  # on the loop's clock
 
     async def close(self) -> None:
         """Let running calls end, then free what this provider owns (PV-28.12). Closing again does nothing."""
         if not self._closed and not self._database.closed:
             self._closed = True
+            self._database.waiters.wake_all()
             await self._run(self._on_close)
 
     async def write(
@@ -75,21 +106,46 @@ class SqliteCalls:
     async def fetch(
         self,
         operation: str,
+        question: Question,
+        next_change: NextChange,
         give_back: AbandonCall,
         effect: Callable[Concatenate[Transaction, _P], _Fetched | None],
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _Fetched | None:
+        """As `write`; if nothing is found, wait for something, up to the poll timeout (PV-23)."""
+        queue, asked, poll_timeout = question
+        waits = self._long_polling and poll_timeout > 0
+
+        def attempt(transaction: Transaction) -> tuple[_Fetched | None, int]:
+            found = effect(transaction, *args, **kwargs)
+            return found, 0 if found is not None or not waits else next_change(transaction)
+
+        async def look() -> tuple[_Fetched | None, int]:
+            return await self._take(operation, give_back, attempt)
+
+        if not waits:
+            return (await look())[0]
+        return await self._database.waiters.poll(
+            queue, (operation, asked), poll_timeout, self._database.now, look, self._elsewhere
+        )
+
+    async def _take(
+        self,
+        operation: str,
+        give_back: AbandonCall,
+        attempt: Callable[[Transaction], tuple[_Fetched | None, int]],
+    ) -> tuple[_Fetched | None, int]:
         """As `write`; but if the caller is cancelled meanwhile, what was taken is given back (PV-23.9)."""
         self._check_open(operation)
         log: list[Logged] = []
         taken: list[_Fetched] = []
 
-        def take() -> _Fetched | None:
-            fetched = self._database.write(operation, log, effect, *args, **kwargs)
-            if fetched is not None:
-                taken.append(fetched)
-            return fetched
+        def take() -> tuple[_Fetched | None, int]:
+            answer = self._database.write(operation, log, attempt)
+            if answer[0] is not None:
+                taken.append(answer[0])
+            return answer
 
         def undo() -> None:
             for fetched in taken:
@@ -97,13 +153,22 @@ class SqliteCalls:
                     self._database.write(operation, [], give_back, fetched.token, Millis(0), True)
 
         try:
-            fetched = await self._run(take)
+            answer = await self._run(take)
         except asyncio.CancelledError:
             # Calls run in the order they were submitted, so this one knows what the other one took.
             asyncio.get_running_loop().run_in_executor(self._database.thread, undo)
             raise
         self._tell(log)
-        return fetched
+        return answer
+
+    async def _look_elsewhere(self) -> None:
+        """At most once in a while for all that wait, on the connection's thread."""
+        now = asyncio.get_running_loop().time()
+        if (now - self._looked_elsewhere) * 1_000 < LOOK_ELSEWHERE_MS / 2:
+            return
+        self._looked_elsewhere = now
+        self._check_open("fetch")
+        await self._run(self._database.look_elsewhere)
 
     def _check_open(self, operation: str) -> None:
         if self._closed or self._database.closed:

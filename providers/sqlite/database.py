@@ -18,6 +18,7 @@ from holdfast.core.contract.observe import Logged
 from holdfast.providers.breakage import MESSAGE, Breakage
 from holdfast.providers.sqlite.one_thread import OneThread
 from holdfast.providers.sqlite.storage_errors import CONTENTION, STORAGE_FAILURES, provider_error
+from holdfast.providers.waiting import BOTH, Waiters
 
 CONTENTION_ATTEMPTS = 3
 """How often a call is tried while the store is busy; each attempt waits for the busy timeout."""
@@ -35,7 +36,7 @@ class Transaction:
     Log records collected here go to the observer after the commit; a rollback discards them.
     """
 
-    __slots__ = ("_connection", "execute", "ids", "log", "now", "operation")
+    __slots__ = ("_connection", "execute", "ids", "log", "now", "operation", "woken")
 
     def __init__(
         self, connection: apsw.Connection, operation: str, now: Millis, ids: IdSource, log: list[Logged]
@@ -46,6 +47,11 @@ class Transaction:
         self.now = now
         self.ids = ids
         self.log = log
+        self.woken = 0
+
+    def wake(self, queues: int) -> None:
+        """If the transaction commits, something may have become eligible in these queues."""
+        self.woken |= queues
 
     def one(self, statement: str, values: Values) -> SqlRow | None:
         """The first row of a query, or None."""
@@ -87,7 +93,7 @@ class Transaction:
 
 
 class Database:
-    """A connection, the thread its calls run on, and the clock and ids of its store."""
+    """A connection, the thread its calls run on, the clock and ids of its store, and who waits for it."""
 
     def __init__(
         self,
@@ -95,6 +101,7 @@ class Database:
         clock: ProviderClock,
         ids: IdSource,
         breakage: Breakage | None = None,
+        waiters: Waiters | None = None,
     ) -> None:
         self.connection = connection
         self.thread = OneThread()
@@ -102,6 +109,8 @@ class Database:
         self._clock = clock
         self._ids = ids
         self._breakage = Breakage() if breakage is None else breakage
+        self.waiters = Waiters() if waiters is None else waiters
+        self._data_version = 0
 
     def write(
         self,
@@ -151,6 +160,8 @@ class Database:
             raise
         finally:
             connection.exec_trace = None
+        if transaction.woken:
+            self.waiters.wake(transaction.woken)
         return result
 
     def _break_in_the_middle(self) -> None:
@@ -183,6 +194,19 @@ class Database:
             return query(self.connection, *args, **kwargs)
         except STORAGE_FAILURES as error:
             raise provider_error(operation, error) from error
+
+    def look_elsewhere(self) -> None:
+        """Wake those who wait if another connection, of whatever process, has committed since the last call.
+
+        This reads a counter in shared memory and takes no lock.
+        """
+        try:
+            version = self.connection.execute("PRAGMA data_version").get
+        except STORAGE_FAILURES:
+            version = 0  # what is wrong, the fetch that looks next will hear
+        if version != self._data_version:
+            self._data_version = version
+            self.waiters.wake(BOTH)
 
     def now(self) -> Millis:
         """The store's clock, for reads that depend on it."""

@@ -12,6 +12,7 @@ from holdfast.core.contract.work_items import StartOrchestration
 from holdfast.providers import arguments
 from holdfast.providers.sqlite.database import Transaction
 from holdfast.providers.sqlite.statements import statements
+from holdfast.providers.waiting import BOTH
 
 SQL = statements("management")
 
@@ -47,6 +48,7 @@ def delete_tree(transaction: Transaction, instance_id: str, force: bool) -> Dele
 
 def delete(transaction: Transaction, ids: Sequence[str], force: bool) -> DeleteInstanceResult:
     """Delete exactly these instances, or refuse and delete nothing (PV-20.4 to PV-20.8)."""
+    transaction.wake(BOTH)
     listed = dict.fromkeys(each for each in ids if _status(transaction, each) is not None)
     for instance_id in listed:
         if not force and _status(transaction, instance_id) in _LIVE:

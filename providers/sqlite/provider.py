@@ -22,14 +22,15 @@ from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.providers import arguments
 from holdfast.providers.arguments import Conclusions
 from holdfast.providers.sqlite import acknowledgement, reads, turns, work
-from holdfast.providers.sqlite.calls import SqliteCalls
+from holdfast.providers.sqlite.calls import Question, SqliteCalls
 from holdfast.providers.sqlite.management import SqliteManagement
+from holdfast.providers.waiting import TURNS, WORK
 
 VERSION: Final = "0.1.0"
 
 
 class SqliteProvider(Provider):
-    """One process's access to a store, from `SqliteStore.open`. Short-polling: no fetch waits (PV-23.2)."""
+    """One process's access to a store, from `SqliteStore.open`. Long-polling by default (PV-23.2)."""
 
     def __init__(self, calls: SqliteCalls) -> None:
         self._calls = calls
@@ -68,11 +69,19 @@ class SqliteProvider(Provider):
     ) -> FetchedTurn | None:
         """Take the next instance with visible messages, its lock, and all it needs for a turn (PV-7)."""
         operation = "fetch_orchestration_item"
-        arguments.duration(operation, "poll_timeout", poll_timeout)
+        poll = arguments.duration(operation, "poll_timeout", poll_timeout)
         lock_timeout = arguments.duration(operation, "lock_timeout", lock_timeout)
         if filter is not None and not filter.supported_duroxide_versions:
             return None
-        return await self._calls.fetch(operation, turns.abandon, turns.fetch, lock_timeout, filter)
+        return await self._calls.fetch(
+            operation,
+            Question(TURNS, filter and filter.supported_duroxide_versions[:1], poll),
+            turns.next_change,
+            turns.abandon,
+            turns.fetch,
+            lock_timeout,
+            filter,
+        )
 
     async def ack_orchestration_item(
         self,
@@ -133,11 +142,19 @@ class SqliteProvider(Provider):
     ) -> FetchedWork | None:
         """Take the oldest eligible item that is bound to no session (PV-10, PV-12)."""
         operation = "fetch_work_item"
-        arguments.duration(operation, "poll_timeout", poll_timeout)
+        poll = arguments.duration(operation, "poll_timeout", poll_timeout)
         lock_timeout = arguments.duration(operation, "lock_timeout", lock_timeout)
         if tag_filter.matches_nothing:
             return None
-        return await self._calls.fetch(operation, work.abandon, work.fetch, lock_timeout, tag_filter)
+        return await self._calls.fetch(
+            operation,
+            Question(WORK, tag_filter, poll),
+            work.next_change,
+            work.abandon,
+            work.fetch,
+            lock_timeout,
+            tag_filter,
+        )
 
     async def fetch_session_work_item(
         self,
@@ -151,7 +168,7 @@ class SqliteProvider(Provider):
     ) -> FetchedWork | None:
         """Take the oldest eligible item, session-bound or not, and with it the session (PV-24)."""
         operation = "fetch_session_work_item"
-        arguments.duration(operation, "poll_timeout", poll_timeout)
+        poll = arguments.duration(operation, "poll_timeout", poll_timeout)
         lock_timeout = arguments.duration(operation, "lock_timeout", lock_timeout)
         session_lock_duration = arguments.duration(operation, "session_lock_duration", session_lock_duration)
         arguments.worker_name(operation, worker_id)
@@ -159,6 +176,8 @@ class SqliteProvider(Provider):
             return None
         return await self._calls.fetch(
             operation,
+            Question(WORK, (tag_filter, worker_id, claim_new), poll),
+            work.next_change,
             work.abandon,
             work.fetch_with_session,
             lock_timeout,
@@ -226,7 +245,7 @@ class SqliteProvider(Provider):
         operation = "append_with_execution"
         arguments.number(operation, "execution_id", execution_id)
         arguments.events(operation, events)
-        await self._calls.write(operation, acknowledgement.append_history, instance_id, execution_id, events)
+        await self._calls.write(operation, acknowledgement.append, instance_id, execution_id, events)
 
     async def get_custom_status(self, instance_id: str, last_seen_version: int) -> CustomStatus | None:
         """The custom status if its version is higher than the one seen, else None (PV-16.5)."""

@@ -25,6 +25,7 @@ from holdfast.core.contract.work_items import (
 from holdfast.providers.arguments import deadline
 from holdfast.providers.sqlite.database import SqlRow, Transaction, Values
 from holdfast.providers.sqlite.statements import statements
+from holdfast.providers.waiting import TURNS
 
 SQL = statements("turns")
 
@@ -58,6 +59,7 @@ def enqueue(transaction: Transaction, item: Message, delay: Millis) -> None:
 
 def put_messages(transaction: Transaction, messages: Sequence[tuple[str, int, Message]]) -> None:
     """Store messages in list order, each for an instance and visible from a time (PV-6.5)."""
+    transaction.wake(TURNS)
     transaction.insert(
         SQL["enqueue_message"],
         [
@@ -93,6 +95,12 @@ def fetch(
         search["after_visible_at"] = candidate.visible_at
         search["after_id"] = candidate.message_id
     return None
+
+
+def next_change(transaction: Transaction) -> int:
+    """When the next message becomes visible or the next lock or hold ends; far off if none does (PV-23.6)."""
+    ((due,),) = transaction.all(SQL["next_change"], {"now": transaction.now, "never": INT63_MAX})
+    return int(due)
 
 
 def _version_bounds(versions: DispatcherCapabilityFilter | None) -> Values:
@@ -231,6 +239,7 @@ def invalid_lock_token(operation: str, token: LockToken) -> ProviderError:
 def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_attempt: bool) -> None:
     """Give a batch back; with a delay nobody may run the instance until it has passed (PV-9.1 to 9.6)."""
     instance, _ = _lock(transaction, token)
+    transaction.wake(TURNS)
     free_from = deadline(transaction.now, delay)
     values: Values = {
         "instance": instance,
@@ -251,6 +260,7 @@ def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_at
 def renew(transaction: Transaction, token: LockToken, extend_for: Millis) -> None:
     """Extend an instance lock that is still held (PV-9.7)."""
     instance = held_instance(transaction, token)
+    transaction.wake(TURNS)  # it may end earlier than before
     transaction.change_one(
         SQL["extend_instance_lock"],
         {"instance": instance, "locked_until": deadline(transaction.now, extend_for)},

@@ -7,13 +7,14 @@ from typing import Final
 
 from holdfast.core.contract.codec import decode_activity, encode_work_item
 from holdfast.core.contract.errors import CodecError, ProviderError
-from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.ids import INT63_MAX, LockToken, Millis
 from holdfast.core.contract.provider import TAGS_MAX, FetchedWork, TagFilter, session_not_owned
 from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.providers.arguments import deadline
 from holdfast.providers.sqlite.database import Transaction, Values
 from holdfast.providers.sqlite.statements import statements
 from holdfast.providers.sqlite.turns import enqueue
+from holdfast.providers.waiting import WORK
 
 SQL = statements("work")
 
@@ -22,6 +23,7 @@ NO_DELAY: Final = Millis(0)
 
 def put(transaction: Transaction, items: Sequence[ActivityExecute]) -> None:
     """Store activities in list order, with the copies that look-ups use (PV-10.1, PV-8.9, PV-24.22)."""
+    transaction.wake(WORK)
     transaction.insert(
         SQL["enqueue_work"],
         [
@@ -67,6 +69,12 @@ def fetch_with_session(
     if session_id is not None:
         _attach(transaction, instance, session_id, worker_id, session_lock_duration)
     return work
+
+
+def next_change(transaction: Transaction) -> int:
+    """When the next item becomes visible or the next lock on one or its session ends; else far off."""
+    ((due,),) = transaction.all(SQL["next_change"], {"now": transaction.now, "never": INT63_MAX})
+    return int(due)
 
 
 def _search(transaction: Transaction, lock_timeout: Millis, tags: TagFilter) -> dict[str, str | int | None]:
@@ -122,6 +130,7 @@ def _attach(
     transaction.change_one(SQL["attach_session"], values)
     if owner == worker_id and locked_until > transaction.now:
         return
+    transaction.wake(WORK)  # what the session holds is now eligible for this worker
     fields = {"instance_id": instance, "session_id": session_id, "worker_id": worker_id}
     transaction.tell("session.claimed", "info", **fields)
     if owner is not None and owner != worker_id:
@@ -149,6 +158,7 @@ def renew(transaction: Transaction, token: LockToken, extend_for: Millis, extend
     transaction.change_one(
         SQL["extend_work"], {"id": row_id, "locked_until": deadline(transaction.now, extend_for)}
     )
+    transaction.wake(WORK)  # it may end earlier than before
 
 
 def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_attempt: bool) -> None:
@@ -160,6 +170,7 @@ def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_at
     }
     if not transaction.change(SQL["give_work_back"], values):
         raise _work_token_error(transaction, token)
+    transaction.wake(WORK)
 
 
 def _work_token_error(transaction: Transaction, token: LockToken) -> ProviderError:
@@ -186,6 +197,7 @@ def release_session(transaction: Transaction, instance: str, session_id: str, wo
     transaction.execute(
         SQL["release_session"], {"instance": instance, "session": session_id, "worker": worker_id}
     )
+    transaction.wake(WORK)
 
 
 def _extend(

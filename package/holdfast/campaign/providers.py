@@ -41,7 +41,9 @@ def find_provider(name: str) -> NamedProvider:
     if name == "sqlite":
         from holdfast.providers.sqlite import sqlite_store
 
-        return NamedProvider(name, sqlite_store, conformance.Factory(create=sqlite_store, wrap=_measured))
+        return NamedProvider(
+            name, sqlite_store, conformance.Factory(create=sqlite_store, long_polling=True, wrap=_measured)
+        )
     if ":" not in name:
         raise ConfigurationError(
             f"unknown provider {name!r}, expected {', '.join(BUILT_IN)} or module:factory"

@@ -38,6 +38,12 @@ WHERE q.visible_at <= :now
 ORDER BY q.visible_at, q.id
 LIMIT 1;
 
+-- name: next_change
+-- The next time at which a message becomes visible, or the lock or hold of an instance ends (PV-23.6).
+SELECT min(
+    coalesce((SELECT min(visible_at) FROM orchestrator_queue WHERE visible_at > :now), :never),
+    coalesce((SELECT min(locked_until) FROM instance_locks WHERE locked_until > :now), :never));
+
 -- name: visible_messages
 -- The visible messages of an instance, oldest first.
 SELECT id, work_item FROM orchestrator_queue

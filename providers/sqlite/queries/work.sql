@@ -44,6 +44,13 @@ WHERE id = (
     LIMIT 1)
 RETURNING id, work_item, attempt_count, instance_id, session_id;
 
+-- name: next_change
+-- The next time at which an item becomes visible, or an item or session lock ends (PV-23.6).
+SELECT min(
+    coalesce((SELECT min(visible_at) FROM worker_queue WHERE visible_at > :now), :never),
+    coalesce((SELECT min(locked_until) FROM worker_queue WHERE locked_until > :now), :never),
+    coalesce((SELECT min(locked_until) FROM sessions WHERE locked_until > :now), :never));
+
 -- name: set_work_aside
 -- An undecodable row is never eligible again; the attempt that met it does not count (PV-14.9).
 UPDATE worker_queue

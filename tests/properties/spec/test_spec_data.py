@@ -199,7 +199,9 @@ SHARED = Path(__file__).parents[4] / "shared" / "spec"
 """Where the texts lie beside a checkout that has them."""
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the texts of the specification do not lie beside this checkout")
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the texts of the specification do not lie beside this checkout"
+)
 def test_the_data_is_what_the_texts_beside_this_checkout_say() -> None:
     """An amended text means: extract the clauses anew, copy the tables, and make docs/clauses.md again."""
     package = files("holdfast.properties.spec")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from holdfast.providers.conformance.__main__ import main
 from holdfast.providers.sqlite import sqlite_store
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "conformance.md"
-WRONGLY_DESCRIBED = Factory(create=sqlite_store, long_polling=True)
+WRONGLY_DESCRIBED = Factory(create=partial(sqlite_store, long_polling=False), long_polling=True)
 PROVIDER = "holdfast.providers.sqlite:sqlite_store"
 
 

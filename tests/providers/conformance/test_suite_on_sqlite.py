@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import itertools
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -31,7 +32,7 @@ def measured(provider: Provider) -> Provider:
     return InstrumentedProvider(provider, clock=SystemClock(), sink=Measurements())
 
 
-IN_MEMORY = Factory(create=sqlite_store, wrap=measured)
+IN_MEMORY = Factory(create=sqlite_store, long_polling=True, wrap=measured)
 OF_THE_OTHER_FEATURE = """
 CREATE TABLE sessions (
     session_id TEXT PRIMARY KEY,
@@ -77,7 +78,7 @@ def on_files(folder: Path) -> Factory:
     def implicit(clock: ProviderClock, ids: IdSource) -> ImplicitFile:
         return ImplicitFile(folder / "implicit.db", clock, ids)
 
-    return Factory(create=create, durable=True, implicit_store=implicit)
+    return Factory(create=create, long_polling=True, durable=True, implicit_store=implicit)
 
 
 def holds(factory: Factory, id: str) -> None:
@@ -91,6 +92,12 @@ def holds(factory: Factory, id: str) -> None:
 def test_sqlite_in_memory_holds(id: str) -> None:
     """PV-30.7, and the clauses that the check's data name."""
     holds(IN_MEMORY, id)
+
+
+@pytest.mark.parametrize("id", [id for id, check in CHECKS.items() if check.polling == "short"])
+def test_sqlite_holds_as_a_short_polling_provider(id: str) -> None:
+    """PV-23.2, PV-23.3: for programs that do the waiting themselves."""
+    holds(Factory(create=partial(sqlite_store, long_polling=False)), id)
 
 
 @pytest.mark.parametrize("id", CHECKS)
