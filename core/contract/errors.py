@@ -83,7 +83,21 @@ class SessionIdError(HoldfastError, ValueError):
 
 
 class ActivityError(HoldfastError):
-    """What orchestration code sees of a failed activity or child: the display text (RT-4.38)."""
+    """What orchestration code sees of a failed activity or child: the display text (RT-4.38).
+
+    An activity raises it for a failure whose text is its own, without the name of a class (RT-6.9).
+    """
+
+    source: str = ""
+    """Which operation failed, such as `Activity 'Charge' call`; empty if an author's code has raised it."""
+
+    @classmethod
+    def of(cls, source: str, text: str) -> "ActivityError":
+        """The failure of an operation."""
+        assert source, f"a failed operation without a name: {text!r}"
+        error = cls(text)
+        error.source = source
+        return error
 
 
 class ClientError(HoldfastError):

@@ -149,19 +149,6 @@ def _exactly_one(*members: object) -> None:
         raise ValueError(f"a failure names exactly one category, this one names {present}")
 
 
-def error_text(error: BaseException) -> str:
-    """The message of a user exception as a failure can store it; the class name if it has none.
-
-    The class itself may be broken: an exception that cannot be shown or stored must fail its activity or
-    orchestration like any other, not the worker that runs it.
-    """
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    return (text or type(error).__name__).encode(errors="replace").decode()
-
-
 def infrastructure(error: ProviderError) -> FailureDetails:
     """A provider error as stored: operation, message and flag unchanged (PV-4.4, RT-20.12)."""
     return FailureDetails(

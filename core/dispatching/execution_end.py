@@ -181,13 +181,15 @@ def session_identifiers(instance: str, session_ids: Iterable[str]) -> tuple[Sche
 
 
 def failed_record(
-    instance: str, execution_id: int, details: FailureDetails, history: Sequence[Event]
+    instance: str, execution_id: int, details: FailureDetails, history: Sequence[Event], traceback: str = ""
 ) -> Logged:
-    """The log record of a failed execution (RT-23.4, RT-23.5)."""
+    """The log record of a failed execution (RT-23.4, RT-23.5), with the traceback of its code."""
     fields: dict[str, object] = {
         **_identity_fields(instance, execution_id, history),
         "error": details.display(),
     }
+    if traceback:
+        fields["traceback"] = traceback
     if details.application is not None:
         return Logged(
             "Orchestration failed (application error)", "warning", {**fields, "error_type": "application"}

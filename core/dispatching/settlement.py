@@ -140,8 +140,8 @@ class _Settlement:
                 return self._continue()
             case ExecutionCompleted(output):
                 return self._completed(output)
-            case ExecutionFailed(details):
-                return self._failed(details)
+            case ExecutionFailed(details, traceback=place):
+                return self._failed(details, place)
             case ExecutionCancelled(reason):
                 return self._cancelled_by(reason)
             case ExecutionContinuedAsNew():
@@ -172,25 +172,24 @@ class _Settlement:
         self._log.append(self._ended_record("Orchestration completed"))
         return self._commit("Completed", output=output)
 
-    def _failed(self, details: FailureDetails) -> TurnCommit:
+    def _failed(self, details: FailureDetails, traceback: str) -> TurnCommit:
         self._dispatch_detached()
         self._cancel_dropped_children()
         self._items.extend(cancel_children(self._turn_input.instance, self._before_this_turn()))
-        return self._fail(details, "Failed")
+        return self._fail(details, "Failed", traceback)
 
     def _cancelled_by(self, reason: str) -> TurnCommit:
         """Detached starts are not dispatched; outstanding children are cancelled too (RT-5.24)."""
         self._items.extend(cancel_children(self._turn_input.instance, self._before_this_turn()))
         return self._fail(cancelled(reason), "Cancelled")
 
-    def _fail(self, details: FailureDetails, outcome: CommitOutcome) -> TurnCommit:
+    def _fail(self, details: FailureDetails, outcome: CommitOutcome, traceback: str = "") -> TurnCommit:
         self._end(events.OrchestrationFailed, details=details)
         if self._parent is not None:
             current = self._parent_execution_id
             self._items.append(self._parent.failed(details, current_execution_id=current))
-        self._log.append(
-            failed_record(self._turn_input.instance, self._turn_input.execution_id, details, self._known)
-        )
+        where = (self._turn_input.instance, self._turn_input.execution_id)
+        self._log.append(failed_record(*where, details, self._known, traceback))
         return self._commit(outcome, output=details.display(), failure=details)
 
     def _continued_as_new(self, outcome: ExecutionContinuedAsNew) -> TurnCommit:

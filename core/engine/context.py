@@ -134,7 +134,7 @@ class OrchestrationContext(KeyValueCalls):
             try:
                 return await self._attempt(future, policy.timeout)
             except _TimedOut as timeout:
-                raise ActivityError(str(timeout)) from None
+                raise ActivityError.of(f"Activity '{name}' call", str(timeout)) from None
             except ActivityError as error:
                 if attempt >= policy.max_attempts:
                     raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import NamedTuple
 
-from holdfast.core.contract.failures import error_text
+from holdfast.core.contract.user_texts import error_text, is_interrupt, shown, traceback_text
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
 from holdfast.core.engine.turn_state import Misuse, SessionRefused, TurnBreak, TurnState
@@ -19,21 +19,24 @@ class Returned(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """The code raised an ordinary exception; its text (RT-4.71)."""
+    """The code raised an ordinary exception: its text (RT-4.71), and its traceback for the log."""
 
     message: str
+    traceback: str
 
 
 class Refused(NamedTuple):
     """A session check failed (SS-16.5)."""
 
     message: str
+    traceback: str = ""
 
 
 class Panicked(NamedTuple):
     """The code cannot continue (RT-4.70)."""
 
     message: str
+    traceback: str = ""
 
 
 CodeFinish = Returned | Raised | Refused | Panicked
@@ -55,13 +58,9 @@ class Driver:
         assert broken_by is None, f"polled after {broken_by!r}"
         try:
             self.finish = self._run()
-        except KeyboardInterrupt:
-            raise
-        except AssertionError as error:
-            if _is_of_the_engine(error):
-                raise
-            self.finish = self._raised(error)
         except BaseException as error:  # whatever user code raises is a result of the turn
+            if is_interrupt(error) or _is_of_the_engine(error):
+                raise
             self.finish = self._raised(error)
         if self._state.broken_by is not None:  # also when the code swallowed it
             self.finish = _broken(self._state.broken_by)
@@ -74,10 +73,9 @@ class Driver:
             return
         try:
             self._coroutine.close()
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            pass  # a finally block met the sealed context, or awaits again
+        except BaseException as error:  # a finally block met the sealed context, or awaits again
+            if is_interrupt(error):
+                raise
 
     def _run(self) -> CodeFinish | None:
         if self._coroutine is None:
@@ -86,13 +84,14 @@ class Driver:
             try:
                 awaited = self._coroutine.send(None)
             except StopIteration as stop:
-                return Returned(payload.encode(stop.value))
+                name = self._state.started.name
+                return Returned(payload.encode(stop.value, "the result of orchestration", name))
             if self._state.broken_by is not None:
                 return None
             if not isinstance(awaited, Durable):
                 self._state.misuse(
-                    f"orchestration '{self._state.started.name}' awaited {awaited!r}; an orchestration can "
-                    "await only what the context's calls return"
+                    f"orchestration '{self._state.started.name}' awaited {shown(awaited)}; an orchestration "
+                    "can await only what the context's calls return"
                 )
             self._awaited = awaited
         return None
@@ -102,28 +101,32 @@ class Driver:
         started = self._state.started
         made: object = self._state.turn_input.handler(OrchestrationContext(self._state), started.input)
         if not isinstance(made, Coroutine):
-            self._state.misuse(f"orchestration '{started.name}' is no async function: it returned {made!r}")
+            self._state.misuse(
+                f"orchestration '{started.name}' is no async function: it returned {shown(made)}"
+            )
         return made
 
     def _raised(self, error: BaseException) -> CodeFinish:
-        if isinstance(error, Exception) and self._coroutine is not None:
-            return Raised(error_text(error))
-        return Panicked(error_text(error))
+        if issubclass(type(error), Exception) and self._coroutine is not None:
+            return Raised(error_text(error), traceback_text(error))
+        return Panicked(error_text(error), traceback_text(error))
 
 
 def _broken(by: TurnBreak) -> CodeFinish:
     if isinstance(by, SessionRefused):
-        return Refused(str(by))
+        return Refused(str(by), traceback_text(by))
     assert isinstance(by, Misuse), f"{by!r} in a running turn"
-    return Panicked(str(by))
+    return Panicked(str(by), traceback_text(by))
 
 
-def _is_of_the_engine(error: AssertionError) -> bool:
-    """Whether it was raised in one of our own modules, called by the code.
+def _is_of_the_engine(error: BaseException) -> bool:
+    """Whether it is an assertion that failed in one of our own modules, called by the code.
 
     Then it is not a failure of the code, which would be stored for good: the batch is given back instead. An
     assertion of the code itself is an exception like any other.
     """
+    if type(error) is not AssertionError:
+        return False
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from holdfast.core.contract.errors import ActivityError
-from holdfast.core.engine.actions import CallActivity, Operation, check_texts
+from holdfast.core.engine.actions import CallActivity, Operation, StartSubOrchestration, check_texts
 from holdfast.core.engine.turn_state import TurnState
 
 _T = TypeVar("_T")
@@ -61,8 +61,11 @@ class DurableFuture(Durable[_T]):
         self._require_kept()
         answer = self._state.take(self._operation)
         if answer.is_error:
-            raise ActivityError(answer.text)
-        return self._decode(answer.text)
+            raise failed(self._operation, answer.text)
+        try:
+            return self._decode(answer.text)
+        except ActivityError as error:  # the answer is of another type than the code has asked for
+            raise failed(self._operation, str(error)) from None
 
     def _require_kept(self) -> None:
         if self._operation.dropped:
@@ -142,6 +145,17 @@ class Join(Durable[list[Any]]):
     def cancel(self) -> None:
         for child in self._children:
             child.cancel()
+
+
+def failed(operation: Operation, text: str) -> ActivityError:
+    """The error that the code gets; it says which operation it comes from if nobody catches it (RT-4.71)."""
+    match operation.action:
+        case CallActivity(name=name):
+            return ActivityError.of(f"Activity '{name}' call", text)
+        case StartSubOrchestration(name=name) if operation.token > 0:  # an id that was refused has no child
+            return ActivityError.of(f"Sub-orchestration '{name}'", text)
+        case _:
+            return ActivityError(text)
 
 
 def _value_or_error(child: Durable[object]) -> object:

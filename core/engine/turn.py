@@ -126,12 +126,12 @@ class _Turn:
     def _conclude(self, finish: CodeFinish | None, persisted: Sequence[Event]) -> TurnOutcome:
         """The outcome by priority (RT-4.49 to RT-4.54, RT-27.8)."""
         match finish:
-            case Panicked(message):
-                return ExecutionFailed(application(message, "Panicked"))
-            case Refused(message):
+            case Panicked(message, place):
+                return ExecutionFailed(application(message, "Panicked"), traceback=place)
+            case Refused(message, place):
                 with suppress(Nondeterminism):  # the refusal came first, so it is the reason reported
                     self._collect_drops(persisted, code_ended=True)
-                return ExecutionFailed(application(message), refused=True)
+                return ExecutionFailed(application(message), refused=True, traceback=place)
         # A cancelled execution and one that continues as new give up everything in flight when they end, so
         # neither needs the breadcrumbs of dropped futures; only what goes on or ends by itself has them.
         for event in self._known():
@@ -144,8 +144,8 @@ class _Turn:
         match finish:
             case Returned(output):
                 return ExecutionCompleted(output)
-            case Raised(message):
-                return ExecutionFailed(application(message))
+            case Raised(message, place):
+                return ExecutionFailed(application(message), traceback=place)
         return ExecutionContinues()
 
     def _collect_drops(self, persisted: Sequence[Event], *, code_ended: bool) -> None:

@@ -64,10 +64,12 @@ class ExecutionFailed:
     """The code raised, or could not continue.
 
     `refused` is true after a session check that failed: then no worker item is enqueued (RT-27.8).
+    `traceback` is that of the author's code, for the log record and never stored.
     """
 
     details: FailureDetails
     refused: bool = False
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)

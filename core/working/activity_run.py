@@ -19,11 +19,11 @@ from holdfast.core.contract.failures import (
     PoisonActivity,
     PoisonedMessage,
     application,
-    error_text,
 )
 from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.observe import StopOutcome
 from holdfast.core.contract.provider import Provider
+from holdfast.core.contract.user_texts import error_text, traceback_text
 from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityFailedMessage, Message
 from holdfast.core.hosting.backoff import ABANDON_AFTER_ITEM_ACK, unregistered_delay
 from holdfast.core.hosting.crew import Crew
@@ -196,7 +196,7 @@ class ActivityRunner:
         error = handler.error
         if error is None:
             try:
-                result = payload.encode(handler.result)
+                result = payload.encode(handler.result, "the result of activity", item.name)
             except CodecError as unencodable:
                 error = unencodable
         if error is None:
@@ -223,6 +223,7 @@ class ActivityRunner:
                 attempt,
                 outcome="app_error",
                 error=error_text(error),
+                traceback=traceback_text(error) if self._log.heard else "",
                 duration_ms=duration_ms,
             )
 

@@ -11,6 +11,7 @@ from typing import Any
 from holdfast.core.client import Client
 from holdfast.core.contract.observe import Observer, StopOutcome
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
+from holdfast.core.contract.user_texts import is_interrupt
 from holdfast.core.hosting.crew import unwound
 from holdfast.core.hosting.log import Log
 from holdfast.core.program.registry import ActivityHandler
@@ -213,6 +214,8 @@ async def _ended(running: Awaitable[object]) -> HandlerEnd:
     try:
         return HandlerEnd(result=await running)
     except BaseException as error:
+        if is_interrupt(error):
+            raise
         return HandlerEnd(error=error)
 
 

@@ -168,9 +168,9 @@ def test_ordinary_exceptions_fail_and_signals_panic() -> None:
         return code
 
     for error, kind, output in [
-        (ValueError("boom"), "OrchestrationFailed", "boom"),
+        (ValueError("boom"), "OrchestrationFailed", "ValueError: boom"),
         (KeyError(), "OrchestrationFailed", "KeyError"),
-        (SystemExit(3), "Panicked", "orchestration panicked: 3"),
+        (SystemExit(3), "Panicked", "orchestration panicked: SystemExit: 3"),
         (GeneratorExit(), "Panicked", "orchestration panicked: GeneratorExit"),
     ]:
         bench = Bench(raising(error))
@@ -226,8 +226,8 @@ def test_texts_that_cannot_be_stored_are_refused_in_the_code() -> None:
         return ""
 
     for code, text in [
-        (no_name, "CallActivity.name must be a str, it is None"),
-        (surrogate, "UpdateCustomStatus.status cannot be stored as UTF-8"),
+        (no_name, "TypeError: CallActivity.name must be a str, it is None"),
+        (surrogate, "ValueError: UpdateCustomStatus.status cannot be stored as UTF-8"),
     ]:
         bench = Bench(code)
         bench.start()

@@ -312,7 +312,9 @@ def test_an_assertion_of_the_code_is_its_failure() -> None:
         raise AssertionError("two is three")
 
     outcome = run_turn(first_turn(code)).outcome
-    assert isinstance(outcome, ExecutionFailed) and outcome.details.display() == "two is three"
+    assert (
+        isinstance(outcome, ExecutionFailed) and outcome.details.display() == "AssertionError: two is three"
+    )
 
 
 @pytest.mark.parametrize("combined", [False, True])

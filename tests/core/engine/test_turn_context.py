@@ -249,7 +249,7 @@ def test_each_attempt_is_a_new_activity_and_a_timer_lies_between() -> None:
         "6:ActivityScheduled 7:ActivityFailed(6) 8:TimerCreated 9:TimerFired(8) "
         "10:ActivityScheduled 11:ActivityFailed(10) 12:Failed"
     )
-    assert bench.output == "three"
+    assert bench.output == "Activity 'A' call failed: three"
     assert all(event.tag == "gpu" for event in bench.history if isinstance(event, events.ActivityScheduled))
 
 
@@ -267,7 +267,7 @@ def test_a_timeout_ends_the_call_and_drops_the_activity() -> None:
     bench = retrying(RetryPolicy(timeout=SECOND))
     assert bench.trace == "1:Started 2:ActivityScheduled 3:TimerCreated"
     bench.turn(bench.fired(3))
-    assert bench.output == "timeout: activity timed out"
+    assert bench.output == "Activity 'A' call failed: timeout: activity timed out"
     assert bench.trace.endswith("4:TimerFired(3) 5:ActivityCancelRequested(2) 6:Failed")
 
     bench = retrying(RetryPolicy(timeout=SECOND))

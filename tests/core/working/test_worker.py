@@ -113,7 +113,7 @@ def test_success_failure_and_an_unencodable_result_are_completions(world: Any) -
         assert outcomes == ["completed", "completed", "failed"]
         assert [view.session_id for view in host.runtime.leases()] == ["s"]
         errors = [fields["error"] for fields in host.seen.logged("Activity failed (application error)")]
-        assert errors[0] == "no luck" and "object" in str(errors[1])
+        assert errors[0] == "ValueError: no luck" and "object" in str(errors[1])
 
     world.run(scenario())
 
