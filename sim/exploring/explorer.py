@@ -12,8 +12,8 @@ from typing import Final, Protocol, runtime_checkable
 
 from holdfast.core.contract.clock import ProviderClock
 from holdfast.core.contract.errors import ConfigurationError, ProviderError
-from holdfast.core.contract.failures import error_text
 from holdfast.core.contract.store import HookMissing, Store
+from holdfast.core.contract.user_texts import error_text
 from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.sim.errors import SimulationError
