@@ -463,6 +463,11 @@ class Provider(Protocol):
         ...
 
 
+def reported_version(stored: str | None) -> str:
+    """An orchestration version as turns and management report it; an empty one is one (PV-2.15, PV-7.11)."""
+    return "unknown" if stored is None else stored
+
+
 def _no_sessions(operation: str) -> ProviderError:
     return ProviderError.permanent(operation, "this provider does not support sessions")
 

@@ -181,6 +181,10 @@ async def cancel_scoped_by_execution(fx: Fixture) -> None:
     expect.equal((await fx.work()).item, activity(2), "the activity of execution 1")
     expect.equal((await fx.work()).item, activity(2, "j", execution_id=2), "that of another instance")
     await fx.no_work()
+    await fx.put(activity(12), activity(2, "i1"), activity(2, execution_id=11))
+    await fx.step(execution_id=2, cancelled=[named(12)])
+    left = [(await fx.work()).item for _ in range(2)]
+    expect.equal(left, [activity(2, "i1"), activity(2, execution_id=11)], "names alike when joined")
 
 
 @check("PVC-311")

@@ -19,6 +19,8 @@ async def custom_status_set(fx: Fixture) -> None:
     """A status event makes text and version 1 readable."""
     await fx.begin("i", status(2, "busy"))
     await _told(fx, "busy", 1)
+    await fx.step("i", status(3, "x" * 262_144))
+    await _told(fx, "x" * 262_144, 2)
 
 
 @check("PVC-130")

@@ -6,7 +6,7 @@ from functools import partial
 
 from holdfast.core.contract.management import InstanceFilter
 from holdfast.core.contract.provider import ExecutionMetadata
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, side_by_side
 from holdfast.providers.conformance.fixture import Fixture, refused_by
 from holdfast.providers.conformance.messages import activity, external, kv_set, start, started
 from holdfast.providers.conformance.racing import together
@@ -66,7 +66,7 @@ async def tree_with_cycle_terminates(fx: Fixture) -> None:
 
 @check("PVC-377")
 async def deletion_leaves_neighbours(fx: Fixture) -> None:
-    """Deleting one instance leaves rows, locks, keys and messages of a neighbour with a similar id."""
+    """Deleting one instance leaves rows, locks, keys and messages of neighbours with similar ids."""
     neighbours = ("i%", "i_", "I", "i ")
     for instance in ("i", *neighbours):
         await fx.begin(instance, kv_set(2, "k", instance), work=[activity(2, instance)])
@@ -79,6 +79,9 @@ async def deletion_leaves_neighbours(fx: Fixture) -> None:
         expect.equal((await fx.work()).item.instance, instance, "the activity")
     await fx.renew_turn(turn)
     await fx.no_work()
+    await fx.ack(turn)
+    await fx.management.delete_instances_atomic(neighbours, force=True)
+    await side_by_side.instances(fx)
 
 
 @check("PVC-378")

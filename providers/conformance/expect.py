@@ -14,13 +14,13 @@ _T = TypeVar("_T")
 def equal(actual: object, expected: object, what: str) -> None:
     """The two have the same value; a list and a tuple of the same elements count as the same."""
     if _plain(actual) != _plain(expected):
-        raise Broken(f"{what}: expected {_shown(expected)}, got {_shown(actual)}")
+        raise Broken(f"{what}: expected {shown(expected)}, got {shown(actual)}")
 
 
 def different(actual: object, other: object, what: str) -> None:
     """The two are not equal."""
     if actual == other:
-        raise Broken(f"{what}: both are {_shown(actual)}")
+        raise Broken(f"{what}: both are {shown(actual)}")
 
 
 def true(condition: bool, what: str) -> None:
@@ -32,7 +32,7 @@ def true(condition: bool, what: str) -> None:
 def nothing(actual: object, what: str) -> None:
     """The answer is None, or an empty collection."""
     if actual is not None and actual != [] and actual != {} and actual != ():
-        raise Broken(f"{what}: expected nothing, got {_shown(actual)}")
+        raise Broken(f"{what}: expected nothing, got {shown(actual)}")
 
 
 def present(actual: _T | None, what: str) -> _T:
@@ -57,7 +57,7 @@ async def refused(call: Awaitable[object], *mentions: str) -> ProviderError:
         if mentions and not any(text.lower() in error.message.lower() for text in mentions):
             raise Broken(f"the error should mention {' or '.join(mentions)}: {error}") from error
         return error
-    raise Broken(f"expected a permanent error, the call returned {_shown(answer)}")
+    raise Broken(f"expected a permanent error, the call returned {shown(answer)}")
 
 
 async def told_retryable(call: Awaitable[object]) -> ProviderError:
@@ -68,7 +68,7 @@ async def told_retryable(call: Awaitable[object]) -> ProviderError:
         if not error.retryable:
             raise Broken(f"expected a retryable error, got a permanent one: {error}") from error
         return error
-    raise Broken(f"expected a retryable error, the call returned {_shown(answer)}")
+    raise Broken(f"expected a retryable error, the call returned {shown(answer)}")
 
 
 async def refused_or_answered(call: Awaitable[_T]) -> _T | ProviderError:
@@ -85,6 +85,7 @@ def _plain(value: object) -> object:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _shown(value: object, length_max: int = 400) -> str:
-    text = repr(value)
+def shown(value: object, length_max: int = 400) -> str:
+    """A value as it can be printed: escaped, and cut."""
+    text = ascii(value)
     return text if len(text) <= length_max else text[:length_max] + "…"

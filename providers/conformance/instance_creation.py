@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.harness import START_OF_TIME
-from holdfast.providers.conformance.messages import failure, start, started, status
+from holdfast.providers.conformance.messages import (
+    continue_as_new,
+    external,
+    failure,
+    start,
+    started,
+    status,
+)
 from holdfast.providers.conformance.registry import check
 
 
@@ -43,6 +52,15 @@ async def null_version_handling(fx: Fixture) -> None:
     expect.equal(turn.item.messages, [start(version=None)], "messages")
     await fx.ack(turn, started(), name="Flow", version="3.0.0")
     expect.equal((await fx.management.get_instance_info("i")).orchestration_version, "3.0.0", "the version")
+    empty = {"j": start("j", version=""), "k": msgspec.structs.replace(continue_as_new("k"), version="")}
+    for instance, message in empty.items():
+        await fx.send(message)
+        turn = await fx.turn(instance)
+        expect.equal(turn.item.version, "", "an empty version, which is one")
+        # Of k there is no record but its history.
+        await fx.ack(turn, started(version=""), name="Flow" if instance == "j" else None, version="")
+        await fx.send(external(instance))
+        expect.equal((await fx.turn()).item.version, "", "an empty version that is recorded")
 
 
 @check("PVC-050")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, side_by_side, texts
+from holdfast.providers.conformance.carrying import same
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import external, kv_clear, kv_set
 from holdfast.providers.conformance.messages import kv_clear_all as clear_all
@@ -68,6 +69,7 @@ async def kv_instance_isolation(fx: Fixture) -> None:
     await fx.begin("j", kv_set(2, "k", "of j"))
     await _value(fx, "k", "of i")
     await _value(fx, "k", "of j", "j")
+    await side_by_side.joined_keys(fx)
 
 
 @check("PVC-160")
@@ -114,20 +116,27 @@ async def kv_empty_value(fx: Fixture) -> None:
 
 @check("PVC-165")
 async def kv_large_value(fx: Fixture) -> None:
-    """Values of 16 KiB and of 64 KiB come back whole."""
-    await fx.begin("i", kv_set(2, "a", "x" * 16_384), kv_set(3, "b", "y" * 65_536))
-    await _value(fx, "a", "x" * 16_384)
-    await _value(fx, "b", "y" * 65_536)
+    """Values of many lengths and ends, up to 64 KiB, come back whole, settled or not."""
+    sizes = texts.outside_json(texts.payloads(), bytes_max=65_536)
+    values = {f"k{n}": (name, text) for n, (name, text) in enumerate(sizes.items())}
+    await fx.begin("i", *(kv_set(2 + n, f"k{n}", text) for n, text in enumerate(sizes.values())))
+    everything = await fx.provider.get_kv_all_values("i")
+    for key, (name, text) in values.items():
+        same(everything.get(key), text, f"among all values, {name}")
+        same(await fx.provider.get_kv_value("i", key), text, f"a value, {name}")
+    await fx.step("i", status="ContinuedAsNew")
+    await fx.send(external())
+    snapshot = (await fx.turn("i")).item.kv_snapshot
+    settled = await fx.provider.get_kv_all_values("i")
+    for key, (name, text) in values.items():
+        same(snapshot[key].value, text, f"a value in the snapshot, {name}")
+        same(settled.get(key), text, f"a settled value, {name}")
 
 
 @check("PVC-166")
 async def kv_special_chars_in_key(fx: Fixture) -> None:
-    """Keys with blanks, non-Latin letters, dots, slashes, quotes and emoji work; so does the empty key."""
-    keys = ["a b", "ключ", "a.b/c", 'it\'s "quoted"', "🔑", "%_", ""]
-    await fx.begin("i", *(kv_set(2 + rank, key, key + "!") for rank, key in enumerate(keys)))
-    await _values(fx, {key: key + "!" for key in keys})
-    for key in keys:
-        await _value(fx, key, key + "!")
+    """Keys that a collation may take for one stand side by side, up to 1,024 characters; the empty too."""
+    await side_by_side.keys(fx)
 
 
 @check("PVC-171")

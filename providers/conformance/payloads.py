@@ -8,12 +8,29 @@ from typing import Any
 from holdfast.core.contract.codec import decode_message, decode_work_item, encode_work_item, opaque_event
 from holdfast.core.contract.provider import ExecutionMetadata
 from holdfast.core.contract.work_items import ActivityExecute, StartOrchestration
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, texts
+from holdfast.providers.conformance.carrying import (
+    all_kinds_of_completions,
+    all_kinds_of_events,
+    all_kinds_of_messages,
+    as_completions,
+    as_events,
+    as_messages,
+    as_work,
+    carried,
+    completion,
+    concluded,
+    event_appended,
+    event_of_a_turn,
+    message_enqueued,
+    message_of_a_turn,
+    work_enqueued,
+    work_of_a_turn,
+)
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import (
     WRITTEN_BY,
     activity,
-    completed,
     continue_as_new,
     external,
     kv_set,
@@ -25,40 +42,30 @@ from holdfast.providers.conformance.messages import (
 from holdfast.providers.conformance.registry import check
 
 
-async def _round_trip(fx: Fixture, text: str) -> None:
-    """The text passes through both queues, history, output, status, keys and values unchanged."""
-    events = [started(), note(2, text), status(3, text), kv_set(4, text, text)]
-    await fx.send(start(), external(data=text))
-    turn = await fx.turn("i")
-    expect.equal(turn.item.messages[-1], external(data=text), "the message")
-    work = [activity(2, input=text)]
-    await fx.ack(turn, *events, work=work, name=text, version="1", status="Running", output=text)
-    expect.equal(await fx.provider.read("i"), events, "history")
-    expect.equal(await fx.provider.get_custom_status("i", 0), (text, 1), "the custom status")
-    expect.equal(await fx.provider.get_kv_all_values("i"), {text: text}, "keys")
-    info = await fx.management.get_instance_info("i")
-    expect.equal((info.orchestration_name, info.output), (text, text), "name and output")
-    item = await fx.work()
-    expect.equal(item.item, work[0], "the activity")
-    await fx.provider.ack_work_item(item.token, completed(result=text))
-    expect.equal(await fx.messages(), [completed(result=text)], "the completion")
-
-
 @check("PVC-313")
 async def payload_with_escaped_nul(fx: Fixture) -> None:
-    """A payload with an escaped NUL and odd Unicode comes back unchanged through both queues and history."""
-    await _round_trip(fx, json.dumps({"nul": "\0"}) + " \u2028 \u00e9 e\u0301 \U0001f9f5 \ufffe ' \" \\ %s")
-    raw = "raw \0"
-    await fx.step("i", note(5, raw), work=[activity(3, input=raw)], messages=[external(data=raw)])
-    expect.equal((await fx.provider.read("i"))[-1], note(5, raw), "an event with a raw NUL")
-    expect.equal((await fx.work()).item, activity(3, input=raw), "an activity with a raw NUL")
-    expect.equal(await fx.messages(), [external(data=raw)], "a message with a raw NUL")
+    """Texts of many lengths and ends, NUL and odd Unicode included, come back unchanged from every place."""
+    await carried(fx, "m1", message_of_a_turn, as_messages("m1", texts.brief()))
+    await carried(fx, "m2", message_enqueued, as_messages("m2", texts.sizes()))
+    await carried(fx, "m3", completion, as_completions("m3", texts.sizes()))
+    await carried(fx, "w1", work_of_a_turn, as_work("w1", texts.sizes()))
+    await carried(fx, "w2", work_enqueued, as_work("w2", texts.sizes()))
+    await carried(fx, "e1", event_of_a_turn, as_events(texts.payloads()))
+    await carried(fx, "e2", event_appended, as_events(texts.brief()))
+    await carried(fx, "k1", message_of_a_turn, all_kinds_of_messages("k1", texts.mixed()))
+    await carried(fx, "k2", completion, all_kinds_of_completions("k2", texts.mixed()))
+    await carried(fx, "k3", event_of_a_turn, all_kinds_of_events(texts.mixed()))
+    await concluded(fx, texts.outside_json(texts.each()))
 
 
 @check("PVC-314")
 async def payload_number_fidelity(fx: Fixture) -> None:
-    """Long integers, number spellings and the order and doubling of keys in payloads are not rewritten."""
-    await _round_trip(fx, '{"b": 123456789012345678901234567890, "a": 1.0, "a": 1e5, "z": -0.0,  "x": 10e-1}')
+    """Texts that look like numbers, JSON, markup or placeholders are not rewritten."""
+    looks = texts.whole()
+    await carried(fx, "m", message_of_a_turn, as_messages("m", looks))
+    await carried(fx, "w", work_of_a_turn, as_work("w", looks))
+    await carried(fx, "e", event_of_a_turn, as_events(looks))
+    await concluded(fx, dict(list(looks.items())[:24]))
 
 
 @check("PVC-315")

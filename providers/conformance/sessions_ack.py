@@ -7,7 +7,7 @@ from typing import Any
 from holdfast.core.contract.management import PruneOptions
 from holdfast.core.contract.provider import ExecutionMetadata, FetchedTurn, ScheduledSessionIdentifier
 from holdfast.core.contract.store import SessionRecord
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, side_by_side
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import (
     activity,
@@ -94,6 +94,7 @@ async def same_session_id_two_instances(fx: Fixture) -> None:
     await fx.renew_session("B", instance="j")
     await fx.no_claim("A")
     expect.equal((await fx.claim("B")).item, activity(3, "j", session="s"), "B's next row")
+    await side_by_side.joined_sessions(fx)
 
 
 @session_check("PVC-250")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.store import SessionRecord
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, side_by_side
 from holdfast.providers.conformance.fixture import LEASE, NOW, Fixture
 from holdfast.providers.conformance.messages import activity, failed
 from holdfast.providers.conformance.registry import session_check
@@ -44,6 +44,7 @@ async def fetch_session_skips_other_workers_session(fx: Fixture) -> None:
     await fx.claim("A")
     await fx.no_claim("B")
     expect.equal((await fx.claim("A")).item.id, 3, "the owner's next row")
+    await side_by_side.workers(fx)
 
 
 @session_check("PVC-218")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.core.contract.store import SessionRecord
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, side_by_side
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import activity
 from holdfast.providers.conformance.registry import session_check
@@ -85,6 +85,7 @@ async def very_long_session_id_handled(fx: Fixture) -> None:
         await fx.step(instance, closed=[long])
         await expect.refused(fx.renew_session("B", instance=instance, session_id=long))
         await fx.no_claim("B")
+    await side_by_side.sessions(fx)
 
 
 @session_check("PVC-247")

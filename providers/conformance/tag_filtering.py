@@ -6,7 +6,9 @@ from functools import partial
 
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.provider import TagFilter
-from holdfast.providers.conformance import expect
+from holdfast.core.contract.work_items import ActivityExecute
+from holdfast.providers.conformance import expect, side_by_side, texts
+from holdfast.providers.conformance.carrying import carried, work_enqueued, work_of_a_turn
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import activity
 from holdfast.providers.conformance.racing import succeeded, together
@@ -61,9 +63,17 @@ async def multi_tag_filter(fx: Fixture) -> None:
 async def tag_round_trip_preservation(fx: Fixture) -> None:
     """The tag comes back with the item."""
     long = "é" * 128
+    await carried(fx, "t1", work_of_a_turn, _tagged("t1"))
+    await carried(fx, "t2", work_enqueued, _tagged("t2"))
     await fx.put(activity(2, tag="gpu"), activity(3, tag=long), activity(4))
     tags = [(await fx.work(TagFilter.any())).item.tag for _ in range(3)]
     expect.equal(tags, ["gpu", long, None], "tags")
+
+
+def _tagged(instance: str) -> dict[str, ActivityExecute]:
+    """An item for every text that is short enough for a tag."""
+    short = texts.outside_json(texts.each() | texts.mixed(), bytes_max=256)
+    return {name: activity(2 + n, instance, tag=text) for n, (name, text) in enumerate(short.items())}
 
 
 @check("PVC-142")
@@ -133,6 +143,7 @@ async def tag_filter_construction_and_exactness(fx: Fixture) -> None:
             except ConfigurationError:
                 continue
             expect.true(False, f"{build.__name__} refuses {len(tags)} tags")
+    await side_by_side.tags(fx)
     await fx.put(
         *(activity(id, tag=tag) for id, tag in enumerate(("GPU", " gpu", "gpu ", "", None), start=2))
     )

@@ -6,7 +6,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import StoredEvent
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.management import ExecutionInfo, InstanceInfo, QueueDepths, SystemMetrics
-from holdfast.core.contract.provider import CustomStatus
+from holdfast.core.contract.provider import CustomStatus, reported_version
 from holdfast.providers.memory.tables import InstanceRecord, Tables
 
 
@@ -63,7 +63,7 @@ def instance_info(tables: Tables, operation: str, instance: str) -> InstanceInfo
     return InstanceInfo(
         instance_id=instance,
         orchestration_name=record.name,
-        orchestration_version=record.version or "unknown",
+        orchestration_version=reported_version(record.version),
         current_execution_id=record.current_execution_id,
         status="Unknown" if execution is None else execution.status,
         output=None if execution is None else execution.output,

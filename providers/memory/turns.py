@@ -13,6 +13,7 @@ from holdfast.core.contract.provider import (
     FetchedTurn,
     KvEntry,
     OrchestrationItem,
+    reported_version,
 )
 from holdfast.core.contract.work_items import (
     ContinueAsNewMessage,
@@ -69,7 +70,7 @@ def find_context(tables: Tables, instance: str, rows: list[MessageRow]) -> Batch
     """The instance record, else what its history says, else the batch's own start (PV-7.11)."""
     record = tables.instances.get(instance)
     if record is not None:
-        return record.name, record.version or "unknown", record.current_execution_id
+        return record.name, reported_version(record.version), record.current_execution_id
     execution_id = tables.latest_execution(instance)
     history = tables.histories.get(instance, {}).get(execution_id)
     if history is not None and not history.damaged:
@@ -78,7 +79,7 @@ def find_context(tables: Tables, instance: str, rows: list[MessageRow]) -> Batch
                 return event.name, event.version, execution_id
     for row in rows:
         if isinstance(row.message, StartOrchestration | ContinueAsNewMessage):
-            return row.message.orchestration, row.message.version or "unknown", 1
+            return row.message.orchestration, reported_version(row.message.version), 1
     return None
 
 

@@ -14,6 +14,7 @@ from holdfast.core.contract.provider import (
     FetchedTurn,
     KvEntry,
     OrchestrationItem,
+    reported_version,
 )
 from holdfast.core.contract.work_items import (
     ContinueAsNewMessage,
@@ -28,9 +29,6 @@ from holdfast.providers.sqlite.statements import statements
 from holdfast.providers.waiting import TURNS
 
 SQL = statements("turns")
-
-UNKNOWN_VERSION = "unknown"
-"""How an unset version is reported (PV-7.11)."""
 
 
 class Candidate(NamedTuple):
@@ -118,7 +116,7 @@ def _version_bounds(versions: DispatcherCapabilityFilter | None) -> Values:
 def _context(transaction: Transaction, candidate: Candidate) -> FoundContext | None:
     """The context of a candidate, or None if it has none; messages that can never have one are dropped."""
     if candidate.name is not None and candidate.execution_id is not None:
-        return FoundContext(candidate.name, candidate.version or UNKNOWN_VERSION, candidate.execution_id)
+        return FoundContext(candidate.name, reported_version(candidate.version), candidate.execution_id)
     return _recorded_context(transaction, candidate.instance) or _arriving_context(
         transaction, candidate.instance
     )
@@ -135,7 +133,7 @@ def _recorded_context(transaction: Transaction, instance: str) -> FoundContext |
         except CodecError:
             continue
         if isinstance(event, OrchestrationStarted):
-            return FoundContext(event.name, event.version or UNKNOWN_VERSION, execution_id)
+            return FoundContext(event.name, event.version, execution_id)
     return None
 
 
@@ -151,7 +149,7 @@ def _arriving_context(transaction: Transaction, instance: str) -> FoundContext |
             only_queue_messages = False
             continue
         if isinstance(message, StartOrchestration | ContinueAsNewMessage):
-            return FoundContext(message.orchestration, message.version or UNKNOWN_VERSION, 1)
+            return FoundContext(message.orchestration, reported_version(message.version), 1)
         only_queue_messages = only_queue_messages and isinstance(message, QueueMessage)
     if only_queue_messages:
         transaction.change(SQL["drop_visible_messages"], visible)
