@@ -31,7 +31,7 @@ from holdfast.core.engine.actions import (
     StartSubOrchestration,
     WaitExternal,
 )
-from holdfast.core.engine.futures import Durable, DurableFuture, Join, Select
+from holdfast.core.engine.futures import Durable, DurableFuture, Join, Never, Select
 from holdfast.core.engine.key_value_calls import KeyValueCalls
 from holdfast.core.engine.open_sessions import check_session_id
 from holdfast.core.program import payload
@@ -228,6 +228,8 @@ class OrchestrationContext(KeyValueCalls):
         self, name: str, instance_id: str, input: object = "", *, version: str | None = None
     ) -> None:
         """Start an independent root instance under exactly this id (RT-9.20)."""
+        if self._state.is_over:
+            return
         if instance_id.startswith("sub::") or "::sub::" in instance_id:
             self._state.misuse(
                 f"instance id '{instance_id}' uses the reserved sub-orchestration marker 'sub::'"
@@ -252,7 +254,6 @@ class OrchestrationContext(KeyValueCalls):
 
     def open_session(self) -> str:
         """Open a session under a generated id and return the id (SS-2.1)."""
-        self._state.require_running()
         session_id = self._state.sessions.new_id(
             execution_id=self.execution_id, position=self._state.next_token
         )
@@ -263,7 +264,6 @@ class OrchestrationContext(KeyValueCalls):
 
         The orchestration fails, and cannot catch it, if too many are open (SS-16.4).
         """
-        self._state.require_running()
         check_session_id(session_id)
         return session_id if session_id in self._state.sessions else self._open(session_id)
 
@@ -291,15 +291,13 @@ class OrchestrationContext(KeyValueCalls):
 
     def select(self, *futures: Durable[object]) -> Select:
         """Await the first to be ready: its index and value; the others are dropped (RT-4.67)."""
-        if not futures:
+        if not futures and not self._state.is_over:
             self._state.misuse("select needs at least one future")
-        self._require_durable("select", futures)
-        return Select(futures)
+        return Select(self._durable("select", futures))
 
     def join(self, *futures: Durable[object]) -> Join:
         """Await all of them: their values in argument order, failures as ActivityError objects (RT-4.68)."""
-        self._require_durable("join", futures)
-        return Join(futures)
+        return Join(self._durable("join", futures))
 
     def trace(self, level: str, message: str) -> None:
         """One log record, not repeated on replay; leaves no history (RT-4.75, RT-18.7)."""
@@ -335,9 +333,8 @@ class OrchestrationContext(KeyValueCalls):
     def _emit_activity(
         self, name: str, input: str, tag: str | None = None, session_id: str | None = None
     ) -> Operation:
-        self._state.require_running()
         if session_id is not None and session_id not in self._state.sessions:
-            if not self._state.next_is_recorded:
+            if not (self._state.next_is_recorded or self._state.is_over):
                 self._state.refuse(
                     f"schedule_activity_on_session called for session '{session_id}' which is not open"
                 )
@@ -350,7 +347,6 @@ class OrchestrationContext(KeyValueCalls):
             name=name, instance=instance_id or placeholder, input=text, version=version
         )
         if instance_id is not None and instance_id.startswith("sub::"):
-            self._state.require_running()
             refused = Operation(0, action)
             refused.resolve(
                 f"instance id '{instance_id}' uses the reserved sub-orchestration marker 'sub::'",
@@ -361,6 +357,8 @@ class OrchestrationContext(KeyValueCalls):
 
     def _open(self, session_id: str) -> str:
         sessions, limit = self._state.sessions, self._state.turn_input.limits.sessions_per_orchestration_max
+        if self._state.is_over:
+            return session_id
         if len(sessions) >= limit and not self._state.next_is_recorded:
             self._state.refuse(
                 f"max sessions per orchestration exceeded (limit: {limit}, open: {len(sessions)})"
@@ -388,12 +386,15 @@ class OrchestrationContext(KeyValueCalls):
         except CodecError as error:
             self._state.misuse(f"event {name!r}: {error}")
 
-    def _require_durable(self, call: str, futures: tuple[Durable[object], ...]) -> None:
+    def _durable(self, call: str, futures: tuple[Durable[object], ...]) -> tuple[Durable[object], ...]:
+        if self._state.is_over:
+            return (Never(),)
         for future in futures:
             if not isinstance(future, Durable):
                 self._state.misuse(
                     f"{call} takes what the context's scheduling calls return, not {type(future).__name__}"
                 )
+        return futures
 
 
 class _TimedOut(Exception):

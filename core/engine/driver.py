@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import NamedTuple
 
 from holdfast.core.contract.user_texts import error_text, is_interrupt, shown, traceback_text
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
+from holdfast.core.engine.teardown import tear_down
 from holdfast.core.engine.turn_state import Misuse, SessionRefused, TurnBreak, TurnState
+from holdfast.core.engine.user_place import awaited_place
 from holdfast.core.program import payload
 
 
@@ -48,6 +51,7 @@ class Driver:
     def __init__(self, state: TurnState) -> None:
         self._state = state
         self._coroutine: Coroutine[object, None, object] | None = None
+        self._context = Context()
         self._awaited: Durable[object] | None = None
         self.finish: CodeFinish | None = None
 
@@ -67,22 +71,20 @@ class Driver:
         self._state.drained()
 
     def close(self) -> None:
-        """Tear the coroutine down; what it does meanwhile has no effect (RT-4.56)."""
+        """Tear the coroutine down; what it does meanwhile has no effect, and it ends soon (RT-4.56)."""
         self._state.seal()
-        if self._coroutine is None:
-            return
-        try:
-            self._coroutine.close()
-        except BaseException as error:  # a finally block met the sealed context, or awaits again
-            if is_interrupt(error):
-                raise
+        assert self._state.is_over, "the code is torn down, and its calls would still count"
+        self._awaited = None
+        if self._coroutine is not None:
+            left, self._coroutine = [self._coroutine], None
+            self._context.run(tear_down, left)
 
     def _run(self) -> CodeFinish | None:
         if self._coroutine is None:
             self._coroutine = self._start()
         while self._awaited is None or self._awaited.is_ready():
             try:
-                awaited = self._coroutine.send(None)
+                awaited = self._context.run(self._coroutine.send, None)
             except StopIteration as stop:
                 name = self._state.started.name
                 return Returned(payload.encode(stop.value, "the result of orchestration", name))
@@ -90,8 +92,9 @@ class Driver:
                 return None
             if not isinstance(awaited, Durable):
                 self._state.misuse(
-                    f"orchestration '{self._state.started.name}' awaited {shown(awaited)}; an orchestration "
-                    "can await only what the context's calls return"
+                    f"orchestration '{self._state.started.name}' awaited {awaited_place(self._coroutine)}; "
+                    "it can await only what the context's calls return: use ctx.schedule_timer, ctx.select, "
+                    "ctx.join, or an activity"
                 )
             self._awaited = awaited
         return None
@@ -99,7 +102,8 @@ class Driver:
     def _start(self) -> Coroutine[object, None, object]:
         assert self._coroutine is None, "one driver starts the code twice"
         started = self._state.started
-        made: object = self._state.turn_input.handler(OrchestrationContext(self._state), started.input)
+        handler = self._state.turn_input.handler
+        made: object = self._context.run(handler, OrchestrationContext(self._state), started.input)
         if not isinstance(made, Coroutine):
             self._state.misuse(
                 f"orchestration '{started.name}' is no async function: it returned {shown(made)}"

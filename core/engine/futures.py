@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from holdfast.core.contract.errors import ActivityError
 from holdfast.core.engine.actions import CallActivity, Operation, StartSubOrchestration, check_texts
@@ -53,12 +53,14 @@ class DurableFuture(Durable[_T]):
 
     def is_ready(self) -> bool:
         """Whether the answer is there (RT-4.66)."""
-        self._require_kept()
+        if self._operation.dropped and not self._state.is_over:
+            self._refuse_dropped()
         return self._state.is_ready(self._operation)
 
     def take(self) -> _T:
         """The value. Raises ActivityError with the display text of a failure (RT-4.38)."""
-        self._require_kept()
+        if self._operation.dropped:
+            self._refuse_dropped()
         answer = self._state.take(self._operation)
         if answer.is_error:
             raise failed(self._operation, answer.text)
@@ -67,21 +69,21 @@ class DurableFuture(Durable[_T]):
         except ActivityError as error:  # the answer is of another type than the code has asked for
             raise failed(self._operation, str(error)) from None
 
-    def _require_kept(self) -> None:
-        if self._operation.dropped:
-            self._state.misuse(
-                f"{self._operation.action!r} was dropped (it lost a select or was cancelled) and is awaited; "
-                "schedule it again instead"
-            )
+    def _refuse_dropped(self) -> NoReturn:
+        self._state.misuse(
+            f"{self._operation.action!r} was dropped (it lost a select or was cancelled) and is awaited; "
+            "schedule it again instead"
+        )
 
     def cancel(self) -> None:
         """Drop the future: the activity, child or wait behind it is cancelled (RT-4.55, RT-4.59)."""
-        self._state.require_running()
-        self._state.drop(self._operation)
+        if not self._state.is_over:
+            self._state.drop(self._operation)
 
     def with_tag(self, tag: str) -> DurableFuture[_T]:
         """Route the activity to workers that ask for this tag; only right after scheduling (RT-4.3)."""
-        self._state.require_running()
+        if self._state.is_over:
+            return self
         action = self._operation.action
         if not isinstance(action, CallActivity):
             self._state.misuse(f"only an activity can have a tag, this is {action!r}")
@@ -97,6 +99,19 @@ class DurableFuture(Durable[_T]):
     def decoded(self, decode: Callable[[str], U]) -> DurableFuture[U]:
         """The same operation, its text decoded another way."""
         return DurableFuture(self._state, self._operation, decode)
+
+
+class Never(Durable[Any]):
+    """What a combinator waits for once the turn is over (RT-4.56)."""
+
+    def is_ready(self) -> bool:
+        return False
+
+    def take(self) -> Any:
+        raise RuntimeError("taken by hand after the turn was over")
+
+    def cancel(self) -> None:
+        """Nothing is behind it."""
 
 
 class Select(Durable[tuple[int, Any]]):

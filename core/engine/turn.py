@@ -22,6 +22,7 @@ from holdfast.core.engine.intake import Intake
 from holdfast.core.engine.matching import ACTION_EVENTS, EXECUTION_ENDS, KIND_OF, Nondeterminism
 from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.core.engine.replay import Replay
+from holdfast.core.engine.seclusion import secluded
 from holdfast.core.engine.turn_state import TurnState
 from holdfast.core.engine.turn_values import (
     ExecutionCancelled,
@@ -112,16 +113,19 @@ class _Turn:
         recorded = sum(type(event) in ACTION_EVENTS for event in persisted)
         self._state = state = TurnState(self._turn_input, started, recorded)
         replay = Replay(state, self._writer)
-        try:
-            error = replay.run(history)
-            self._new_actions = replay.new_actions
-            return ExecutionFailed(error) if error is not None else self._conclude(replay.finish, persisted)
-        except Nondeterminism as mismatch:
-            self._new_actions = replay.new_actions
-            return ExecutionFailed(nondeterminism(str(mismatch)))
-        finally:
-            replay.close()
-            self._log.extend(state.log)
+        with secluded(started.name, state):
+            try:
+                error = replay.run(history)
+                self._new_actions = replay.new_actions
+                return (
+                    ExecutionFailed(error) if error is not None else self._conclude(replay.finish, persisted)
+                )
+            except Nondeterminism as mismatch:
+                self._new_actions = replay.new_actions
+                return ExecutionFailed(nondeterminism(str(mismatch)))
+            finally:
+                replay.close()
+                self._log.extend(state.log)
 
     def _conclude(self, finish: CodeFinish | None, persisted: Sequence[Event]) -> TurnOutcome:
         """The outcome by priority (RT-4.49 to RT-4.54, RT-27.8)."""

@@ -33,7 +33,7 @@ class Misuse(TurnBreak):
 
 
 class TurnOver(TurnBreak):
-    """The coroutine is being torn down after its turn; what it still asks for is ignored (RT-4.56)."""
+    """The turn has ended and the code is being torn down (RT-4.56). Never raised: see `TurnState.is_over`."""
 
 
 class TurnState:
@@ -83,7 +83,8 @@ class TurnState:
 
         Raises TypeError or ValueError for a text that could not be stored; then nothing is emitted.
         """
-        self.require_running()
+        if self.is_over:
+            return Operation(self.next_token, action)
         if not self.next_is_recorded:
             check_texts(action)
         operation = Operation(self.next_token, action)
@@ -93,6 +94,7 @@ class TurnState:
 
     def drained(self) -> None:
         """A poll has ended: tags of what it emitted are settled (RT-4.2, RT-4.3)."""
+        assert self._drained_token <= len(self.operations), f"{self._drained_token} of {len(self.operations)}"
         self._drained_token = len(self.operations)
 
     def is_drained(self, operation: Operation) -> bool:
@@ -101,10 +103,14 @@ class TurnState:
 
     # --- ending the turn from inside --------------------------------------------------------------------
 
-    def require_running(self) -> None:
-        """Raise what broke the turn off, if anything did: nothing is accepted after it (SS-16.5)."""
-        if self.broken_by is not None:
-            raise self.broken_by
+    # Only what breaks the turn off is raised. Code may swallow it, or the GeneratorExit of its teardown, and
+    # try again, and again: were every further call refused, a loop that is legal Python would never end. So
+    # from then on a call does nothing, and what it returns is never ready: the code waits, and that is that.
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing that the code asks for is accepted any more (SS-16.5, RT-4.56)."""
+        return self.broken_by is not None
 
     def misuse(self, message: str) -> NoReturn:
         """End the turn as panicked (RT-4.70)."""
@@ -120,6 +126,7 @@ class TurnState:
             self.broken_by = TurnOver("the turn is over")
 
     def _end(self, broken_by: TurnBreak) -> NoReturn:
+        """Raise the first reason; later ones change nothing."""
         if self.broken_by is None:
             self.broken_by = broken_by
         raise self.broken_by
@@ -127,7 +134,9 @@ class TurnState:
     # --- waiting and giving up --------------------------------------------------------------------------
 
     def is_ready(self, operation: Operation) -> bool:
-        """Whether the future of the operation has its value (RT-4.66)."""
+        """Whether the future of the operation has its value (RT-4.66); never, once the turn is over."""
+        if self.broken_by is not None:
+            return False
         if operation.answer is not None:
             return True
         action = operation.action
@@ -148,6 +157,9 @@ class TurnState:
 
         A wait stops taking part in matching at this instant, or as soon as it is bound (RT-4.77).
         """
+        assert operation.token <= len(self.operations), (
+            f"{operation.action!r} was never emitted, and is dropped"
+        )
         kind = KIND_OF[type(operation.action)]
         if operation.observed or operation.dropped or (kind.is_awaited and kind.breadcrumb is None):
             return
@@ -164,7 +176,7 @@ class TurnState:
 
     def trace(self, level: LogLevel, message: str, **fields: object) -> None:
         """Write one record of user code, unless an earlier turn has (RT-4.74, RT-4.75)."""
-        if self.is_replaying or not self.is_first_run:
+        if self.is_over or self.is_replaying or not self.is_first_run:
             return
         self.note(
             "orchestration.trace",

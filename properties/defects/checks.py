@@ -144,7 +144,6 @@ def refused_ids_are_recorded() -> Changes:
     open_session = original(OrchestrationContext, "_open")
 
     def open_then_check(self: OrchestrationContext, session_id: str) -> str:
-        self._state.require_running()
         if session_id not in self._state.sessions:
             open_session(self, session_id)
         check_session_id(session_id)
@@ -159,7 +158,6 @@ def repeated_opens_are_recorded() -> Changes:
     open_session = original(OrchestrationContext, "_open")
 
     def open_always(self: OrchestrationContext, session_id: str) -> str:
-        self._state.require_running()
         check_session_id(session_id)
         return str(open_session(self, session_id))
 
@@ -171,7 +169,6 @@ def ids_tell_the_time() -> Changes:
     """A generated session id contains the time of the turn."""
 
     def open_session(self: OrchestrationContext) -> str:
-        self._state.require_running()
         return self._open(f"session-{self._state.turn_input.now_ms}-{self._state.next_token}")
 
     yield Change(OrchestrationContext, "open_session", open_session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -182,23 +181,7 @@ def test_typed_calls_encode_and_decode() -> None:
     assert bench.output == '[7,{"y":2},[3],true,"text"]'
 
 
-# --- foreign awaits and teardown ----------------------------------------------------------------------------
-
-
-def test_awaiting_asyncio_in_an_orchestration_is_an_error_that_names_it() -> None:
-    """RT-4.70: also inside a running loop, where the engine is called from."""
-
-    async def code(ctx: OrchestrationContext, input: str) -> str:
-        await asyncio.sleep(float(input))
-        return ""
-
-    async def shell(seconds: str) -> str | None:
-        return Bench(code).start(seconds).metadata.output
-
-    for seconds, named in [("0", "None"), ("60", "<Future pending")]:
-        output = asyncio.run(shell(seconds))
-        assert output is not None
-        assert output.startswith(f"orchestration panicked: orchestration 'Code' awaited {named}")
+# --- teardown ---------------------------------------------------------------------------------------------
 
 
 def test_cleanup_code_of_a_waiting_orchestration_asks_for_nothing() -> None:
