@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from holdfast.core.contract.clock import IdSource, ProviderClock
 from holdfast.core.contract.ids import LockToken, Millis
@@ -53,15 +53,19 @@ class CountingIds:
         return next(self._numbers) % (1 << count)
 
 
+ImplicitContent = Literal["nothing", "row", "event", "item"]
+"""What names session `s` in a store of the implicit feature: nothing, its row, or an event or item of `i`."""
+
+
 class ImplicitStore(Protocol):
-    """A store whose session table has the shape of the implicit feature (PV-27.10)."""
+    """A store with an instance `i` whose session table has the shape of the implicit feature (PV-27.10)."""
 
     def open(self) -> Provider:
-        """Open it with the provider under test, which must refuse."""
+        """Open it with the provider under test: refused, or adopted if nothing names a session."""
         ...
 
     def contents(self) -> object:
-        """Its whole content, in a form that can be compared."""
+        """Its whole content, in a form that can be compared: every byte if it is a file."""
         ...
 
     def close(self) -> None:
@@ -88,7 +92,7 @@ class Factory:
     rounds: int = 50
     many_loops: bool = False
     wrap: Callable[[Provider], Provider] | None = None
-    implicit_store: Callable[[ProviderClock, IdSource], ImplicitStore] | None = None
+    implicit_store: Callable[[ProviderClock, IdSource, ImplicitContent], ImplicitStore] | None = None
 
 
 class Skipped(Exception):

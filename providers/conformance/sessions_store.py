@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from holdfast.core.contract.ids import Millis
-from holdfast.core.contract.provider import Provider
+from holdfast.core.contract.provider import Provider, TagFilter
 from holdfast.providers.conformance import expect
 from holdfast.providers.conformance.fixture import LEASE, NOW, Fixture
-from holdfast.providers.conformance.harness import Skipped
+from holdfast.providers.conformance.harness import ImplicitContent, ImplicitStore, Skipped
 from holdfast.providers.conformance.messages import activity
 from holdfast.providers.conformance.registry import session_check
 
@@ -54,18 +56,29 @@ async def wrapper_delegates_session_methods(fx: Fixture) -> None:
 
 @session_check("PVC-405")
 async def implicit_session_store_refused(fx: Fixture) -> None:
-    """Opening a store whose session table has the implicit shape is refused and leaves it as it was."""
-    if not fx.factory.durable or fx.factory.implicit_store is None:
+    """A store of implicit sessions is refused and left as it was if one is in use, otherwise adopted."""
+    make = fx.factory.implicit_store
+    if not fx.factory.durable or make is None:
         raise Skipped("the factory cannot make a store of the implicit feature")
-    store = fx.factory.implicit_store(fx.clock, fx.ids)
-    try:
-        before = store.contents()
 
-        async def open_and_use() -> None:
-            provider = store.open()
-            await provider.enqueue_for_worker(activity())
+    async def open_and_use(store: ImplicitStore) -> None:
+        provider = store.open()
+        await provider.enqueue_for_worker(activity(9, session="s"))
+        fetch = provider.fetch_session_work_item(
+            fx.lock_timeout, NOW, worker_id="A", session_lock_duration=LEASE, tag_filter=TagFilter.any()
+        )
+        expect.equal(expect.present(await fetch, "an item").item, activity(9, session="s"), "the item")
+        await provider.close()
 
-        await expect.refused(open_and_use(), "sessions")
-        expect.equal(store.contents(), before, "the store")
-    finally:
-        store.close()
+    for content in get_args(ImplicitContent):
+        store = make(fx.clock, fx.ids, content)
+        try:
+            before = store.contents()
+            if content == "nothing":
+                await open_and_use(store)
+                continue
+            error = await expect.refused(open_and_use(store), "sessions")
+            expect.true("'i'" in error.message, f"the error names instance 'i': {error.message}")
+            expect.equal(store.contents(), before, f"the store that was refused for its {content}")
+        finally:
+            store.close()

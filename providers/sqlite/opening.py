@@ -11,6 +11,7 @@ import apsw
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
+from holdfast.providers.sqlite import adoption
 from holdfast.providers.sqlite.statements import script
 from holdfast.providers.sqlite.storage_errors import CONTENTION
 
@@ -38,9 +39,6 @@ REFERENCE_TABLES: Final = frozenset(
     {"instances", "executions", "history", "orchestrator_queue", "worker_queue", "instance_locks"}
 )
 """The tables that every database of the reference implementation has."""
-
-IMPLICIT_SESSION_COLUMNS: Final = frozenset({"session_id", "worker_id", "locked_until", "last_activity_at"})
-"""The table `sessions` of the other session feature, which has no instance (PV-27.1)."""
 
 ADDED_COLUMNS: Final[dict[str, dict[str, str]]] = {
     "instances": {
@@ -136,12 +134,6 @@ def _found_version(connection: apsw.Connection, path: str) -> int:
     application, version = connection.pragma("application_id"), connection.pragma("user_version")
     rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
     tables = {str(name) for (name,) in rows if not str(name).startswith("sqlite_")}
-    if "sessions" in tables and _columns(connection, "sessions") >= IMPLICIT_SESSION_COLUMNS:
-        raise _refusal(
-            path,
-            "has a table 'sessions' of implicit sessions, keyed by session id alone, which explicit sessions "
-            "cannot share (PV-27.10); use another file",
-        )
     if application == APPLICATION_ID:
         if version > SCHEMA_VERSION:
             raise _refusal(
@@ -156,12 +148,13 @@ def _found_version(connection: apsw.Connection, path: str) -> int:
             f"is a database of another application (tables: {', '.join(sorted(tables)) or 'none'}); "
             "use another file",
         )
+    if adoption.has_implicit_sessions(connection) and (use := adoption.use_of_sessions(connection)):
+        raise _refusal(
+            path,
+            "has a table 'sessions' of implicit sessions, which explicit sessions cannot share (PV-27.10): "
+            f"it {use}; use another file",
+        )
     return 0
-
-
-def _columns(connection: apsw.Connection, table: str) -> set[str]:
-    rows = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
-    return {str(name) for (name,) in rows}
 
 
 def _use_write_ahead_log(connection: apsw.Connection) -> None:
@@ -186,10 +179,12 @@ def _upgrade(connection: apsw.Connection, path: str) -> None:
     try:
         if _found_version(connection, path) < SCHEMA_VERSION:
             for table, columns in ADDED_COLUMNS.items():
-                present = _columns(connection, table)
+                present = adoption.columns(connection, table)
                 for column, declaration in columns.items():
                     if present and column not in present:
                         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
+            if adoption.has_implicit_sessions(connection):
+                adoption.drop_sessions(connection)
             create_tables(connection)
             connection.execute(script("migrations/0001_adopt_reference"))
         connection.execute("COMMIT")

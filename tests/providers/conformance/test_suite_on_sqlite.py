@@ -13,6 +13,7 @@ from holdfast.core.contract.clock import IdSource, ProviderClock
 from holdfast.core.contract.provider import Provider
 from holdfast.core.hosting.instrumented import InstrumentedProvider, Measured
 from holdfast.providers.conformance import CHECKS, Factory, run_check
+from holdfast.providers.conformance.harness import ImplicitContent
 from holdfast.providers.sqlite import SqliteStore, sqlite_store
 from holdfast.system import SystemClock
 
@@ -33,36 +34,37 @@ def measured(provider: Provider) -> Provider:
 
 
 IN_MEMORY = Factory(create=sqlite_store, long_polling=True, wrap=measured)
-OF_THE_OTHER_FEATURE = """
-CREATE TABLE sessions (
-    session_id TEXT PRIMARY KEY,
-    worker_id TEXT NOT NULL,
-    locked_until INTEGER NOT NULL,
-    last_activity_at INTEGER NOT NULL
-);
-INSERT INTO sessions VALUES ('s', 'A', 1, 1);
-"""
+REFERENCE = Path(__file__).parents[1] / "sqlite" / "reference_0_2_2.sql"
+NAMING: dict[ImplicitContent, str] = {
+    "nothing": "",
+    "row": "INSERT INTO sessions VALUES ('s', 'A', 1, 1)",
+    "event": """
+        INSERT INTO history (instance_id, execution_id, event_id, event_type, event_data)
+        VALUES ('i', 1, 7, 'ActivityScheduled', '{"event_id":7,"type":"ActivityScheduled","session_id":"s"}')
+    """,
+    "item": """
+        INSERT INTO worker_queue (work_item)
+        VALUES ('{"ActivityExecute":{"instance":"i","execution_id":1,"id":2,"session_id":"s"}}')
+    """,
+}
 
 
 class ImplicitFile:
-    """A database file whose session table has the shape of release 0.1.26 (PV-27.1)."""
+    """A database file of the reference, whose session table has the shape of release 0.1.26 (PV-27.1)."""
 
-    def __init__(self, path: Path, clock: ProviderClock, ids: IdSource) -> None:
+    def __init__(self, path: Path, clock: ProviderClock, ids: IdSource, content: ImplicitContent) -> None:
         self.path, self.clock, self.ids = path, clock, ids
-        with apsw.Connection(str(path)) as connection:
-            connection.execute(OF_THE_OTHER_FEATURE)
+        connection = apsw.Connection(str(path))
+        connection.execute(REFERENCE.read_text().replace("'p'", "'i'").replace('"p"', '"i"'))
+        connection.execute("DELETE FROM worker_queue")
+        connection.execute(NAMING[content])
         connection.close()
 
     def open(self) -> Provider:
         return sqlite_store(self.clock, self.ids, path=self.path).open()
 
     def contents(self) -> object:
-        connection = apsw.Connection(str(self.path))
-        try:
-            tables = list(connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name"))
-            return tables, list(connection.execute("SELECT * FROM sessions"))
-        finally:
-            connection.close()
+        return self.path.read_bytes()
 
     def close(self) -> None:
         return None
@@ -75,8 +77,8 @@ def on_files(folder: Path) -> Factory:
     def create(clock: ProviderClock, ids: IdSource) -> SqliteStore:
         return sqlite_store(clock, ids, path=folder / f"{next(numbers)}.db")
 
-    def implicit(clock: ProviderClock, ids: IdSource) -> ImplicitFile:
-        return ImplicitFile(folder / "implicit.db", clock, ids)
+    def implicit(clock: ProviderClock, ids: IdSource, content: ImplicitContent) -> ImplicitFile:
+        return ImplicitFile(folder / f"implicit-{content}.db", clock, ids, content)
 
     return Factory(create=create, long_polling=True, durable=True, implicit_store=implicit)
 

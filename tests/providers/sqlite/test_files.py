@@ -284,14 +284,3 @@ def test_opening_a_database_of_the_reference_twice_changes_it_once(
     schema = execute(path, "SELECT name, sql FROM sqlite_schema ORDER BY name")
     sqlite_store(clock, ids, path=path).close()
     assert execute(path, "SELECT name, sql FROM sqlite_schema ORDER BY name") == schema
-
-
-def test_a_reference_database_with_implicit_sessions_is_refused(path: Path) -> None:
-    """PV-27.10: the error names the table, and nothing is changed."""
-    fill_reference(path)
-    execute(
-        path,
-        "CREATE TABLE sessions (session_id TEXT PRIMARY KEY, worker_id TEXT NOT NULL,"
-        " locked_until INTEGER NOT NULL, last_activity_at INTEGER NOT NULL)",
-    )
-    assert "'sessions'" in refusal(path).message
