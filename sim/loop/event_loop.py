@@ -11,7 +11,7 @@ process until it is waiting again. That is one pass of the loop.
                                           run b: it starts task u [ t  u ]
                                           run t, run u, ...       [ ]     the process waits: the pass is over
 
-    call_at(...)    heap of (due, number)    left alone by a pass, even if due: the world asks `next_due_us`
+    call_at(...)    heap by due time         left alone by a pass, even if due: the world asks `next_due_us`
                                              and hands the timer to a later pass, as a choice like others
 
 Within a pass there is nothing to choose: the order is asyncio's own, and code that works by it (a lock is
@@ -25,7 +25,6 @@ handle only to callers that can cancel it, is what makes a task switch cheaper t
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import sys
 from asyncio import _set_running_loop
@@ -38,6 +37,7 @@ from typing import Any, Final, NoReturn, TypeVarTuple
 from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits
 from holdfast.sim.loop.refusals import RefusingLoop
 from holdfast.sim.loop.tasks import CallHandle, Future, SharedContextHandle, Task, Timer
+from holdfast.sim.loop.timers import Timers
 from holdfast.sim.loop.virtual_time import VirtualTime
 
 _Ts = TypeVarTuple("_Ts")
@@ -79,7 +79,7 @@ class Loop(RefusingLoop):
         self.blocking: Blocking | None = None
         self._time = time
         self._ready: deque[tuple[Callable[..., object], tuple[object, ...], Context]] = deque()
-        self._timers: list[tuple[int, int, Timer]] = []
+        self._timers = Timers()
         self._tasks: list[Task] = []
         self._sweep_at = _TASKS_SWEPT_AT
         self._dead = False
@@ -132,24 +132,17 @@ class Loop(RefusingLoop):
 
     def next_due_us(self) -> int | None:
         """Virtual time at which the next timer is due, None if there is none."""
-        timers = self._timers
-        while timers and timers[0][2].callback is None:  # cancelled
-            heapq.heappop(timers)
-        return timers[0][0] - self.offset_us if timers else None
+        due_us = self._timers.next_us()
+        return None if due_us is None else due_us - self.offset_us
 
     def count_due(self) -> int:
         """How many timers are due now."""
-        now_us = self._time.now_us + self.offset_us
-        return sum(1 for due_us, _, timer in self._timers if due_us <= now_us and timer.callback is not None)
+        return self._timers.count_due(self._time.now_us + self.offset_us)
 
     def pop_due(self) -> Timer:
         """Take the timer that `next_due_us` told about, which must be due."""
-        timer = heapq.heappop(self._timers)[2]
-        now_us = self._time.now_us + self.offset_us
-        assert timer.due_us <= now_us, (
-            f"a timer of {self} fires at {now_us} us, it is due at {timer.due_us} us"
-        )
-        assert timer.callback is not None, f"a timer of {self} fires that was cancelled"
+        timer = self._timers.pop_due(self._time.now_us + self.offset_us)
+        assert timer is not None, f"no timer of {self} is due, yet one is to fire"
         return timer
 
     def kill(self) -> None:
@@ -169,7 +162,7 @@ class Loop(RefusingLoop):
         """Let go of all tasks."""
         assert self._dead, f"{self} is to forget its tasks, but its process is alive"
         assert not self._ready, f"{self} has callbacks, made after its process was dead: {self._ready}"
-        assert not self._timers, f"{self} has timers, made after its process was dead: {self._timers}"
+        assert not self._timers, f"{self} has {len(self._timers)} timers, made after its process was dead"
         self._tasks.clear()
         self.blocking = None
 
@@ -227,7 +220,7 @@ class Loop(RefusingLoop):
             self._fenced()
         now_us = self._time.now_us + self.offset_us
         timer = Timer(max(due_us, now_us), callback, args, copy_context() if context is None else context)
-        heapq.heappush(self._timers, (timer.due_us, next(self.numbers), timer))
+        self._timers.put(timer, next(self.numbers))
         return timer
 
     def time(self) -> float:

@@ -92,9 +92,12 @@ class SharedContextHandle:
 
 
 class Timer:
-    """What `call_at` and `call_later` return. `due_us` is on the monotonic clock of its process."""
+    """What `call_at` and `call_later` return. `due_us` is on the monotonic clock of its process.
 
-    __slots__ = ("arguments", "callback", "context", "due_us")
+    `cancelled_while_due` is told of its being cancelled while it waits to fire, so that others need not look.
+    """
+
+    __slots__ = ("arguments", "callback", "cancelled_while_due", "context", "due_us")
 
     def __init__(
         self,
@@ -107,6 +110,7 @@ class Timer:
         self.callback: Callable[..., object] | None = callback
         self.arguments = arguments
         self.context = context
+        self.cancelled_while_due: Callable[[], None] | None = None
 
     def fire(self) -> None:
         """Call it, in the context it was made in."""
@@ -119,6 +123,9 @@ class Timer:
 
     def cancel(self) -> None:
         """Keep it from firing."""
+        if self.cancelled_while_due is not None:
+            self.cancelled_while_due()
+            self.cancelled_while_due = None
         self.callback = None
         self.arguments = ()
 

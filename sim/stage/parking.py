@@ -36,6 +36,7 @@ from typing import Final, Literal
 
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
 from holdfast.core.contract.work_items import Message, TimerFiredMessage
+from holdfast.sim.stage.moments import MomentKey, Moments
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.steps import FETCHES, Kind, Request
 from holdfast.traces.calls import (
@@ -66,9 +67,6 @@ _WORK: Final[tuple[FetchQueue, ...]] = ("work", "sessions")
 _TURNS: Final[tuple[FetchQueue, ...]] = ("turns",)
 _SESSIONS: Final[tuple[FetchQueue, ...]] = ("sessions",)
 
-MomentKey = tuple[str, ...]
-"""What ends at a moment: an item's or a turn's lock, a session, a delay."""
-
 Moment = tuple[int, tuple[FetchQueue, ...]]
 """When, on the store's clock, and for whose fetches it may matter."""
 
@@ -85,7 +83,7 @@ class Parking:
         self._parked: dict[Kind, list[Request]] = {}  # the waiting fetches, oldest first
         self._awake: set[Kind] = set()  # only tested for members: sets have no order to rely on
         self._hopeless: dict[Kind, int] = {}  # found nothing at this time, and no commit mattered since
-        self._times: dict[MomentKey, Moment] = {}  # to come
+        self._times = Moments[tuple[FetchQueue, ...]]()  # to come
         self._passed: dict[MomentKey, Moment] = {}  # may come again: the clock may jump back
         self._looked_ms = 0
         self._session_of: dict[str, MomentKey] = {}  # item token -> the session that its renewal extends
@@ -162,8 +160,8 @@ class Parking:
         """When, on the store's clock, a parked fetch must look again; None if no time matters."""
         if not self._times or not any(self._parked.values()):
             return None
-        next_ms = min(self._times.values())[0]
-        assert next_ms >= self._looked_ms, (
+        next_ms = self._times.next_ms()
+        assert next_ms is not None and next_ms >= self._looked_ms, (
             f"a moment was missed: {next_ms} ms, looked at {self._looked_ms} ms"
         )
         return next_ms
@@ -173,12 +171,12 @@ class Parking:
         now = self._store_ms()
         if now < self._looked_ms:  # a jump back: what had passed is still to come
             for key in [key for key, (at, _) in self._passed.items() if at > now]:
-                self._times.setdefault(key, self._passed.pop(key))
+                at, queues = self._passed.pop(key)
+                if self._times.get_ms(key) is None:
+                    self._times.put(key, at, queues)
         self._looked_ms = now
-        passed = [key for key, (at, _) in self._times.items() if at <= now]
-        for key in passed:
-            self._passed[key] = self._times.pop(key)
-            queues = self._passed[key][1]
+        for key, at, queues in self._times.take_passed(now):
+            self._passed[key] = at, queues
             if "turns" in queues:
                 self._arrivals += 1
             self.wake(queues)
@@ -188,7 +186,7 @@ class Parking:
             self._delays += 1
             key = ("delay", str(self._delays))
         assert after_ms >= self._looked_ms, f"{key} ends at {after_ms} ms, it is {self._looked_ms} ms already"
-        self._times[key] = (after_ms, queues)
+        self._times.put(key, after_ms, queues)
 
     # --- what a commit changes ------------------------------------------------------------------------
 
@@ -224,7 +222,7 @@ class Parking:
 
     def _acked_turn(self, request: Request, call: AckOrchestrationItemCall, result: None) -> None:
         token = call.token
-        self._times.pop(("turn", token), None)
+        self._times.drop(("turn", token))
         # Until now the lock hid whatever arrived for the instance. Which instance an arrival was for is not
         # known here: any arrival since the fetch will do.
         if self._arrivals_at_fetch.pop(token, -1) != self._arrivals:
@@ -235,7 +233,7 @@ class Parking:
             self.wake(_WORK)
 
     def _abandoned_turn(self, request: Request, call: AbandonOrchestrationItemCall, result: None) -> None:
-        self._times.pop(("turn", call.token), None)
+        self._times.drop(("turn", call.token))
         if call.delay:
             self._later(self._store_ms() + call.delay, _TURNS)
         else:
@@ -270,17 +268,17 @@ class Parking:
 
     def _extend_session(self, session: MomentKey, duration: int) -> None:
         at = self._store_ms() + duration
-        before = self._times.get(session)
-        self._later(at if before is None else max(before[0], at), _SESSIONS, session)
+        before = self._times.get_ms(session)
+        self._later(at if before is None else max(before, at), _SESSIONS, session)
 
     def _acked_work(self, request: Request, call: AckWorkItemCall, result: None) -> None:
-        self._times.pop(("item", call.token), None)
+        self._times.drop(("item", call.token))
         self._session_of.pop(call.token, None)
         if call.completion is not None:
             self._arrived()
 
     def _abandoned_work(self, request: Request, call: AbandonWorkItemCall, result: None) -> None:
-        self._times.pop(("item", call.token), None)
+        self._times.drop(("item", call.token))
         self._session_of.pop(call.token, None)
         if call.delay:
             self._later(self._store_ms() + call.delay, _WORK)
@@ -297,7 +295,7 @@ class Parking:
         self._extend_session(("session", call.instance_id, call.session_id), call.extend_for)
 
     def _released_session(self, request: Request, call: ReleaseSessionLockCall, result: None) -> None:
-        self._times.pop(("session", call.instance_id, call.session_id), None)
+        self._times.drop(("session", call.instance_id, call.session_id))
         self.wake(_SESSIONS)
 
 

@@ -294,7 +294,7 @@ def _woken_early(loop: Loop) -> None:
     tasks: list[asyncio.Task[None]] = []
     sleeping = ProcessClock(VirtualTime(), loop).sleep_until(Micros(OFFSET_US + 5))
     loop.run_until_waiting([(lambda: tasks.append(loop.create_task(sleeping)), ())])
-    loop.run_until_waiting([(loop._timers[0][2].fire, ())])
+    loop.run_until_waiting([(loop._timers._to_come[0][2].fire, ())])
     tasks[0].result()
 
 
@@ -310,11 +310,11 @@ def _pass_within_a_pass(loop: Loop) -> None:
         (_pass_of_the_dead, "whose process is dead"),
         (_pass_within_a_pass, "within its own pass"),
         (lambda loop: loop.run_until_waiting([]), "that delivers nothing"),
-        (_early, "fires at 7000000 us, it is due at 8000000 us"),
-        (_cancelled, "fires that was cancelled"),
+        (_early, "no timer of <Loop of alone> is due, yet one is to fire"),
+        (_cancelled, "no timer of <Loop of alone> is due, yet one is to fire"),
         (lambda loop: loop.forget(), "but its process is alive"),
         (_callback_of_the_dead, "has callbacks, made after its process was dead"),
-        (_timer_of_the_dead, "has timers, made after its process was dead"),
+        (_timer_of_the_dead, "has 1 timers, made after its process was dead"),
         (_woken_early, "was woken at 7000000 us, it sleeps until 7000005 us"),
         (lambda loop: VirtualTime().advance(-1), "would go back from 0 to -1 us"),
         (lambda loop: Loop("x", VirtualTime(), offset_us=-1), "starts at -1 us"),
