@@ -13,7 +13,7 @@ from typing import Final, Protocol, runtime_checkable
 from holdfast.core.contract.clock import ProviderClock
 from holdfast.core.contract.errors import ConfigurationError, ProviderError
 from holdfast.core.contract.store import HookMissing, Store
-from holdfast.core.contract.user_texts import error_text
+from holdfast.core.contract.user_texts import class_name, error_text, shown
 from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.sim.errors import SimulationError
@@ -352,21 +352,13 @@ class _Running:
         if isinstance(raised, HookMissing):
             run.cut_off = str(raised)
         elif isinstance(raised, AssertionError):
-            message = error_text(raised)
+            message = error_text(raised).removeprefix(f"{class_name(type(raised))}: ")
             if message == "AssertionError":
                 message = "an assertion outside every oracle failed"
             run.failures.append(Failure("scenario", message, len(run.commits), run.virtual_us))
         else:
-            run.raised = f"the scenario raised {_shown(raised)}"
+            run.raised = f"the scenario raised {shown(raised)}"
             run.error = run.error or run.raised
-
-
-def _shown(error: BaseException) -> str:
-    """Its repr; that of a class of the user's may itself raise."""
-    try:
-        return repr(error)
-    except Exception:
-        return type(error).__name__
 
 
 def _digest(engine: Engine, store: Store) -> str:

@@ -194,7 +194,7 @@ def test_an_exception_that_cannot_be_shown_still_ends_the_body(run: Runs) -> Non
     async def asserts(world: World) -> None:
         raise MuteAssertion
 
-    assert run(raises).error == "the scenario raised Mute"
+    assert run(raises).error == "the scenario raised an instance of Mute without a text"
     assert run(asserts).wrong == "scenario: MuteAssertion"
 
 
