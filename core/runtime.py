@@ -17,8 +17,10 @@ from holdfast.core.dispatching.batch_decision import DispatchPolicy
 from holdfast.core.dispatching.dispatcher import Dispatcher
 from holdfast.core.hosting.crew import Crew
 from holdfast.core.hosting.forwarding import FencedProvider
-from holdfast.core.hosting.log import Log
+from holdfast.core.hosting.idle_options import without_effect
+from holdfast.core.hosting.log import Log, takes_records
 from holdfast.core.hosting.options import RuntimeOptions, Timing, in_micros, to_millis
+from holdfast.core.hosting.standard_logging import set_up
 from holdfast.core.program.limits import TurnLimits
 from holdfast.core.program.registry import Registry
 from holdfast.core.working.activity_run import ActivityRunner, lookup_in
@@ -102,7 +104,7 @@ class Runtime:
             observer=observer,
             on_change=self._changed.set,
         )
-        self._runner = self._make_runner(ids)
+        self._runner = self._make_runner(ids, Log(observer, "runtime.worker"))
         self._worker = self._make_worker()
         self._dispatcher = Dispatcher(
             provider,
@@ -114,18 +116,16 @@ class Runtime:
             on_change=self._changed.set,
         )
 
-    def _make_runner(self, ids: IdSource) -> ActivityRunner:
+    def _make_runner(self, ids: IdSource, log: Log) -> ActivityRunner:
         return ActivityRunner(
             self._provider,
             self._clock,
             self._crew,
             self._keeper,
-            ItemRenewals(
-                self._provider, self._clock, self._crew, self._keeper, self._log, timing=self._timing
-            ),
+            ItemRenewals(self._provider, self._clock, self._crew, self._keeper, log, timing=self._timing),
             self._handlers,
             lookup_in(system_activities(self._clock, ids), self._registry.resolve_activity),
-            self._log,
+            log,
             timing=self._timing,
             max_attempts=self._options.max_attempts,
         )
@@ -172,6 +172,7 @@ class Runtime:
             raise ConfigurationError("a runtime is started once; make a new one to start again")
         self._registry.check()
         self._enter("running")
+        self._set_up_logging()
         self._log.info(
             "Runtime started",
             provider=self._provider.name(),
@@ -185,6 +186,17 @@ class Runtime:
         )
         self._dispatcher.start(self._options.orchestration_concurrency, self._runtime_id)
         self._worker.start(self._options.worker_concurrency)
+
+    def _set_up_logging(self) -> None:
+        """Logging for a program without it; then say which options do nothing (RT-21.4)."""
+        idle = list(without_effect(self._options, supports_sessions=self._provider.supports_sessions()))
+        if not takes_records(self._observer):
+            try:
+                idle += set_up(self._options.observability)
+            except Exception as error:  # tolerated: it must not keep a worker from working
+                self._log.failure("logging cannot be set up", error, "warning")
+        for text in idle:
+            self._log.warning(f"This option has no effect: {text}")
 
     async def run(self, *, shutdown_timeout: timedelta | None = None) -> None:
         """Start, and run until cancelled, shut down or broken; then shut down.
@@ -201,7 +213,7 @@ class Runtime:
 
     def _failed(self, error: BaseException) -> None:
         """One of our tasks raised an unexpected exception."""
-        self._log.error("runtime task failed", error=repr(error))
+        self._log.failure("runtime task failed", error)
         asyncio.get_running_loop().call_exception_handler(
             {"message": "a task of the durable runtime failed", "exception": error}
         )

@@ -6,7 +6,7 @@ recorder are listeners (SS-22, sessions.md 27a). Listening never changes behavio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 SignalCause = Literal["item_lost", "session_lost", "deadline", "shutdown"]
@@ -145,6 +145,8 @@ class Logged:
     event: str
     level: LogLevel
     fields: dict[str, object]
+    exception: BaseException | None = field(default=None, compare=False, repr=False)
+    """What user code, or our own, raised; for its traceback."""
 
 
 LocalEvent = (
@@ -164,7 +166,11 @@ LocalEvent = (
 
 
 class Observer(Protocol):
-    """A listener. It must not raise, block or change anything."""
+    """A listener. It must not raise, block or change anything.
+
+    Traces of plain-function activities come from their threads. One that has `takes_records = True` gets the
+    log records instead of the `logging` module, others beside it.
+    """
 
     def notify(self, event: LocalEvent) -> None:
         """Take note of one event."""

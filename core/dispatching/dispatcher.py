@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from holdfast.core.contract.clock import Clock
 from holdfast.core.contract.errors import ProviderError
@@ -51,7 +53,7 @@ class Dispatcher:
         self._policy = policy
         self._timing = timing
         self._observer = observer
-        self._log = Log(observer)
+        self._log = Log(observer, "runtime.dispatchers.orchestration")
         self._slots = Slots(
             clock,
             crew,
@@ -119,7 +121,8 @@ class Dispatcher:
             await self._clock.sleep_until(due)
             try:
                 await self._provider.renew_orchestration_item_lock(token, extend_for=self._timing.turn_lock)
-            except ProviderError:
+            except ProviderError as error:
+                self._log.warning("Instance lock renewal failed", token=token, error=str(error))
                 return
 
     async def _dispatch(self, fetched: FetchedTurn) -> None:
@@ -197,6 +200,7 @@ class Dispatcher:
                 return
         self._log.warning(
             "Orchestration acknowledgement failed, abandoning",
+            instance_id=None if turn_input is None else turn_input.instance,
             execution_id=commit.execution_id,
             error=str(error),
         )
@@ -205,7 +209,7 @@ class Dispatcher:
     def _committed(self, commit: TurnCommit) -> None:
         """Log what a stored turn has begun and ended, once per stored turn (RT-23.8)."""
         self._write(commit.log_committed)
-        if self._log.heard and commit.history_delta:
+        if commit.history_delta and self._log.hears("debug"):
             kinds = [type(event) for event in commit.history_delta]
             self._log.debug(
                 "Turn committed",
@@ -250,7 +254,15 @@ class Dispatcher:
 
     def _write(self, records: Sequence[Logged]) -> None:
         for record in records:
+            if record.event.startswith("Orchestration") and self._log.hears(record.level):
+                record = replace(record, fields={**record.fields, "worker_id": _slot_name()})  # RT-23.5
             self._log.write(record)
+
+
+def _slot_name() -> str | None:
+    """The name of the slot that runs now: that of its task (RT-1.20)."""
+    task = asyncio.current_task()
+    return None if task is None else task.get_name()
 
 
 def _consumed(execution_id: int, messages: tuple[Message, ...]) -> TurnCommit:

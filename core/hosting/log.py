@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from holdfast.core.contract.observe import LocalEvent, Logged, LogLevel, Observer
+from holdfast.core.contract.user_texts import error_text, traceback_text
+from holdfast.core.hosting.standard_logging import TRACEBACK, USER_TRACE, logger_of, send
 
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 """The levels with the numbers that the standard `logging` module has for them."""
@@ -19,18 +21,24 @@ Sink = Callable[[int, str, Mapping[str, object]], None]
 
 
 class Log:
-    """Writes records with some constant fields to the observation port; builds none if nobody listens."""
+    """Writes records with some constant fields to `logging` and to the observation port.
 
-    __slots__ = ("_fields", "_observer")
+    `target` is where they come from (RT-23.1); their logger is `holdfast.<target>`. An observer that takes
+    the records gets them alone (`Observer`).
+    """
 
-    def __init__(self, observer: Observer | None, **fields: object) -> None:
+    __slots__ = ("_fields", "_logger", "_observer")
+
+    def __init__(self, observer: Observer | None, target: str = "runtime", **fields: object) -> None:
         self._observer = observer
         self._fields = fields
+        self._logger = None if takes_records(observer) else logger_of(target)
 
-    @property
-    def heard(self) -> bool:
-        """Whether anybody listens; asked before costly fields are built."""
-        return self._observer is not None
+    def hears(self, level: LogLevel) -> bool:
+        """Whether anybody listens at that level; asked before costly fields are built."""
+        if self._observer is not None:
+            return True
+        return self._logger is not None and self._logger.isEnabledFor(LEVELS[level])
 
     def debug(self, event: str, **fields: object) -> None:
         """Details for finding a fault."""
@@ -51,20 +59,37 @@ class Log:
     def failed_assertion(self, error: AssertionError, **fields: object) -> None:
         """Log a failed assertion of our own code; whoever caught it carries on.
 
-        The loop's exception handler is told too: it shows the traceback, and there may be no observer.
+        The loop's exception handler is told too: an embedding program may have its own.
         """
-        self.error(FAILED_ASSERTION, **fields, error=str(error))
+        self._write(FAILED_ASSERTION, "error", {**fields, "error": str(error)}, error)
         asyncio.get_running_loop().call_exception_handler({"message": FAILED_ASSERTION, "exception": error})
 
+    def failure(self, event: str, error: BaseException, level: LogLevel = "error", **fields: object) -> None:
+        """A record about an exception, with its traceback."""
+        if self.hears(level):
+            said = {"error": error_text(error), TRACEBACK: traceback_text(error)}
+            self._write(event, level, fields | said, error)
+
     def write(self, record: Logged) -> None:
+        """One that the engine has made; a trace of an orchestration has a target of its own (RT-23.1)."""
         if self._observer is not None:
             self._observer.notify(record)
+        if self._logger is not None:
+            send(logger_of("orchestration") if record.event == USER_TRACE else self._logger, record)
 
-    def _write(self, event: str, level: LogLevel, fields: dict[str, object]) -> None:
-        if self._observer is not None:
-            twice = self._fields.keys() & fields.keys()
-            assert not twice, f"{event!r} is told with two values of {sorted(twice)}"
-            self._observer.notify(Logged(event, level, self._fields | fields))
+    def _write(
+        self, event: str, level: LogLevel, fields: dict[str, object], exception: BaseException | None = None
+    ) -> None:
+        if not self.hears(level):
+            return
+        twice = self._fields.keys() & fields.keys()
+        assert not twice, f"{event!r} is told with two values of {sorted(twice)}"
+        self.write(Logged(event, level, self._fields | fields, exception))
+
+
+def takes_records(observer: Observer | None) -> bool:
+    """Whether it gets the log records instead of `logging`: they are part of what it records, or shows."""
+    return bool(getattr(observer, "takes_records", False))
 
 
 class StructuredLog:
@@ -89,6 +114,7 @@ class Tee:
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+        self.takes_records = any(takes_records(observer) for observer in observers)
 
     def notify(self, event: LocalEvent) -> None:
         for observer in self._observers:

@@ -5,6 +5,7 @@ Durations are `timedelta` outside and whole milliseconds inside; fractions are c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
@@ -16,8 +17,22 @@ from holdfast.core.contract.provider import DEFAULT_ONLY, SemverRange, TagFilter
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NOTHING: Final = timedelta(0)
 
+RENEWED_HALFWAY_BELOW: Final = Millis(15_000)
+"""The length below which a lock is renewed halfway, and its renewal buffer has no say (RT-5.5)."""
+
 SUPPORTED_REPLAY_VERSIONS: Final = (SemverRange(Version(0, 1, 31), Version(0, 1, 32)),)
 """The histories this engine replays: those with the immediate race policy (RT-4.79, RT-14.15)."""
+
+LOG_LEVELS: Final[Mapping[str, int]] = {
+    "trace": 5,
+    "debug": 10,
+    "info": 20,
+    "warn": 30,
+    "warning": 30,
+    "error": 40,
+    "off": 100,
+}
+"""What `observability.log_level` may be, with the numbers of the `logging` module."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +49,12 @@ class UnregisteredBackoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservabilityOptions:
-    """Logging and metrics settings (RT-21)."""
+    """Logging and metrics settings (RT-21, RT-23.2).
+
+    `log_level` is that of the traces that orchestrations and activities write; everything else is logged from
+    warnings upwards. `log_format` and the service, which `Json` names, apply where the program has not
+    configured `logging` itself. What has no effect is said in the log.
+    """
 
     log_format: Literal["Pretty", "Json", "Compact"] = "Pretty"
     log_level: str = "info"
@@ -46,6 +66,10 @@ class ObservabilityOptions:
         if self.log_format not in ("Pretty", "Json", "Compact"):
             raise ConfigurationError(
                 f"observability.log_format is {self.log_format!r}, expected Pretty, Json or Compact"
+            )
+        if self.log_level not in LOG_LEVELS:
+            raise ConfigurationError(
+                f"observability.log_level is {self.log_level!r}, expected one of {', '.join(LOG_LEVELS)}"
             )
         _duration("observability.gauge_poll_interval", self.gauge_poll_interval, least=_MILLISECOND)
 
@@ -204,6 +228,6 @@ def in_micros(duration: Millis) -> Micros:
 
 def renewal_interval(lock: Millis, buffer: Millis) -> Micros:
     """When a lock of this length is renewed (RT-5.5): `buffer` before expiry, or halfway if it is short."""
-    if lock >= 15_000:
+    if lock >= RENEWED_HALFWAY_BELOW:
         return in_micros(Millis(max(lock - buffer, 1_000)))
     return Micros(lock * 500)

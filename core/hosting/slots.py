@@ -61,6 +61,7 @@ class Slots(Generic[_Found]):
         self._min_poll = min_poll
         self._on_change = on_change
         self._slots: list[Slot] = []
+        self._failed_in_a_row = 0
         self.stopping = False
 
     def start(self, names: Sequence[str]) -> None:
@@ -131,10 +132,26 @@ class Slots(Generic[_Found]):
         try:
             found = await self._fetch()
         except ProviderError as error:
+            self._fetch_failed(error)
             await pace.failed(error)
             return None
+        if self._failed_in_a_row:
+            self._fetch_works()
         if found is None:
             await pace.nothing()
         else:
             pace.found()
         return found
+
+    # One streak for all slots: they ask the same store, and an operator is to hear of it once (RT-23.4).
+
+    def _fetch_failed(self, error: ProviderError) -> None:
+        assert self._failed_in_a_row >= 0, f"a streak of {self._failed_in_a_row} failures goes on"
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row == 1:
+            self._log.warning("Fetch failed", error=str(error), retryable=error.retryable)
+
+    def _fetch_works(self) -> None:
+        count, self._failed_in_a_row = self._failed_in_a_row, 0
+        assert count > 0, f"fetches work again after {count} failures"
+        self._log.info(f"Fetch works again after {count} failures", failures=count)

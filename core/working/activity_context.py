@@ -42,6 +42,7 @@ class ActivityContext:
         self.client = client
         self._log = Log(
             observer,
+            "activity",
             instance_id=item.instance,
             execution_id=item.execution_id,
             activity_name=item.name,

@@ -21,9 +21,9 @@ from holdfast.core.contract.failures import (
     application,
 )
 from holdfast.core.contract.ids import Micros, Millis
-from holdfast.core.contract.observe import StopOutcome
+from holdfast.core.contract.observe import Logged, LogLevel, StopOutcome
 from holdfast.core.contract.provider import Provider
-from holdfast.core.contract.user_texts import error_text, traceback_text
+from holdfast.core.contract.user_texts import error_text
 from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityFailedMessage, Message
 from holdfast.core.hosting.backoff import ABANDON_AFTER_ITEM_ACK, unregistered_delay
 from holdfast.core.hosting.crew import Crew
@@ -133,7 +133,7 @@ class ActivityRunner:
             return
         self._running[attempt] = handler
         began = self._clock.monotonic_us()
-        self._tell(self._log.debug, "Activity started", attempt)
+        self._tell("debug", "Activity started", attempt)
         try:
             await self._until_stopped(attempt, handler)
             self._keeper.advance()  # what the deadline has taken must not be acknowledged (SS-24.10)
@@ -181,7 +181,7 @@ class ActivityRunner:
             assert attempt.signalled, f"{attempt.token} is {outcome}, and nothing has signalled it"
             await self._discard(attempt)
             self._tell(
-                self._log.info,
+                "info",
                 "Activity cancelled",
                 attempt,
                 outcome="cancelled",
@@ -209,7 +209,7 @@ class ActivityRunner:
             return
         if error is None:
             self._tell(
-                self._log.debug,
+                "debug",
                 "Activity completed",
                 attempt,
                 outcome="success",
@@ -217,13 +217,12 @@ class ActivityRunner:
                 duration_ms=duration_ms,
             )
         else:
-            self._tell(
-                self._log.warning,
+            self._log.failure(
                 "Activity failed (application error)",
-                attempt,
+                error,
+                "warning",
+                **attempt.named(),
                 outcome="app_error",
-                error=error_text(error),
-                traceback=traceback_text(error) if self._log.heard else "",
                 duration_ms=duration_ms,
             )
 
@@ -252,9 +251,7 @@ class ActivityRunner:
         attempt.stopped("not_started")
         if await self._complete(attempt, _failed(attempt, FailureDetails(poison=poison))):
             # Logged only now, so that it is counted once per poisoned item (RT-13.17).
-            self._tell(
-                self._log.warning, "Activity message exceeded max attempts, marking as poison", attempt
-            )
+            self._tell("warning", "Activity message exceeded max attempts, marking as poison", attempt)
 
     async def _unregistered(self, attempt: Attempt) -> None:
         """Not registered here, but another node may know it: come back later (RT-13.14, SS-14.9)."""
@@ -264,7 +261,7 @@ class ActivityRunner:
         )
         left = max(self._max_attempts - attempt.attempt_count + 1, 0)
         self._tell(
-            self._log.warning,
+            "warning",
             f"Activity not registered, abandoning with {delay / 1000:g}s backoff "
             f"(will poison in {left} more attempts)",
             attempt,
@@ -276,7 +273,7 @@ class ActivityRunner:
         """Not the function's fault, and another worker may have a thread: come back later."""
         attempt.over = True
         attempt.stopped("aborted")
-        self._tell(self._log.warning, "No thread for the activity, abandoning", attempt, error=str(error))
+        self._tell("warning", "No thread for the activity, abandoning", attempt, error=str(error))
         await self._abandon(attempt, delay=ABANDON_AFTER_ITEM_ACK)
 
     async def _discard(self, attempt: Attempt) -> None:
@@ -288,7 +285,7 @@ class ActivityRunner:
         try:
             await self._provider.ack_work_item(attempt.token, None)
         except ProviderError as error:  # expected: the row is what the signal was about
-            self._tell(self._log.debug, "cancelled item is gone", attempt, error=str(error))
+            self._tell("debug", "cancelled item is gone", attempt, error=str(error))
 
     async def _complete(self, attempt: Attempt, completion: Message) -> bool:
         """Acknowledge with a completion; whether it was accepted (RT-6.8, RT-6.12)."""
@@ -298,7 +295,7 @@ class ActivityRunner:
             attempt.dispose("completed")
             return True
         self._tell(
-            self._log.warning,
+            "warning",
             "worker: atomic ack failed, abandoning work item",
             attempt,
             outcome="infra_error",
@@ -319,11 +316,11 @@ class ActivityRunner:
             ),
         )
         if error is not None:
-            self._tell(self._log.debug, "abandoned item is gone", attempt, error=str(error))
+            self._tell("debug", "abandoned item is gone", attempt, error=str(error))
 
-    def _tell(self, write: Callable[..., None], event: str, attempt: Attempt, **fields: object) -> None:
-        if self._log.heard:
-            write(event, **attempt.named(), **fields)
+    def _tell(self, level: LogLevel, event: str, attempt: Attempt, **fields: object) -> None:
+        if self._log.hears(level):
+            self._log.write(Logged(event, level, {**attempt.named(), **fields}))
 
 
 class _Alarm:

@@ -110,7 +110,7 @@ class Handlers:
     def __init__(self, client: Client, observer: Observer | None, *, stuck_max: int | None = None) -> None:
         self._client = client
         self._observer = observer
-        self._log = Log(observer)
+        self._log = Log(observer, "runtime.worker")
         self._stuck_max = stuck_max
         self._threads = PlainThreads()
         self._running: dict[Handler, Attempt] = {}

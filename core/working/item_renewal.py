@@ -102,6 +102,8 @@ class ItemRenewalTask:
                 self._refused(error)
             shared.keeper.item_renewal_answered(call, "refused", None)
             return False
+        if error is not None and not self._failure_count:  # the first of a streak
+            shared.log.warning("Lock renewal failed, trying again", **attempt.named(), error=str(error))
         answer: RenewalAnswer = "extended" if error is None else "unknown"
         self._due = self._next(sent, failed=error is not None)
         shared.keeper.item_renewal_answered(call, answer, None if over else self._due)
@@ -117,7 +119,7 @@ class ItemRenewalTask:
         return Micros(shared.clock.monotonic_us() + renewal_pause(self._failure_count, interval))
 
     def _refused(self, error: ProviderError) -> None:
-        if self._shared.log.heard:
+        if self._shared.log.hears("info"):
             self._shared.log.info(
                 "Lock renewal failed, signaling activity cancellation (lock was stolen or expired)",
                 **self._attempt.named(),

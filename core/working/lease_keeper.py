@@ -77,7 +77,7 @@ class LeaseKeeper:
         self._limit = limit
         self._slot_count = slot_count
         self._observer = observer
-        self._log = Log(observer, worker_id=owner)
+        self._log = Log(observer, "runtime.worker", worker_id=owner)
         self._on_change = on_change
         self._stopped = False
         self._table = LeaseTable(

@@ -57,7 +57,7 @@ class Worker:
         self._slots = Slots(
             clock,
             crew,
-            Log(observer, worker_id=owner),
+            Log(observer, "runtime.worker", worker_id=owner),
             fetch=self._next,
             process=self._process,
             min_poll=timing.min_poll,

@@ -136,6 +136,6 @@ def discarded_work_is_gone() -> Changes:
         try:
             await self._provider.ack_work_item(attempt.token, None)
         except ProviderError as error:
-            self._tell(self._log.debug, "cancelled item is gone", attempt, error=str(error))
+            self._tell("debug", "cancelled item is gone", attempt, error=str(error))
 
     yield Change(ActivityRunner, "_discard", discard)

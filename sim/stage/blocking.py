@@ -101,6 +101,7 @@ def _as_in_a_thread() -> Iterator[None]:
     loop = _get_running_loop()
     number = threading.get_ident()
     thread = _threads.get(number)
+    assert thread is not _STAND_IN, "a blocking call is run within a blocking call: there is one thread"
     _set_running_loop(None)
     _threads[number] = _STAND_IN
     _STAND_IN.name = _UNNAMED  # an activity gives its own

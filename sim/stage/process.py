@@ -44,6 +44,9 @@ class Process:
         fallible: whether faults may strike it; they never strike the scenario's own process.
     """
 
+    takes_records = True
+    """Log records are part of what is recorded here; in thousands of runs nobody wants to read them."""
+
     def __init__(
         self,
         name: str,

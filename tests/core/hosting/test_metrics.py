@@ -194,6 +194,6 @@ def test_rt_23_12_a_sink_that_fails_disturbs_nobody() -> None:
 def test_rt_23_6_nobody_listening_costs_nothing() -> None:
     """RT-23.6: no observer, no record."""
     assert tee(None, None) is None
-    assert not Log(None).heard
+    assert not Log(None).hears("debug")
     metrics = Metrics()
     assert tee(None, metrics) is metrics
