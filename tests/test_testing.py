@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import pytest
 
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.program.registry import Registry
-from holdfast.testing import FaultBudget, SimulatedTest, World, simulated
+from holdfast.testing import Complaint, FaultBudget, SimulatedTest, World, simulated
 
 REQUEST = cast(pytest.FixtureRequest, SimpleNamespace(node=SimpleNamespace(nodeid="tests/t.py::test_it")))
 
@@ -65,6 +66,39 @@ def test_a_failure_is_a_rule_in_one_line_and_a_line_that_repeats_it(monkeypatch:
     assert failing(test_it).splitlines()[0] == first
     monkeypatch.setenv("HOLDFAST_TAPE", "1")
     test_it(REQUEST)
+
+
+def test_what_asyncio_would_have_logged_is_a_warning_and_stands_with_a_failure() -> None:
+    @simulated(schedules=2)
+    async def passes(world: World) -> None:
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await world.sleep(1)
+
+    with pytest.warns(Complaint) as heard:
+        passes(REQUEST)
+    assert len(heard) == 2
+    assert "schedule 0: scenario/1: Exception in callback" in str(heard[0].message)
+    assert "division by zero" in str(heard[0].message)
+
+    @simulated(schedules=1)
+    async def fails(world: World) -> None:
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await world.sleep(1)
+        raise AssertionError("and so it fails")
+
+    first, *_, last = failing(fails).splitlines()
+    assert first.startswith("scenario: ") and first.endswith("and so it fails")
+    assert last.startswith("heard in this run: scenario/1: Exception in callback")
+
+    @simulated(schedules=1)
+    async def waits(world: World) -> None:
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await world.finished("nobody started this")
+
+    first = failing(waits).splitlines()[0]
+    assert first.index("division by zero") < first.index("then deadlock"), (
+        "what may be the cause is said first"
+    )
 
 
 def test_a_run_that_is_cut_off_or_goes_wrong_never_passes() -> None:

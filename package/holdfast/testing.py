@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, cast
 
@@ -33,7 +34,16 @@ from holdfast.sim.toolkit.instance_failed import InstanceFailed
 from holdfast.traces.choice import STREAMS, Stream
 from holdfast.traces.text import tape_to_text
 
-__all__ = ["FaultBudget", "FaultPlan", "InstanceFailed", "SimulatedTest", "World", "fault_plans", "simulated"]
+__all__ = [
+    "Complaint",
+    "FaultBudget",
+    "FaultPlan",
+    "InstanceFailed",
+    "SimulatedTest",
+    "World",
+    "fault_plans",
+    "simulated",
+]
 
 FaultPlan = Mapping[tuple[Stream, int], int]
 """What deviates from the plain run: answer by stream and position, modulo the number of answers there."""
@@ -127,7 +137,17 @@ def _check(scenario: Scenario, provider: NamedProvider, strategy: Strategy, sche
     strategy.begin(schedule)
     run = run_once(Subject(scenario, provider), strategy)
     wrong = run.wrong
-    if wrong is not None:
+    if wrong is None:
+        for complaint in run.complaints:
+            warnings.warn(f"schedule {schedule}: {complaint}", Complaint, stacklevel=2)
+    else:
         rule, _, detail = wrong.partition("\n")  # pytest explains an assertion on further lines
         line = f"schedule {schedule}, replay: {VARIABLE}={tape_to_text(run.tape)} pytest {node}"
-        pytest.fail("\n".join(filter(None, (rule, line, detail))), pytrace=False)
+        heard = [f"heard in this run: {complaint}" for complaint in run.complaints if complaint not in wrong]
+        pytest.fail("\n".join(filter(None, (rule, line, detail, *heard))), pytrace=False)
+
+
+class Complaint(UserWarning):
+    """What asyncio would have logged in a run that passes otherwise: an exception that nobody retrieved, a
+    callback that raised, a coroutine that was never awaited. `-W error::holdfast.testing.Complaint` makes it
+    a failure."""

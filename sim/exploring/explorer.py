@@ -18,8 +18,9 @@ from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.sim.errors import SimulationError
 from holdfast.sim.loop import guards
+from holdfast.sim.loop.complaints import overhearing
 from holdfast.sim.loop.driving import drive, store_loop_running
-from holdfast.sim.loop.event_loop import asyncgen_hooks
+from holdfast.sim.loop.event_loop import asyncgen_hooks, running_loop
 from holdfast.sim.loop.ids import VirtualIds
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.chronicle import Chronicle
@@ -108,6 +109,13 @@ class Run:
     suspects: tuple[Suspect, ...] = ()
 
     @property
+    def why_cut_off(self) -> str | None:
+        """Why it was cut off, after the first complaint if there is one: that may be the cause."""
+        if self.cut_off is None or not self.complaints:
+            return self.cut_off
+        return f"{self.complaints[0]}; then {self.cut_off}"
+
+    @property
     def counts(self) -> bool:
         """Whether it is evidence: it ran to its end and nothing outside the oracles went wrong."""
         return self.error is None and self.cut_off is None
@@ -126,7 +134,7 @@ class Run:
             return f"{self.failures[0].rule}: {self.failures[0].message}"
         if self.error is not None:
             return f"the run failed: {self.error}"
-        return None if self.cut_off is None else f"the run was cut off: {self.cut_off}"
+        return None if self.cut_off is None else f"the run was cut off: {self.why_cut_off}"
 
 
 def no_watchers(view: StoreView) -> Sequence[Watcher]:
@@ -177,6 +185,7 @@ def run_schedule(
         with (
             _undisturbed(),
             asyncgen_hooks(),
+            overhearing(running_loop),
             guards.installed(),
             guards.collecting(refused),
             store_loop_running(stage.store_loop),

@@ -26,42 +26,49 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import sys
 from asyncio import _set_running_loop
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context, copy_context
+from types import FrameType
 from typing import Any, Final, NoReturn, TypeVarTuple
+from weakref import ref
 
 from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits
-from holdfast.sim.loop.refusals import RefusingLoop
-from holdfast.sim.loop.tasks import CallHandle, Future, SharedContextHandle, Task, Timer
+from holdfast.sim.loop import guards
+from holdfast.sim.loop.complaints import ComplainingLoop, raised_in, shown, text_of
+from holdfast.sim.loop.tasks import CallHandle, Future, SharedHandle, Task, Timer, is_task_step
 from holdfast.sim.loop.timers import Timers
-from holdfast.sim.loop.virtual_time import VirtualTime
+from holdfast.sim.loop.virtual_time import VirtualTime, first_us
 
 _Ts = TypeVarTuple("_Ts")
 
 _CALLBACKS_MAX: Final = 200_000
 """Callbacks of one pass after which the process is taken for one that never waits."""
 
-_TASKS_SWEPT_AT: Final = 64
+_SWEPT_AT: Final = 64
 
-_UNCANCELLABLE: Final = SharedContextHandle()
+_UNSEEN: Final = SharedHandle()
 
 Callback = tuple[Callable[..., object], tuple[object, ...]]
 """A function and its arguments: what a pass delivers."""
+
+LostFailure = tuple[ref[Future] | ref[Task], str]
+"""A failed future whose exception nobody has retrieved, and the complaint if nobody ever can."""
 
 Blocking = Callable[[Callable[..., object], tuple[object, ...]], Future]
 """Runs a blocking function of a process: how long it takes is the tape's decision."""
 
 
-class Loop(RefusingLoop):
+class Loop(ComplainingLoop):
     """An asyncio event loop for one simulated process.
 
     `offset_us` is where its monotonic clock stood at virtual time 0. `resting` is what counts as the running
-    loop between its passes: the store's, for the calls that commit there. `complaints` are what asyncio would
-    have logged: exceptions nobody retrieved, callbacks that raised.
+    loop between its passes: the store's, for the calls that commit there.
     """
 
     # asyncio asks at every new future: a C callable that answers False costs least
@@ -71,25 +78,33 @@ class Loop(RefusingLoop):
         self, name: str, time: VirtualTime, *, offset_us: int = 0, resting: Loop | None = None
     ) -> None:
         assert offset_us >= 0, f"the monotonic clock of {name} starts at {offset_us} us"
-        self.name = name
+        super().__init__(name)
         self._resting = resting
         self.offset_us = offset_us
         self.numbers = itertools.count(1)
-        self.complaints: list[str] = []
         self.blocking: Blocking | None = None
         self._time = time
         self._ready: deque[tuple[Callable[..., object], tuple[object, ...], Context]] = deque()
         self._timers = Timers()
-        self._tasks: list[Task] = []
-        self._sweep_at = _TASKS_SWEPT_AT
-        self._dead = False
+        self._tasks: list[ref[Task]] = []
+        self._standing: list[Task] = []
+        self._failed: list[ref[Future]] = []
+        self._sweep_at = self._failed_at = _SWEPT_AT
+        self._shown = 0.0
         self._factory: Any = None
+        self._factory_set: Any = None
+        self._names = itertools.count(1)
         self._call_soon = self._make_call_soon()
         # swapped at each pass: outside its own passes nobody may schedule anything here
         self.call_soon: Any = self._foreign_call_soon
 
     def __repr__(self) -> str:
         return f"<Loop of {self.name}>"
+
+    @property
+    def in_a_pass(self) -> bool:
+        """Whether its process is running: between passes the store's loop counts as the running one."""
+        return self.call_soon is self._call_soon
 
     # --- what the world does --------------------------------------------------------------------------
 
@@ -118,9 +133,7 @@ class Loop(RefusingLoop):
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:
-                    self.call_exception_handler(
-                        {"message": f"exception in callback {callback!r}", "exception": error}
-                    )
+                    self.call_exception_handler(raised_in(callback, arguments, error))
                 else:
                     raise NeverWaits(
                         f"process {self.name} ran {_CALLBACKS_MAX} callbacks without waiting for anything;"
@@ -143,11 +156,14 @@ class Loop(RefusingLoop):
         """Take the timer that `next_due_us` told about, which must be due."""
         timer = self._timers.pop_due(self._time.now_us + self.offset_us)
         assert timer is not None, f"no timer of {self} is due, yet one is to fire"
+        if timer.shows > self._shown:
+            self._shown = timer.shows
         return timer
 
     def kill(self) -> None:
         """Cut the loop off: from here on it refuses everything, for good."""
         assert not self._dead, f"{self} is cut off twice"
+        self._standing = self.unfinished()
         self._dead = True
         self._call_soon = self._fenced
         self.call_soon = self._fenced
@@ -156,7 +172,28 @@ class Loop(RefusingLoop):
 
     def unfinished(self) -> list[Task]:
         """The tasks that are not done, oldest first."""
-        return [task for task in self._tasks if not task.done()]
+        return self._standing or [task for known in self._tasks if (task := known()) and not task.done()]
+
+    def unheard(self) -> list[LostFailure]:
+        """Tasks, then futures, whose exceptions nobody has retrieved, oldest first, with the complaint."""
+        assert not self._dead, f"{self} is asked who was heard, but its process is dead"
+        found: list[LostFailure] = []
+        for kind, known in (("Task", self._tasks), ("Future", self._failed)):
+            for one in known:
+                future = one()
+                if future is not None and future.done() and getattr(future, "_log_traceback", False):
+                    error = future._exception  # to ask for it would be to retrieve it
+                    context = {"message": f"{kind} exception was never retrieved", "future": future}
+                    found.append((one, f"{self.name}: {text_of({**context, 'exception': error})}"))
+        return found
+
+    def note_failed(self, future: Future) -> None:
+        """Remember a future that has failed, as long as it lives: somebody should retrieve its exception."""
+        assert future.done(), f"{future!r} has failed, but it is not done"
+        self._failed.append(ref(future))
+        if len(self._failed) > self._failed_at:
+            self._failed = [known for known in self._failed if known() is not None]
+            self._failed_at = max(_SWEPT_AT, 2 * len(self._failed))
 
     def forget(self) -> None:
         """Let go of all tasks."""
@@ -164,22 +201,26 @@ class Loop(RefusingLoop):
         assert not self._ready, f"{self} has callbacks, made after its process was dead: {self._ready}"
         assert not self._timers, f"{self} has {len(self._timers)} timers, made after its process was dead"
         self._tasks.clear()
+        self._standing.clear()
+        self._failed.clear()
         self.blocking = None
 
     # --- scheduling -----------------------------------------------------------------------------------
 
-    def _make_call_soon(self) -> Callable[..., CallHandle | SharedContextHandle]:
+    def _make_call_soon(self) -> Callable[..., CallHandle | SharedHandle]:
         append = self._ready.append
 
         def call_soon(
             callback: Callable[..., object], *args: object, context: Context | None = None
-        ) -> CallHandle | SharedContextHandle:
+        ) -> CallHandle | SharedHandle:
+            if context is not None and is_task_step(callback):
+                append((callback, args, context))
+                return _UNSEEN
             if context is None:
-                handle = CallHandle(callback, args)
-                append((handle.run, (), copy_context()))
-                return handle
-            append((callback, args, context))
-            return _UNCANCELLABLE
+                context = copy_context()
+            handle = CallHandle(callback, args, self, context)
+            append((handle.run, (), context))
+            return handle
 
         return call_soon
 
@@ -188,29 +229,52 @@ class Loop(RefusingLoop):
     ) -> NoReturn:
         running = asyncio._get_running_loop()
         culprit = running.name if isinstance(running, Loop) else "code outside every process"
-        message = (
-            f"{culprit} scheduled {callback!r} on the loop of {self.name}: an event, lock, queue or future is"
-            " shared between processes; make it inside the boot function, and talk through the provider"
+        shared, place = _what_is_shared()
+        raise guards.refusal(
+            ForeignLoop,
+            f"{culprit} scheduled {shown(callback)} on the loop of {self.name}{place}: {shared} is shared"
+            " between processes; make it inside the boot function, and talk through the provider",
         )
-        self.complaints.append(message)
-        raise ForeignLoop(message)
 
     def _fenced(self, *args: object, **kwargs: object) -> NoReturn:
         raise Fenced(f"process {self.name} has crashed")
 
-    # a Timer does what asyncio's TimerHandle does, without being one
-    def call_later(  # type: ignore[override]
+    def call_later(
         self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> Timer:
-        """A timer, `delay` seconds from now, to the microsecond."""
-        due_us = self._time.now_us + self.offset_us + round(delay * 1_000_000)
-        return self.call_at_us(due_us, callback, *args, context=context)
+        """A timer, `delay` seconds from now."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        before = self.time()
+        if not 0 < delay < math.inf:
+            return self.call_at(before + delay, callback, *args, context=context)
+        due_us = self._time.now_us + self.offset_us + max(first_us(delay), 1)
+        timer = self.call_at_us(due_us, callback, *args, context=context)
+        timer._when = timer.shows = before + delay
+        assert timer.shows >= before, f"a timer {delay} s from {before} s would show {timer.shows} s"
+        while timer.shows - before < delay:
+            timer.shows = math.nextafter(timer.shows, math.inf)
+        return timer
 
-    def call_at(  # type: ignore[override]
+    def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> Timer:
-        """A timer at a given `loop.time()`."""
-        return self.call_at_us(round(when * 1_000_000), callback, *args, context=context)
+        """A timer at a given `loop.time()`; never one whose time has not come by the clock as code reads it.
+
+        Code that looks at the clock when it is woken too early waits for the same time again, and for ever.
+        """
+        if when is None:
+            raise TypeError("when cannot be None")
+        now_us = self._time.now_us + self.offset_us
+        if when == math.inf and not self._dead:
+            timer = Timer(now_us, callback, args, copy_context() if context is None else context)
+        elif when > self.time():
+            timer = self.call_at_us(max(first_us(when), now_us + 1), callback, *args, context=context)
+            timer.shows = when
+        else:  # long past, or not a number
+            timer = self.call_at_us(now_us, callback, *args, context=context)
+        timer._when = when
+        return timer
 
     def call_at_us(
         self, due_us: int, callback: Callable[..., object], *args: object, context: Context | None = None
@@ -224,8 +288,9 @@ class Loop(RefusingLoop):
         return timer
 
     def time(self) -> float:
-        """The monotonic clock of the process in seconds."""
-        return (self._time.now_us + self.offset_us) / 1_000_000
+        """The monotonic clock of the process in seconds; no less than a timer that has fired was set to."""
+        now = (self._time.now_us + self.offset_us) / 1_000_000
+        return now if now >= self._shown else self._shown
 
     # --- tasks and futures ----------------------------------------------------------------------------
 
@@ -242,24 +307,34 @@ class Loop(RefusingLoop):
         if self._dead:
             coro.close()
             self._fenced()
-        if self._factory is not None:
-            made: Task = self._factory(self, coro, name=name, context=context)
-            return made
-        task = Task(coro, loop=self, name=name or getattr(coro, "__qualname__", "task"), context=context)
+        factory = self._factory
+        if factory is None:
+            task = Task(coro, loop=self, name=name or f"Task-{next(self._names)}", context=context, **options)
+        elif sys.version_info >= (3, 13, 3):
+            task = factory(self, coro, name=name, context=context, **options)
+        else:
+            task = factory(self, coro) if context is None else factory(self, coro, context=context)
+            if name is not None and hasattr(task, "set_name"):
+                task.set_name(name)
         tasks = self._tasks
-        tasks.append(task)
+        tasks.append(ref(task))
         if len(tasks) > self._sweep_at:
-            self._tasks = tasks = [kept for kept in tasks if not kept.done()]
-            self._sweep_at = max(_TASKS_SWEPT_AT, 2 * len(tasks))
+            self._tasks = tasks = [known for known in tasks if (one := known()) and _still_matters(one)]
+            self._sweep_at = max(_SWEPT_AT, 2 * len(tasks))
         return task
 
     def set_task_factory(self, factory: Any) -> None:
-        """Use the process's own factory; its tasks are neither kept through a crash nor ordered."""
-        self._factory = factory
+        """Use the process's own factory; sets of its tasks have no fixed order, unless they are tasks of
+        `asyncio.eager_task_factory`."""
+        if factory is not None and not callable(factory):
+            raise TypeError("task factory must be a callable or None")
+        self._factory_set = self._factory = factory
+        if factory is not None and factory is getattr(asyncio, "eager_task_factory", None):
+            self._factory = asyncio.create_eager_task_factory(Task)  # type: ignore[attr-defined]
 
     def get_task_factory(self) -> Any:
         """The factory set, if any."""
-        return self._factory
+        return self._factory_set
 
     # --- blocking work --------------------------------------------------------------------------------
 
@@ -281,7 +356,9 @@ class Loop(RefusingLoop):
         return future
 
     def set_default_executor(self, executor: object) -> None:
-        """Accepted and ignored: there are no threads."""
+        """Checked and ignored: there are no threads."""
+        if not isinstance(executor, ThreadPoolExecutor):
+            raise TypeError("executor must be ThreadPoolExecutor instance")
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Nothing to shut down."""
@@ -300,28 +377,42 @@ class Loop(RefusingLoop):
         return self._dead
 
     def close(self) -> None:
-        """Accepted and ignored: a loop ends with its process."""
+        """Refused while it runs, and no longer needed later: a loop ends with its process."""
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
 
     def set_debug(self, enabled: bool) -> None:
-        """Accepted and ignored."""
+        """As asyncio's: futures remember where they were made."""
+        self.get_debug = _yes if enabled else bool
 
-    def call_exception_handler(self, context: Mapping[str, object]) -> None:
-        """Record the complaint, unless the loop is dead."""
-        if self._dead:
-            return
-        error = context.get("exception")
-        self.complaints.append(
-            f"{self.name}: {context.get('message')}" + (f": {error!r}" if error is not None else "")
-        )
 
-    def default_exception_handler(self, context: Mapping[str, object]) -> None:
-        self.call_exception_handler(context)
+def _yes() -> bool:
+    return True
 
-    def set_exception_handler(self, handler: object) -> None:
-        """Accepted and ignored: complaints are collected."""
 
-    def get_exception_handler(self) -> None:
-        """None: complaints are collected."""
+def _still_matters(task: Task) -> bool:
+    return not task.done() or getattr(task, "_log_traceback", False)
+
+
+def _what_is_shared() -> tuple[str, str]:
+    """The lock, queue or event of asyncio that the caller has woken, as far as the stack tells, and where."""
+    shared = "an event, lock, queue or future"
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("asyncio."):
+        owner = frame.f_locals.get("self")
+        if owner is not None and type(owner).__module__.startswith("asyncio."):
+            shared = shown(owner)
+        frame = frame.f_back
+    if frame is None:
+        return shared, ""
+    file = frame.f_code.co_filename.rsplit("/", 1)[-1]
+    return shared, f" ({file}:{frame.f_lineno} in {frame.f_code.co_qualname})"
+
+
+def running_loop() -> Loop | None:
+    """The loop of the process that is running, if one is."""
+    running = asyncio._get_running_loop()
+    return running if isinstance(running, Loop) and running.in_a_pass else None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from holdfast.sim.errors import OutsideSimulation
+from holdfast.sim.loop import guards
 
 _LOOP: Final = "the world runs the loop; let the boot function start tasks and return"
 _THREADS: Final = "there are no threads in a simulated process; use call_soon"
@@ -17,14 +18,14 @@ _PIPES: Final = "keep pipes and subprocesses inside activities, and replace thos
 
 def _plain(name: str, fix: str) -> Any:
     def refused(self: object, *args: object, **kwargs: object) -> None:
-        raise OutsideSimulation(f"loop.{name}() leaves the simulation ({self!r}): {fix}")
+        raise guards.refusal(OutsideSimulation, f"loop.{name}() leaves the simulation ({self!r}): {fix}")
 
     return refused
 
 
 def _coroutine(name: str, fix: str) -> Any:
     async def refused(self: object, *args: object, **kwargs: object) -> None:
-        raise OutsideSimulation(f"loop.{name}() leaves the simulation ({self!r}): {fix}")
+        raise guards.refusal(OutsideSimulation, f"loop.{name}() leaves the simulation ({self!r}): {fix}")
 
     return refused
 

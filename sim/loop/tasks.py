@@ -10,9 +10,9 @@ asked for, because most futures never see a set. Equality stays identity: two lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     # What a loop must have to number its tasks; `loop` imports this module, not the other way round.
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     class _Numbering(asyncio.AbstractEventLoop):
         numbers: Iterator[int]
+
+        def note_failed(self, future: Future) -> None: ...
 
 
 def _number(self: Future | Task) -> int:
@@ -32,11 +34,17 @@ def _number(self: Future | Task) -> int:
 
 
 class Future(asyncio.Future[Any]):
-    """A future that hashes by its number."""
+    """A future that hashes by its number. Its loop is told of one that has failed: somebody must hear it."""
 
     __slots__ = ("number",)
     number: int
     __hash__ = _number
+
+    def set_exception(self, exception: Any) -> None:
+        """As asyncio's."""
+        super().set_exception(exception)
+        loop: _Numbering = self.get_loop()  # type: ignore[assignment]
+        loop.note_failed(self)
 
 
 class Task(asyncio.Task[Any]):
@@ -47,57 +55,41 @@ class Task(asyncio.Task[Any]):
     __hash__ = _number
 
 
-class CallHandle:
+class CallHandle(asyncio.Handle):
     """What `call_soon` returns to code that may cancel it."""
 
-    __slots__ = ("_arguments", "_callback")
-
-    def __init__(self, callback: Callable[..., object], arguments: tuple[object, ...]) -> None:
-        self._callback: Callable[..., object] | None = callback
-        self._arguments = arguments
+    __slots__ = ()
+    _callback: Callable[..., object] | None
+    _args: Sequence[Any]
 
     def run(self) -> None:
-        """Call it, unless it was cancelled."""
+        """Call it, unless it was cancelled; a pass runs this in the context of the handle."""
         if self._callback is not None:
-            self._callback(*self._arguments)
+            self._callback(*self._args)
 
-    def cancel(self) -> None:
-        """Keep it from being called."""
-        self._callback = None
-        self._arguments = ()
-
-    def cancelled(self) -> bool:
-        """Whether it was cancelled."""
-        return self._callback is None
+    def called(self) -> tuple[Callable[..., object] | None, Sequence[Any]]:
+        """What it calls, and with which arguments; None once it is cancelled."""
+        return self._callback, self._args
 
 
-class SharedContextHandle:
-    """What `call_soon` returns when the caller passes a context: asyncio's tasks do, and never cancel it.
+class SharedHandle:
+    """What `call_soon` returns to tasks, which drop it unseen: one object for all of them.
 
-    One object for all of them, which is most of what makes a task switch cheap.
+    That is most of what makes a task switch cheap.
     """
 
     __slots__ = ()
 
-    def cancel(self) -> None:
-        """Refused: there is nothing to tell one callback from another."""
-        raise NotImplementedError(
-            "a simulated loop cannot cancel a call_soon() with an explicit context;"
-            " call context.run() in the callback instead, or use call_later(0, ...)"
-        )
 
-    def cancelled(self) -> bool:
-        """Never."""
-        return False
-
-
-class Timer:
+class Timer(asyncio.TimerHandle):
     """What `call_at` and `call_later` return. `due_us` is on the monotonic clock of its process.
 
+    `_when` is the float that the caller asked for; None if that was `due_us` itself. `shows` is what the
+    clock shows at least once it has fired. asyncio's own `__init__` is left out: it costs more than all else.
     `cancelled_while_due` is told of its being cancelled while it waits to fire, so that others need not look.
     """
 
-    __slots__ = ("arguments", "callback", "cancelled_while_due", "context", "due_us")
+    __slots__ = ("arguments", "callback", "cancelled_while_due", "context", "due_us", "shows")
 
     def __init__(
         self,
@@ -111,6 +103,12 @@ class Timer:
         self.arguments = arguments
         self.context = context
         self.cancelled_while_due: Callable[[], None] | None = None
+        self._when: float | None = None
+        self.shows = 0.0
+
+    def __repr__(self) -> str:
+        shown = "cancelled" if self.callback is None else repr(self.callback)
+        return f"<Timer when={self.when()} {shown}>"
 
     def fire(self) -> None:
         """Call it, in the context it was made in."""
@@ -119,7 +117,11 @@ class Timer:
 
     def when(self) -> float:
         """The due time in seconds of `loop.time()`."""
-        return self.due_us / 1_000_000
+        return self.due_us / 1_000_000 if self._when is None else self._when
+
+    def get_context(self) -> Context:
+        """The context it fires in."""
+        return self.context
 
     def cancel(self) -> None:
         """Keep it from firing."""
@@ -132,3 +134,41 @@ class Timer:
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
         return self.callback is None
+
+    # asyncio's timers compare by attributes that are not filled here
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return hash(self.when())
+
+
+def _step_type() -> type:
+    """The type of what a task written in C hands to `call_soon` for its first step."""
+    found: list[type] = []
+
+    class Probe:
+        get_debug = bool
+
+        def call_soon(self, callback: Any, *args: Any, context: Any = None) -> None:
+            found.append(type(callback))
+
+    coroutine = asyncio.sleep(0)
+    loop: Any = Probe()
+    probe = asyncio.Task(coroutine, loop=loop)
+    probe._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine.close()
+    assert len(found) == 1, f"a new task schedules its first step, and this one scheduled {found}"
+    return found[0]
+
+
+STEP: Final = _step_type()
+"""A step of a task: the loop hands out no handle for it."""
+
+_BUILTIN: Final = type(len)
+
+
+def is_task_step(callback: Callable[..., object]) -> bool:
+    """Whether a task has scheduled this, for itself: its next step, or its waking."""
+    kind = type(callback)
+    return kind is STEP or (kind is _BUILTIN and type(callback.__self__) is Task)  # type: ignore[attr-defined]

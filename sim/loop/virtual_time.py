@@ -12,6 +12,19 @@ EPOCH_MS: Final = 1_767_225_600_000
 """What the store's clock shows at virtual time 0: 2026-01-01 in UTC."""
 
 
+def first_us(seconds: float) -> int:
+    """The first whole microsecond that is no earlier, up to a nanosecond; 0 for what is not a number.
+
+    A nanosecond is what a real loop allows its timers, and more than what floats lose: 0.1 s after 2000.7 s
+    is microsecond 2,000,800,000, on whichever side of it the sum of the floats lies.
+    """
+    if seconds != seconds:
+        return 0
+    numerator, denominator = float(seconds).as_integer_ratio()
+    up_us = -(-numerator * 1_000_000 // denominator)
+    return up_us - 1 if seconds - (up_us - 1) / 1_000_000 <= 1e-9 else up_us
+
+
 class VirtualTime:
     """The time of a world. `now_us` only grows; `jump_ms` is what the store's clock is off by."""
 

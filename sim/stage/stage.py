@@ -25,6 +25,7 @@ decides, never hashing or the machine.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +33,7 @@ from functools import partial
 from holdfast.core.contract.store import Store
 from holdfast.sim.loop import guards
 from holdfast.sim.loop.clock import ProcessClock
-from holdfast.sim.loop.event_loop import Callback, Loop
+from holdfast.sim.loop.event_loop import Callback, Loop, LostFailure
 from holdfast.sim.loop.ids import VirtualIds
 from holdfast.sim.loop.tasks import Future
 from holdfast.sim.loop.virtual_time import VirtualTime
@@ -93,6 +94,7 @@ class Stage:
         self._store = store
         self._delays_ms = delays_ms
         self._dead: list[Process] = []
+        self._unheard: list[LostFailure] = []
         self._programs: dict[str, _Program] = {}
         self._withheld: dict[Process, list[Step]] = {}
         self._agenda = Agenda(time)
@@ -151,6 +153,8 @@ class Stage:
 
     def remove(self, process: Process) -> None:
         """Take a process out of the world: it has crashed, or its boot function has returned."""
+        if not process.crashed:
+            self._unheard += process.loop.unheard()
         process.kill()
         self.complaints += process.loop.complaints
         process.loop.complaints.clear()
@@ -165,11 +169,24 @@ class Stage:
         for process in list(self.processes):
             self.remove(process)
         assert not self._withheld, f"something is kept for {self._withheld}, and nobody is left to hear it"
+        self._find_lost()
         for process in self._dead:
             process.bury()
         self.ready.clear()
         self._agenda.clear()
         self._dead.clear()
+
+    def _find_lost(self) -> None:
+        """Complain about failed tasks and futures that only a garbage collection would have found.
+
+        There is none during a run. One is made only if something has failed and was not asked about, and
+        what it finds is told in the order in which it was made, however it was found.
+        """
+        assert not self.processes, f"the run is not over: {self.processes} are alive"
+        if self._unheard:
+            gc.collect()
+            self.complaints += [text for known, text in self._unheard if known() is None]
+            self._unheard.clear()
 
     def stall(self, process: Process, duration_ms: int) -> None:
         """A process hears nothing and runs nothing for a while; what it has sent may still commit."""

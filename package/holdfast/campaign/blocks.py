@@ -42,12 +42,16 @@ class Block:
 
 @dataclass(slots=True, kw_only=True)
 class BlockResult:
-    """The results of a block; `traces` of the first violation of each rule, `telling` the first full run."""
+    """The results of a block; `traces` of the first violation of each rule, `telling` the first full run.
+
+    `complaints` has what asyncio would have logged, each with the first run in which it was heard.
+    """
 
     results: list[ScheduleResult] = field(default_factory=list)
     traces: dict[tuple[str, int], Trace] = field(default_factory=dict)
     telling: tuple[int, Tape] | None = None
     nondeterminism: str | None = None
+    complaints: dict[str, int] = field(default_factory=dict)
 
 
 def subject_of(
@@ -95,6 +99,9 @@ def run_block(block: Block) -> BlockResult:
         run = run_once(subject, strategy)
         made.results.append(result_of(run, where, schedule))
         _keep_traces(made, subject, run, block, schedule)
+        for complaint in run.complaints:
+            if complaint != run.error:
+                made.complaints.setdefault(complaint, schedule)
         if made.telling is None and _is_telling(subject.scenario, made.results[-1]):
             made.telling = schedule, run.tape.trimmed()
         if not subject.scenario.explored:

@@ -66,7 +66,8 @@ class Order:
 class CampaignResult:
     """What a campaign found. `broken` are blocks that could not be run, `nondeterminism` runs that differ.
 
-    `traces` are of broken rules, `shown` of healthy runs, both by the names of their files.
+    `traces` are of broken rules, `shown` of healthy runs, both by the names of their files. `complaints` are
+    what asyncio would have logged.
     """
 
     evidence: Evidence
@@ -74,6 +75,7 @@ class CampaignResult:
     shown: dict[str, Trace] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     nondeterminism: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
 
 
 Progress = Callable[[str, int, int], bool]
@@ -98,6 +100,7 @@ class Campaign:
         self._results: list[ScheduleResult] = []
         self._broken: list[str] = []
         self._nondeterminism: list[str] = []
+        self._complaints: dict[tuple[str, str, str], int] = {}
         self._finished = False
 
     def run(self, progress: Progress) -> None:
@@ -229,6 +232,9 @@ class Campaign:
             return
         if result.nondeterminism is not None:
             self._nondeterminism.append(f"{block.scenario} on {block.provider}: {result.nondeterminism}")
+        for complaint, schedule in result.complaints.items():
+            where = (*key, complaint)
+            self._complaints[where] = min(schedule, self._complaints.get(where, schedule))
         seen = self._distinct.setdefault(key, set())
         for one in result.results:
             seen.add(one.fingerprint)
@@ -271,6 +277,10 @@ class Campaign:
             shown={shown[name]: self._shown[name] for name in shown},
             broken=sorted(self._broken),
             nondeterminism=sorted(self._nondeterminism),
+            complaints=[
+                f"{scenario} on {provider}, schedule {schedule}: {complaint}"
+                for (scenario, provider, complaint), schedule in sorted(self._complaints.items())
+            ],
         )
 
 

@@ -142,6 +142,6 @@ def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:
         faults=faults,
         steps=run.steps,
         virtual_us=run.virtual_us,
-        cut_off=run.cut_off or blind,
+        cut_off=run.why_cut_off or blind,
         error=run.error,
     )

@@ -134,6 +134,7 @@ def _conclude(shown: Console, made: Coverage, outcome: CampaignResult, out: Path
     for title, lines in (
         ("not deterministic", outcome.nondeterminism),
         ("could not be run", outcome.broken),
+        ("would have been logged", outcome.complaints),
     ):
         for line in lines[:_SHOWN_MAX]:
             shown.print(f"{title}: {line}", markup=False, soft_wrap=True)

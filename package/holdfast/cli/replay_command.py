@@ -43,6 +43,7 @@ def command(file: Path, provider: str | None, module: str | None, as_json: bool)
             "digest": recorded.run.digest,
             "strict": traced.same_code,
             "steps": len(recorded.steps),
+            "complaints": list(recorded.run.complaints),
         }
         click.echo(json.dumps(outcome, indent=1))
     else:
@@ -72,4 +73,6 @@ def _say(traced: Traced, recorded: RecordedRun, rule: str | None, violated: bool
         click.echo("no rule is violated")
     else:
         click.echo(f"no longer violated: {rule}")
+    for complaint in recorded.run.complaints:
+        click.echo(f"would have been logged: {complaint}")
     click.echo(f"digest {recorded.run.digest}")

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
+import inspect
 import logging
 import os
 import random
@@ -15,7 +18,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from os import urandom
+from typing import Any
 
 import pytest
 
@@ -131,3 +136,49 @@ def test_scan_finds_what_cannot_be_intercepted() -> None:
         ("orchestration", "os.urandom"),
     }
     assert scan(clean) == ()
+
+
+SWALLOWED: dict[str, Callable[[], Any]] = {
+    "create_connection": lambda: asyncio.open_connection("192.0.2.1", 80),
+    "subprocess_exec": lambda: asyncio.create_subprocess_exec("true"),
+    "subprocess_shell": lambda: asyncio.create_subprocess_shell("true"),
+    "create_server": lambda: asyncio.start_server(print, "localhost", 0),
+    "getaddrinfo": lambda: asyncio.get_running_loop().getaddrinfo("localhost", 80),
+    "create_datagram_endpoint": lambda: asyncio.get_running_loop().create_datagram_endpoint(
+        asyncio.DatagramProtocol
+    ),
+    "call_soon_threadsafe": lambda: asyncio.get_running_loop().call_soon_threadsafe(print),
+    "add_signal_handler": lambda: asyncio.get_running_loop().add_signal_handler(10, print),
+    "add_reader": lambda: asyncio.get_running_loop().add_reader(0, print),
+    "run_until_complete": lambda: asyncio.get_running_loop().run_until_complete(asyncio.sleep(0)),
+}
+
+
+@pytest.mark.parametrize("call", SWALLOWED)
+def test_a_refusal_of_the_loop_that_code_swallows_counts_all_the_same(
+    run: Callable[..., Run], call: str
+) -> None:
+    async def body(world: World) -> None:
+        with contextlib.suppress(Exception):
+            asked = SWALLOWED[call]()
+            if inspect.isawaitable(asked):
+                await asked
+
+    result = run(body)
+    assert result.error is not None and f"loop.{call}() leaves the simulation" in result.error
+    assert not result.counts
+
+
+def test_a_refusal_within_blocking_work_counts_all_the_same(run: Callable[..., Run]) -> None:
+    def fallback() -> str:
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                return str(pool.submit(time.time).result())
+        except Exception:
+            return "fallback"
+
+    async def body(world: World) -> None:
+        assert await asyncio.to_thread(fallback) == "fallback"
+
+    result = run(body)
+    assert result.error is not None and "Thread.start() leaves the simulation" in result.error
