@@ -3,6 +3,9 @@
 Compact JSON, members in the reference's order, unknown members ignored. What is malformed or of an unknown
 kind raises `CodecError`; `decode_stored_event` alone lets an unknown *event* kind through, because a provider
 must hand back what it was given (PV-1.4).
+
+What is read may be anything that a column can hold: readers take any object, and each ends in a value or in a
+`CodecError` (PV-14.8, PV-14.9).
 """
 
 from typing import Any
@@ -70,31 +73,38 @@ def _end_of_string(text: bytes, begin: int) -> int:
     return quote + 1
 
 
-def decode_event(text: bytes | str) -> Event:
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What a decoder raises for a text: malformed, not UTF-8, of other types, or nested too deeply."""
+
+
+def decode_event(stored: object) -> Event:
     """The event a stored text holds. Raises CodecError if malformed or of an unknown kind (RT-2.4)."""
+    text = _text_of(stored)
     try:
         return _event_decoder.decode(text)
-    except (msgspec.DecodeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise CodecError(f"not an event this version knows: {error}: {_excerpt(text)}") from None
 
 
-def decode_stored_event(text: bytes | str) -> StoredEvent:
+def decode_stored_event(stored: object) -> StoredEvent:
     """As `decode_event`, but an event of an unknown kind comes back whole as `OpaqueEvent` (PV-1.4)."""
+    text = _text_of(stored)
     try:
         return _event_decoder.decode(text)
-    except (msgspec.DecodeError, ValueError) as error:
+    except _UNREADABLE as error:
         opaque = opaque_event(text)
         if opaque.kind in _KNOWN_NAMES:
             raise CodecError(f"malformed {opaque.kind} event: {error}: {_excerpt(text)}") from None
         return opaque
 
 
-def opaque_event(text: bytes | str) -> OpaqueEvent:
+def opaque_event(stored: object) -> OpaqueEvent:
     """An event of an unknown kind, from its JSON. Raises CodecError if it has no number or no kind."""
-    encoded = text.encode() if isinstance(text, str) else bytes(text)
+    text = _text_of(stored)
     try:
+        encoded = text.encode() if isinstance(text, str) else text
         envelope = _envelope_decoder.decode(encoded)
-    except (msgspec.DecodeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise CodecError(f"not an event: {error}: {_excerpt(text)}") from None
     return OpaqueEvent(event_id=envelope.event_id, kind=envelope.type, encoded=encoded)
 
@@ -118,8 +128,9 @@ def encode_work_item(item: WorkItem) -> bytes:
         raise CodecError(f"{stored_name(type(item))} cannot be encoded: {error}") from None
 
 
-def decode_work_item(text: bytes | str) -> WorkItem:
+def decode_work_item(stored: object) -> WorkItem:
     """The item a queued text holds. Raises CodecError if malformed or of an unknown kind (RT-3.3)."""
+    text = _text_of(stored)
     try:
         wrapper = _wrapper_decoder.decode(text)
         if len(wrapper) != 1:
@@ -131,24 +142,47 @@ def decode_work_item(text: bytes | str) -> WorkItem:
         if decoder is None:
             raise CodecError(f"unknown kind of work item {kind!r}: {_excerpt(text)}")
         return decoder.decode(body)
-    except (msgspec.DecodeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise CodecError(f"not a work item: {error}: {_excerpt(text)}") from None
 
 
-def decode_message(text: bytes | str) -> Message:
+def decode_message(stored: object) -> Message:
     """An entry of the orchestrator queue. Raises CodecError for anything else (PV-2.9)."""
-    item = decode_work_item(text)
+    item = decode_work_item(stored)
     if isinstance(item, ActivityExecute):
-        raise CodecError(f"ActivityExecute does not belong in the orchestrator queue: {_excerpt(text)}")
+        raise CodecError(f"ActivityExecute does not belong in the orchestrator queue: {item.name!r}")
     return item
 
 
-def decode_activity(text: bytes | str) -> ActivityExecute:
+def decode_activity(stored: object) -> ActivityExecute:
     """An entry of the worker queue. Raises CodecError for anything else (RT-3.6)."""
-    item = decode_work_item(text)
+    item = decode_work_item(stored)
     if not isinstance(item, ActivityExecute):
-        raise CodecError(f"{stored_name(type(item))} does not belong in the worker queue: {_excerpt(text)}")
+        raise CodecError(f"{stored_name(type(item))} does not belong in the worker queue: {item!r:.80}")
     return item
+
+
+def decode_text(stored: object) -> str:
+    """A stored text that is no JSON, such as a name. Raises CodecError if it is none."""
+    text = _text_of(stored)
+    try:
+        return (text.encode() if isinstance(text, str) else text).decode()
+    except UnicodeError as error:
+        raise CodecError(f"a text that is not UTF-8: {error}") from None
+
+
+def decode_number(stored: object) -> int:
+    """A stored number. Raises CodecError for anything else, a fraction included."""
+    if type(stored) is not int:
+        raise CodecError(f"{stored!r:.80} stands where a whole number is expected")
+    return stored
+
+
+def _text_of(stored: object) -> bytes | str:
+    """What stands in a column that should hold a text; of whatever type a store has handed it out."""
+    if isinstance(stored, (str, bytes)):
+        return stored
+    raise CodecError(f"{stored!r:.80}, of type {type(stored).__name__}, stands where a text is expected")
 
 
 def _excerpt(text: bytes | str, length: int = 80) -> str:

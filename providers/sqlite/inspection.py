@@ -52,7 +52,7 @@ def worker_rows(connection: apsw.Connection) -> list[WorkerRow]:
     ]
 
 
-def _item(text: str) -> ActivityExecute | None:
+def _item(text: bytes) -> ActivityExecute | None:
     try:
         return decode_activity(text)
     except CodecError:

@@ -27,7 +27,7 @@ def history(connection: apsw.Connection, instance_id: str, execution_id: int) ->
 
 
 def _decoded(rows: Sequence[tuple[object, ...]]) -> list[StoredEvent]:
-    return [decode_stored_event(str(text)) for (text,) in rows]
+    return [decode_stored_event(text) for (text,) in rows]
 
 
 def custom_status(

@@ -17,7 +17,8 @@ PERMANENT: tuple[type[Exception], ...] = (
     apsw.TooBigError,
     CodecError,
     OverflowError,  # an integer beyond 2^63-1 (PV-2.17)
-    UnicodeEncodeError,  # text that has no UTF-8 form (PV-2.15)
+    TypeError,  # a value that no column can hold, or a column that holds what it should not
+    ValueError,  # text that has no UTF-8 form (PV-2.15), on the way in or out
 )
 """What another attempt would meet again. Everything else may pass: a busy store, a full disk, the unknown."""
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from holdfast.core.contract.codec import decode_message, decode_stored_event, encode_work_item
+from holdfast.core.contract.codec import (
+    decode_message,
+    decode_number,
+    decode_stored_event,
+    decode_text,
+    encode_work_item,
+)
 from holdfast.core.contract.errors import CodecError, ProviderError
 from holdfast.core.contract.events import OrchestrationStarted, StoredEvent
 from holdfast.core.contract.ids import INT63_MAX, LockToken, Millis
@@ -30,24 +36,31 @@ from holdfast.providers.waiting import TURNS
 
 SQL = statements("turns")
 
+UNREADABLE_NAME: Final = "unknown"
+"""The name under which an instance is handed out whose record cannot be read."""
+
 
 class Candidate(NamedTuple):
-    """An instance that may be handed out, as the query found it; without a record the last three are None."""
+    """An instance that may be handed out, as the query found it; without a record the last three are None.
+
+    They are of whatever type the row holds, texts as their bytes.
+    """
 
     visible_at: int
     message_id: int
-    instance: str
-    name: str | None
-    version: str | None
-    execution_id: int | None
+    instance: object
+    name: object
+    version: object
+    execution_id: object
 
 
 class FoundContext(NamedTuple):
-    """What a batch is handed out under (PV-7.11)."""
+    """What a batch is handed out under (PV-7.11); `damage` says what is wrong with the instance's record."""
 
     name: str
     version: str
     execution_id: int
+    damage: str | None = None
 
 
 def enqueue(transaction: Transaction, item: Message, delay: Millis) -> None:
@@ -87,9 +100,14 @@ def fetch(
     }
     while (row := transaction.one(SQL["next_candidate"], search)) is not None:
         candidate = Candidate(*row)
-        context = _context(transaction, candidate)
+        try:
+            instance = decode_text(candidate.instance)
+        except CodecError as error:
+            _set_aside(transaction, candidate, error)
+            continue
+        context = _context(transaction, instance, candidate)
         if context is not None:
-            return _take(transaction, candidate.instance, context, lock_timeout)
+            return _take(transaction, instance, context, lock_timeout)
         search["after_visible_at"] = candidate.visible_at
         search["after_id"] = candidate.message_id
     return None
@@ -113,19 +131,44 @@ def _version_bounds(versions: DispatcherCapabilityFilter | None) -> Values:
     return {"any_version": versions is None, **dict(zip(names, clamped, strict=True))}
 
 
-def _context(transaction: Transaction, candidate: Candidate) -> FoundContext | None:
+def _set_aside(transaction: Transaction, candidate: Candidate, error: CodecError) -> None:
+    transaction.change_one(SQL["set_message_aside"], {"id": candidate.message_id, "never": INT63_MAX})
+    transaction.tell(
+        "message without a readable instance set aside",
+        "warning",
+        seq=candidate.message_id,
+        error=str(error),
+    )
+
+
+def _context(transaction: Transaction, instance: str, candidate: Candidate) -> FoundContext | None:
     """The context of a candidate, or None if it has none; messages that can never have one are dropped."""
     if candidate.name is not None and candidate.execution_id is not None:
-        return FoundContext(candidate.name, reported_version(candidate.version), candidate.execution_id)
-    return _recorded_context(transaction, candidate.instance) or _arriving_context(
-        transaction, candidate.instance
-    )
+        return _context_of_record(transaction, instance, candidate)
+    return _recorded_context(transaction, instance) or _arriving_context(transaction, instance)
+
+
+def _context_of_record(transaction: Transaction, instance: str, candidate: Candidate) -> FoundContext:
+    """What the record of the instance says; as much of it as can be read, and what cannot (PV-14.6)."""
+    try:
+        version = None if candidate.version is None else decode_text(candidate.version)
+        execution_id = decode_number(candidate.execution_id)
+        return FoundContext(decode_text(candidate.name), reported_version(version), execution_id)
+    except CodecError as error:
+        execution_id = _highest_execution(transaction, instance)
+        damage = f"the record of the instance cannot be decoded: {error}"
+        return FoundContext(UNREADABLE_NAME, reported_version(None), execution_id, damage)
+
+
+def _highest_execution(transaction: Transaction, instance: str) -> int:
+    row = transaction.one(SQL["highest_execution"], {"instance": instance})
+    highest = None if row is None else row[0]
+    return highest if type(highest) is int else 1
 
 
 def _recorded_context(transaction: Transaction, instance: str) -> FoundContext | None:
     """What the history of an instance without a record says (PV-7.11 b)."""
-    highest = transaction.one(SQL["highest_execution"], {"instance": instance})
-    execution_id = 1 if highest is None or highest[0] is None else int(highest[0])
+    execution_id = _highest_execution(transaction, instance)
     rows = transaction.all(SQL["execution_history"], {"instance": instance, "execution": execution_id})
     for (text,) in rows:
         try:
@@ -174,7 +217,7 @@ def _take(
     batch.sort()  # RETURNING promises no order; ids are unique, so nothing else is compared
     messages, message_error = _decode_batch(batch)
     history, history_error = _decode_history(transaction.all(SQL["execution_history"], execute_values))
-    settled = transaction.all(SQL["settled_key_values"], execute_values)
+    snapshot, key_value_error = _decode_key_values(transaction.all(SQL["settled_key_values"], execute_values))
     item = OrchestrationItem(
         instance=instance,
         orchestration_name=context.name,
@@ -182,8 +225,8 @@ def _take(
         version=context.version,
         history=history,
         messages=messages,
-        history_error=history_error or message_error,
-        kv_snapshot={key: KvEntry(value, updated_at) for key, value, updated_at in settled},
+        history_error=context.damage or history_error or message_error or key_value_error,
+        kv_snapshot=snapshot,
     )
     return FetchedTurn(item, token, max(attempt_count for _, _, attempt_count in batch))
 
@@ -206,6 +249,17 @@ def _decode_history(rows: list[SqlRow]) -> tuple[list[StoredEvent], str | None]:
         return [decode_stored_event(text) for (text,) in rows], None
     except CodecError as error:
         return [], f"history cannot be decoded: {error}"
+
+
+def _decode_key_values(rows: list[SqlRow]) -> tuple[dict[str, KvEntry], str | None]:
+    """The settled key-values; if one is damaged, none of them and what is wrong (PV-14.6)."""
+    try:
+        return {
+            decode_text(key): KvEntry(decode_text(value), decode_number(updated_at))
+            for key, value, updated_at in rows
+        }, None
+    except CodecError as error:
+        return {}, f"a key-value cannot be decoded: {error}"
 
 
 def held_instance(transaction: Transaction, token: LockToken) -> str:

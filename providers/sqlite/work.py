@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from holdfast.core.contract.codec import decode_activity, encode_work_item
+from holdfast.core.contract.codec import decode_activity, decode_text, encode_work_item
 from holdfast.core.contract.errors import CodecError, ProviderError
 from holdfast.core.contract.ids import INT63_MAX, LockToken, Millis
 from holdfast.core.contract.provider import TAGS_MAX, FetchedWork, TagFilter, session_not_owned
@@ -99,21 +99,27 @@ def _take(
     """Take the next row that can be decoded, with its instance and session columns (PV-14.9)."""
     while rows := transaction.all(statement, values):
         assert len(rows) == 1, f"one fetch locked {len(rows)} rows: {[row[0] for row in rows]}"
-        ((row_id, text, attempt_count, instance, session_id),) = rows
+        ((row_id, text, attempt_count, found_instance, found_session),) = rows
         try:
             item = decode_activity(text)
+            instance = item.instance if found_instance is None else decode_text(found_instance)
+            session_id = None if found_session is None else decode_text(found_session)
         except CodecError as error:
             transaction.change_one(SQL["set_work_aside"], {"id": row_id})
             transaction.tell(
                 "undecodable worker row set aside",
                 "warning",
                 seq=row_id,
-                instance_id=instance,
+                instance_id=_as_far_as_readable(found_instance),
                 error=str(error),
             )
             continue
         return FetchedWork(item, LockToken(str(values["token"])), attempt_count), instance, session_id
     return None
+
+
+def _as_far_as_readable(found: bytes | None) -> str | None:
+    return None if found is None else found.decode(errors="replace")
 
 
 def _attach(

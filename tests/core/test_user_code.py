@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from tests.core.real_worker import OPTIONS, SOON, Records, run
 
 from holdfast.core.client import Client, Completed, Failed
 from holdfast.core.contract.errors import ActivityError
-from holdfast.core.contract.observe import LocalEvent, Logged
-from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.core.program.registry import Registry
 from holdfast.core.runtime import Runtime
 from holdfast.providers.memory import memory_store
 from holdfast.providers.sqlite import sqlite_store
 from holdfast.system import SystemClock, SystemIds, provider_clock
-
-OPTIONS = RuntimeOptions(dispatcher_min_poll_interval=timedelta(milliseconds=1), max_attempts=3)
-SOON = timedelta(seconds=30)
 
 
 class Unshown(Exception):
@@ -119,37 +114,6 @@ def store(request: pytest.FixtureRequest) -> Iterator[Any]:
         made = sqlite_store(provider_clock, SystemIds(), path=path / "store.db")
     yield made
     made.close()
-
-
-class Records:
-    """The log records that were written."""
-
-    def __init__(self) -> None:
-        self.logged: list[Logged] = []
-
-    def notify(self, event: LocalEvent) -> None:
-        if isinstance(event, Logged):
-            self.logged.append(event)
-
-
-def run(
-    store: Any, registry: Registry, body: Callable[[Client], Awaitable[None]], seen: Records | None = None
-) -> None:
-    """Run a worker beside the body; it must not end before it is told to."""
-
-    async def both() -> None:
-        runtime = Runtime(
-            store.open(), registry, OPTIONS, clock=SystemClock(), ids=SystemIds(), observer=seen
-        )
-        working = asyncio.create_task(runtime.run())
-        try:
-            await body(Client(store.open(), clock=SystemClock()))
-            assert not working.done(), working
-        finally:
-            await runtime.shutdown()
-            await working
-
-    asyncio.run(both())
 
 
 def raising(make: Callable[[], BaseException]) -> Registry:

@@ -6,7 +6,7 @@ SELECT instance_id, session_id, worker_id, locked_until FROM sessions ORDER BY i
 
 -- name: worker_rows
 -- All worker rows.
-SELECT id, work_item, session_id, lock_token, locked_until, visible_at, attempt_count, claimed_by
+SELECT id, CAST(work_item AS BLOB), session_id, lock_token, locked_until, visible_at, attempt_count, claimed_by
 FROM worker_queue ORDER BY id;
 
 -- name: max_attempt_count

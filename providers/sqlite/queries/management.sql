@@ -17,8 +17,8 @@ SELECT execution_id FROM executions WHERE instance_id = :instance ORDER BY execu
 
 -- name: instance_info
 -- An instance record with status and output of its current execution (PV-19.5).
-SELECT i.instance_id, i.orchestration_name, coalesce(i.orchestration_version, 'unknown'),
-       i.current_execution_id, coalesce(e.status, 'Unknown'), e.output, i.created_at, i.updated_at,
+SELECT i.instance_id, CAST(i.orchestration_name AS TEXT), CAST(coalesce(i.orchestration_version, 'unknown') AS TEXT),
+       i.current_execution_id, CAST(coalesce(e.status, 'Unknown') AS TEXT), CAST(e.output AS TEXT), i.created_at, i.updated_at,
        i.parent_instance_id
 FROM instances AS i
 LEFT JOIN executions AS e ON e.instance_id = i.instance_id AND e.execution_id = i.current_execution_id
@@ -26,7 +26,7 @@ WHERE i.instance_id = :instance;
 
 -- name: execution_info
 -- An execution record and the number of its events (PV-19.7).
-SELECT e.execution_id, e.status, e.output, e.started_at, e.completed_at,
+SELECT e.execution_id, CAST(e.status AS TEXT), CAST(e.output AS TEXT), e.started_at, e.completed_at,
        (SELECT count(*) FROM history AS h
         WHERE h.instance_id = e.instance_id AND h.execution_id = e.execution_id)
 FROM executions AS e
@@ -134,7 +134,7 @@ DELETE FROM instances WHERE instance_id = :instance;
 
 -- name: waiting_starts
 -- Start messages, which may be those of children of a deleted parent (PV-20.14).
-SELECT id, work_item FROM orchestrator_queue WHERE substr(work_item, 1, 21) = '{"StartOrchestration"';
+SELECT id, CAST(work_item AS BLOB) FROM orchestrator_queue WHERE substr(work_item, 1, 21) = '{"StartOrchestration"';
 
 -- name: delete_message
 -- One message.

@@ -10,7 +10,10 @@ VALUES (:instance, :visible_at, :now, :work_item);
 -- compatible pinned version, and with a context or a chance of one. Without an instance record there is a
 -- chance if a history exists, if a visible message begins the instance, or if all of them are queue messages,
 -- which are then dropped (PV-7.11, PV-7.13, PV-7.14).
-SELECT q.visible_at, q.id, q.instance_id, i.orchestration_name, i.orchestration_version, i.current_execution_id
+-- Texts are read as bytes here and below: SQLite keeps any bytes as a text, and the codec says which are none.
+SELECT q.visible_at, q.id, CASE WHEN typeof(q.instance_id) = 'text' THEN CAST(q.instance_id AS BLOB) END,
+       CAST(i.orchestration_name AS BLOB), CAST(i.orchestration_version AS BLOB),
+       CASE WHEN typeof(i.current_execution_id) IN ('integer', 'null') THEN i.current_execution_id ELSE 'no number' END
 FROM orchestrator_queue AS q
 LEFT JOIN instances AS i ON i.instance_id = q.instance_id
 LEFT JOIN executions AS e ON e.instance_id = q.instance_id AND e.execution_id = coalesce(
@@ -39,14 +42,19 @@ ORDER BY q.visible_at, q.id
 LIMIT 1;
 
 -- name: next_change
--- The next time at which a message becomes visible, or the lock or hold of an instance ends (PV-23.6).
+-- The next time at which a message becomes visible, or the lock or hold of an instance ends (PV-23.6). A
+-- column may hold a text, which sorts beyond all numbers.
 SELECT min(
-    coalesce((SELECT min(visible_at) FROM orchestrator_queue WHERE visible_at > :now), :never),
-    coalesce((SELECT min(locked_until) FROM instance_locks WHERE locked_until > :now), :never));
+    coalesce((SELECT min(visible_at) FROM orchestrator_queue WHERE visible_at > :now AND visible_at <= :never), :never),
+    coalesce((SELECT min(locked_until) FROM instance_locks WHERE locked_until > :now AND locked_until <= :never), :never));
+
+-- name: set_message_aside
+-- A message that names no instance can never be delivered: it is kept, and never visible again (PV-14.8).
+UPDATE orchestrator_queue SET visible_at = :never WHERE id = :id;
 
 -- name: visible_messages
 -- The visible messages of an instance, oldest first.
-SELECT id, work_item FROM orchestrator_queue
+SELECT id, CAST(work_item AS BLOB) FROM orchestrator_queue
 WHERE instance_id = :instance AND visible_at <= :now
 ORDER BY id;
 
@@ -66,7 +74,7 @@ SET lock_token = excluded.lock_token, locked_until = excluded.locked_until, lock
 UPDATE orchestrator_queue
 SET lock_token = :token, attempt_count = attempt_count + 1
 WHERE instance_id = :instance AND visible_at <= :now
-RETURNING id, work_item, attempt_count;
+RETURNING id, CAST(work_item AS BLOB), attempt_count;
 
 -- name: highest_execution
 -- The highest recorded execution of an instance, null if none (PV-7.11).
@@ -74,13 +82,15 @@ SELECT max(execution_id) FROM executions WHERE instance_id = :instance;
 
 -- name: execution_history
 -- The encoded events of one execution by ascending event number (PV-5.13, PV-7.12).
-SELECT event_data FROM history
+SELECT CAST(event_data AS BLOB) FROM history
 WHERE instance_id = :instance AND execution_id = :execution
 ORDER BY event_id;
 
 -- name: settled_key_values
 -- The settled layer alone, as a turn sees it (PV-7.17, PV-17.9).
-SELECT key, value, last_updated_at_ms FROM kv_store WHERE instance_id = :instance ORDER BY key;
+SELECT CAST(key AS BLOB), CAST(value AS BLOB),
+       CASE typeof(last_updated_at_ms) WHEN 'integer' THEN last_updated_at_ms ELSE 'no number' END
+FROM kv_store WHERE instance_id = :instance ORDER BY key;
 
 -- name: lock_of_token
 -- The instance lock that a token names; no token names a hold.

@@ -19,7 +19,7 @@ WHERE id = (
                ELSE :any_tag OR w.tag IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5) END
     ORDER BY w.id
     LIMIT 1)
-RETURNING id, work_item, attempt_count, instance_id, session_id;
+RETURNING id, CAST(work_item AS BLOB), attempt_count, CAST(instance_id AS BLOB), CAST(session_id AS BLOB);
 
 -- name: take_work
 -- The oldest eligible row, with or without a session, is locked, its attempt counted and the worker noted on
@@ -42,14 +42,14 @@ WHERE id = (
            OR CASE WHEN s.locked_until > :now THEN s.worker_id = :worker ELSE :claim_new END)
     ORDER BY w.id
     LIMIT 1)
-RETURNING id, work_item, attempt_count, instance_id, session_id;
+RETURNING id, CAST(work_item AS BLOB), attempt_count, CAST(instance_id AS BLOB), CAST(session_id AS BLOB);
 
 -- name: next_change
 -- The next time at which an item becomes visible, or an item or session lock ends (PV-23.6).
 SELECT min(
-    coalesce((SELECT min(visible_at) FROM worker_queue WHERE visible_at > :now), :never),
-    coalesce((SELECT min(locked_until) FROM worker_queue WHERE locked_until > :now), :never),
-    coalesce((SELECT min(locked_until) FROM sessions WHERE locked_until > :now), :never));
+    coalesce((SELECT min(visible_at) FROM worker_queue WHERE visible_at > :now AND visible_at <= :never), :never),
+    coalesce((SELECT min(locked_until) FROM worker_queue WHERE locked_until > :now AND locked_until <= :never), :never),
+    coalesce((SELECT min(locked_until) FROM sessions WHERE locked_until > :now AND locked_until <= :never), :never));
 
 -- name: set_work_aside
 -- An undecodable row is never eligible again; the attempt that met it does not count (PV-14.9).
