@@ -11,7 +11,7 @@ import apsw
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
-from holdfast.providers.sqlite import adoption
+from holdfast.providers.sqlite import adoption, table_check
 from holdfast.providers.sqlite.statements import script
 from holdfast.providers.sqlite.storage_errors import CONTENTION
 
@@ -126,6 +126,12 @@ def _refusal(path: str, reason: str) -> ProviderError:
     return ProviderError.permanent(OPERATION, f"{path} {reason}; nothing was changed")
 
 
+def _require(path: str, lacking: list[str]) -> None:
+    """Refuse a file whose tables are not those of this version: calls would fail later, one by one."""
+    if lacking:
+        raise _refusal(path, f"lacks {', '.join(lacking)}; restore it from a backup or use another file")
+
+
 def _found_version(connection: apsw.Connection, path: str) -> int:
     """The version of the tables in a file: 0 for an empty one and one of the reference.
 
@@ -141,6 +147,8 @@ def _found_version(connection: apsw.Connection, path: str) -> int:
                 f"was written by a newer version (tables {version}, this version knows {SCHEMA_VERSION}); "
                 "use that version or another file",
             )
+        if version == SCHEMA_VERSION:
+            _require(path, table_check.missing_tables(connection) + table_check.missing_columns(connection))
         return int(version)
     if application != 0 or (tables and not tables >= REFERENCE_TABLES):
         raise _refusal(
@@ -185,6 +193,7 @@ def _upgrade(connection: apsw.Connection, path: str) -> None:
                         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
             if adoption.has_implicit_sessions(connection):
                 adoption.drop_sessions(connection)
+            _require(path, table_check.missing_columns(connection))
             create_tables(connection)
             connection.execute(script("migrations/0001_adopt_reference"))
         connection.execute("COMMIT")

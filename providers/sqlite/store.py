@@ -20,6 +20,7 @@ from holdfast.providers.sqlite.calls import SqliteCalls
 from holdfast.providers.sqlite.database import Database
 from holdfast.providers.sqlite.opening import Synchronous
 from holdfast.providers.sqlite.provider import SqliteProvider
+from holdfast.providers.sqlite.store_arguments import file_name, milliseconds
 from holdfast.providers.waiting import Waiters
 
 BUSY_TIMEOUT: Final = Millis(60_000)
@@ -50,9 +51,8 @@ def sqlite_store(
         raise ConfigurationError(f"synchronous must be one of {get_args(Synchronous)}, not {synchronous!r}")
     if path is None:
         return SqliteStore(clock, ids, memory_image.take_connection(), None, long_polling=long_polling)
-    name = os.fspath(path)
-    if name in ("", ":memory:"):
-        raise ConfigurationError(f"path {name!r} names no file; leave it out for a store in memory")
+    name = file_name(path)
+    busy_timeout = milliseconds("busy_timeout", busy_timeout)
 
     def connect() -> apsw.Connection:
         return opening.connect(name, synchronous, busy_timeout)
