@@ -17,7 +17,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.observe import Logged, Observer
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
-from holdfast.providers.sqlite.database import Database, Transaction
+from holdfast.providers.sqlite.database import BREAKS_MAX, SLICE, Database, Transaction
 from holdfast.providers.waiting import Elsewhere, Queue
 
 _P = ParamSpec("_P")
@@ -39,6 +39,8 @@ class Question(NamedTuple):
 NextChange = Callable[[Transaction], int]
 """The next time at which time alone may bring something to a queue."""
 
+FORKED: Final = "the store was opened before this process was forked; make it again in the new process"
+
 AbandonCall = Callable[[Transaction, LockToken, Millis, bool], None]
 """Abandons what a token holds: with a delay, and with or without counting the attempt."""
 
@@ -50,29 +52,46 @@ class SqliteCalls:
         self,
         database: Database,
         observer: Observer | None,
-        on_close: Callable[[], None],
         *,
         long_polling: bool,
-        shared: bool,
+        close_timeout: Millis | None = None,
     ) -> None:
-        """`on_close` frees what belongs to this provider alone; it runs after the last call.
-
-        `shared` says that other processes may change the database.
+        """With a `close_timeout` the database is one in a file: it is closed with this provider, and other
+        processes may change it.
         """
         self._database = database
         self._observer = observer
-        self._on_close = on_close
+        self._close_timeout = close_timeout
         self._closed = False
         self._long_polling = long_polling
-        self._elsewhere = Elsewhere(LOOK_ELSEWHERE_MS, self._look_elsewhere) if shared else None
+        self._elsewhere = (
+            Elsewhere(LOOK_ELSEWHERE_MS, self._look_elsewhere) if close_timeout is not None else None
+        )
         self._looked_elsewhere = 0.0  # on the loop's clock
 
     async def close(self) -> None:
-        """Let running calls end, then free what this provider owns (PV-28.12). Closing again does nothing."""
-        if not self._closed and not self._database.closed:
-            self._closed = True
-            self._database.waiters.wake_all()
-            await self._run(self._on_close)
+        """Let running calls end, then free what this provider owns (PV-28.12). Closing again does nothing.
+
+        Calls of a file that still run, or wait for another process, after the timeout are broken off.
+        """
+        if self._closed or self._database.closed:
+            return
+        self._closed = True
+        if self._database.thread.is_elsewhere:
+            return
+        self._database.waiters.wake_all()
+        if self._close_timeout is None:
+            await self._run(lambda: None)
+            return
+        closing = asyncio.get_running_loop().run_in_executor(self._database.thread, self._database.close)
+        if not closing.done():
+            await asyncio.wait({closing}, timeout=self._close_timeout / 1000)
+        for _ in range(BREAKS_MAX):
+            if closing.done():
+                return closing.result()
+            self._database.break_off()
+            await asyncio.wait({closing}, timeout=SLICE / 1000)
+        self._database.leave_running()
 
     async def write(
         self,
@@ -173,6 +192,8 @@ class SqliteCalls:
     def _check_open(self, operation: str) -> None:
         if self._closed or self._database.closed:
             raise ProviderError.permanent(operation, "the provider is closed; open another one on the store")
+        if self._database.thread.is_elsewhere:
+            raise ProviderError.permanent(operation, FORKED)
 
     async def _run(self, call: Callable[[], _R]) -> _R:
         return await asyncio.get_running_loop().run_in_executor(self._database.thread, call)

@@ -7,6 +7,8 @@ anything (PV-30.2), and the clock is read after that wait (PV-30.3).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent import futures
+from contextlib import suppress
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import apsw
@@ -18,10 +20,21 @@ from holdfast.core.contract.observe import Logged
 from holdfast.providers.breakage import MESSAGE, Breakage
 from holdfast.providers.sqlite.one_thread import OneThread
 from holdfast.providers.sqlite.storage_errors import CONTENTION, STORAGE_FAILURES, provider_error
+from holdfast.providers.sqlite.store_file import StoreFile
 from holdfast.providers.waiting import BOTH, Waiters
 
 CONTENTION_ATTEMPTS = 3
 """How often a call is tried while the store is busy; each attempt waits for the busy timeout."""
+
+NO_WAIT = Millis(0)
+
+SLICE = Millis(100)
+"""The busy timeout is waited out in pieces: nothing ends a wait within SQLite, and closing must."""
+
+BREAKS_MAX = 10
+"""How often closing breaks off what runs, a slice apart: one interrupt ends one statement."""
+
+FAILURES: tuple[type[Exception], ...] = (*STORAGE_FAILURES, ProviderError)
 
 Values = Mapping[str, str | int | None]
 SqlRow = tuple[Any, ...]
@@ -102,7 +115,10 @@ class Database:
         ids: IdSource,
         breakage: Breakage | None = None,
         waiters: Waiters | None = None,
+        file: StoreFile | None = None,
+        busy_timeout: Millis = NO_WAIT,
     ) -> None:
+        """`file` and `busy_timeout` are those of a database in a file."""
         self.connection = connection
         self.thread = OneThread()
         self.closed = False
@@ -111,6 +127,11 @@ class Database:
         self._breakage = Breakage() if breakage is None else breakage
         self.waiters = Waiters() if waiters is None else waiters
         self._data_version = 0
+        self._file = file
+        self._busy_timeout = busy_timeout
+        self._impatient = False
+        if file is not None:
+            connection.set_busy_timeout(min(SLICE, busy_timeout))
 
     def write(
         self,
@@ -132,10 +153,10 @@ class Database:
             try:
                 return self._attempt(operation, log, effect, *args, **kwargs)
             except CONTENTION as error:
-                if attempt == CONTENTION_ATTEMPTS:
-                    raise provider_error(operation, error) from error
+                if attempt == CONTENTION_ATTEMPTS or self._impatient:
+                    raise self._failure(operation, error) from error
             except STORAGE_FAILURES as error:
-                raise provider_error(operation, error) from error
+                raise self._failure(operation, error) from error
 
     def _attempt(
         self,
@@ -145,14 +166,17 @@ class Database:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _R:
-        connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")
+        connection, file = self.connection, self._file
+        self._bound("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(connection, operation, self._clock(), self._ids, log)
+            if file is not None:
+                file.look(operation)
+                file.look_at_log(operation, transaction.now)
             if self._breakage.operation == operation:
                 self._break_in_the_middle()
             result = effect(transaction, *args, **kwargs)
-            connection.execute("COMMIT")
+            self._bound("COMMIT")
         except BaseException:
             # After some errors, such as a full disk, SQLite has already rolled back.
             if connection.in_transaction:
@@ -191,9 +215,35 @@ class Database:
         Raises: ProviderError, by the class of the storage error.
         """
         try:
-            return query(self.connection, *args, **kwargs)
+            if self._file is None:
+                return query(self.connection, *args, **kwargs)
+            self._file.look(operation)
+            return self._patiently(lambda: query(self.connection, *args, **kwargs))
         except STORAGE_FAILURES as error:
-            raise provider_error(operation, error) from error
+            raise self._failure(operation, error) from error
+
+    def _bound(self, statement: str) -> None:
+        """Begin or end a transaction, which may find a file locked by others."""
+        if self._file is None:
+            self.connection.execute(statement)
+        else:
+            self._patiently(lambda: self.connection.execute(statement))
+
+    def _patiently(self, attempt: Callable[[], _R]) -> _R:
+        """Try again and again until the busy timeout is over, or closing is."""
+        left: int = self._busy_timeout
+        while True:
+            try:
+                return attempt()
+            except CONTENTION:
+                left -= SLICE
+                if left <= 0 or self._impatient:
+                    raise
+
+    def _failure(self, operation: str, error: Exception) -> ProviderError:
+        if self._file is None:
+            return provider_error(operation, error)
+        return self._file.failed(operation, error)
 
     def look_elsewhere(self) -> None:
         """Wake those who wait if another connection, of whatever process, has committed since the last call.
@@ -202,7 +252,9 @@ class Database:
         """
         try:
             version = self.connection.execute("PRAGMA data_version").get
-        except STORAGE_FAILURES:
+            if self._file is not None:
+                self._file.look("fetch")
+        except FAILURES:
             version = 0  # what is wrong, the fetch that looks next will hear
         if version != self._data_version:
             self._data_version = version
@@ -217,8 +269,45 @@ class Database:
         self.closed = True
         self.thread.shutdown()
 
-    def close(self, *, wait: bool = False) -> None:
-        """Close the connection: from its own thread, or after waiting for its running calls."""
+    def close(self) -> None:
+        """Close the connection, from its own thread or when nothing runs on it."""
         self.closed = True
-        self.thread.shutdown(wait)
-        self.connection.close(True)
+        self.thread.shutdown(False)
+        if self._file is not None:
+            self._file.part(self.connection)
+        try:
+            self.connection.close(True)
+        except STORAGE_FAILURES as error:  # the log was not copied into the file; nothing in it is lost
+            self._failure("close", error)
+
+    def break_off(self) -> None:
+        """End waits for other processes and the running statement; their calls fail and may be retried."""
+        self._impatient = True
+        with suppress(apsw.ConnectionClosedError):
+            self.connection.interrupt()
+
+    def leave_running(self) -> None:
+        """Say that a call did not end when it was broken off; the connection stays open until it does."""
+        if self._file is not None:
+            self._file.left_running()
+
+
+def close_all(databases: Iterable[Database], timeout: Millis) -> None:
+    """Wait for running calls, break off those that have not ended after the timeout, close connections."""
+    ends = {each: each.thread.when_idle() for each in databases if not each.closed}
+    for database in ends:
+        database.closed = True
+    _, running = futures.wait(ends.values(), timeout / 1000)
+    for _ in range(BREAKS_MAX):
+        if not running:
+            break
+        for database, end in ends.items():
+            if end in running:
+                database.break_off()
+        _, running = futures.wait(running, SLICE / 1000)
+    for database, end in ends.items():
+        if end in running:
+            database.thread.submit(database.close)
+            database.leave_running()
+        else:
+            database.close()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+_forks: list[None] = []
+"""One entry for each fork between the first process and this one."""
+
+os.register_at_fork(after_in_child=lambda: _forks.append(None))
 
 
 class OneThread(Executor):
@@ -22,6 +28,12 @@ class OneThread(Executor):
         # At most one entry. A dict, because setdefault settles who is first without a lock of ours; whoever
         # comes second drops an executor that has not started a thread yet.
         self._made: dict[str, ThreadPoolExecutor] = {}
+        self._forks = len(_forks)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this process was forked from the one with the thread: what is submitted here never runs."""
+        return self._forks != len(_forks)
 
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]:
         """Queue a call. Raises RuntimeError after `shutdown`."""
@@ -33,6 +45,14 @@ class OneThread(Executor):
     def call(self, fn: Callable[[], _R]) -> _R:
         """Run between two queued calls and wait for the answer; inline if none was ever queued."""
         return self.submit(fn).result() if self._made else fn()
+
+    def when_idle(self) -> Future[None]:
+        """Done once every queued call has ended."""
+        if self._made:
+            return self.submit(lambda: None)
+        idle: Future[None] = Future()
+        idle.set_result(None)
+        return idle
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let queued calls run, then end the thread, if there is one."""

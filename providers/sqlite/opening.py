@@ -5,20 +5,20 @@ Whatever is refused is left as it was: nothing is written before the tables have
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from contextlib import suppress
+from typing import Final
 
 import apsw
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
 from holdfast.providers.sqlite import adoption, table_check
+from holdfast.providers.sqlite.durability import Synchronous, settle, sync_everything, use_write_ahead_log
 from holdfast.providers.sqlite.statements import script
 from holdfast.providers.sqlite.storage_errors import CONTENTION
+from holdfast.providers.sqlite.store_file import StoreFile, leave_found_log, take_found_log
 
 OPERATION: Final = "open"
-
-Synchronous = Literal["NORMAL", "FULL"]
-"""NORMAL survives a crash of the process, FULL also a loss of power (PV-30.8)."""
 
 APPLICATION_ID: Final = 0x486F6C64  # "Hold", in the file's header: whose file it is
 SCHEMA_VERSION: Final = 1  # PRAGMA user_version: the number of the last migration applied
@@ -66,43 +66,68 @@ ADDED_COLUMNS: Final[dict[str, dict[str, str]]] = {
 }
 """Columns a table of the reference may lack, from one release or another (SS-10.7)."""
 
-WAL_ATTEMPTS: Final = 20
 
+def connect(
+    path: str, synchronous: Synchronous, busy_timeout: Millis, file: StoreFile | None = None
+) -> apsw.Connection:
+    """A connection to a file whose tables are those of this version; `file` is told how it is kept.
 
-def connect(path: str, synchronous: Synchronous, busy_timeout: Millis) -> apsw.Connection:
-    """A connection to a file whose tables are those of this version.
-
-    Raises: ProviderError: permanent if the file cannot be opened, is no database, is damaged, belongs to
-    another application, a newer version or implicit sessions; retryable if it stays busy.
+    Raises: ProviderError: permanent if the file cannot be opened or written, is no database, is damaged,
+    belongs to another application, a newer version or implicit sessions; retryable if it stays busy or the
+    disk fails.
     """
+    if file is not None:
+        file.look_before_opening(OPERATION)
     try:
         connection = apsw.Connection(path)
     except apsw.Error as error:
         raise _refusal(path, f"cannot be opened ({error}); check the folder and its permissions") from error
     try:
+        leave_found_log(connection)
+        if connection.readonly("main"):
+            raise _refusal(path, "can only be read; check its permissions and how its file system is mounted")
         connection.set_busy_timeout(busy_timeout)
-        keep_plans(connection)
+        sync_everything(connection)
         if _found_version(connection, path) < SCHEMA_VERSION:
-            _use_write_ahead_log(connection)
             _upgrade(connection, path)
-        _use_write_ahead_log(connection)
-        connection.pragma("synchronous", synchronous)
+        if file is None or file.may_have_log:
+            connection = use_write_ahead_log(connection, path, busy_timeout)
+        durability = settle(connection, synchronous)
+        keep_plans(connection)
         connection.pragma("foreign_keys", 0)  # a file of the reference declares one on the parent (PV-5.4)
         for table in TABLES:
             connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall()
-    except CONTENTION as error:
-        connection.close(True)
-        raise ProviderError.transient(OPERATION, f"{path} stayed busy: {error}") from error
-    except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError) as error:
-        connection.close(True)
-        raise _refusal(path, f"is not a SQLite database or is damaged ({error})") from error
+        if file is not None:
+            file.opened(connection, durability)
     except apsw.Error as error:
-        connection.close(True)
-        raise _refusal(path, f"cannot be used ({error}); check its permissions and the folder's") from error
+        _discard(connection)
+        raise _explained(path, error) from error
     except BaseException:
-        connection.close(True)
+        _discard(connection)
         raise
+    take_found_log(connection)
     return connection
+
+
+def _discard(connection: apsw.Connection) -> None:
+    """Close after a failure, of which closing must not be the better known one."""
+    with suppress(apsw.Error):
+        connection.close(True)
+
+
+def _explained(path: str, error: apsw.Error) -> ProviderError:
+    """What a failed opening is raised as."""
+    if isinstance(error, CONTENTION):
+        return ProviderError.transient(OPERATION, f"{path} stayed busy: {error}")
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError | apsw.SQLError):
+        return _refusal(path, f"is not a SQLite database or is damaged ({error})")
+    if isinstance(error, apsw.FullError | apsw.IOError):
+        return ProviderError.transient(OPERATION, f"{path} could not be read or written: {error}")
+    return _refusal(
+        path,
+        f"cannot be used ({error}): SQLite must be able to write it and to create files beside it, and a "
+        "file in WAL mode needs a file system with shared memory; check its permissions and the folder's",
+    )
 
 
 def adopt(connection: apsw.Connection) -> None:
@@ -165,24 +190,11 @@ def _found_version(connection: apsw.Connection, path: str) -> int:
     return 0
 
 
-def _use_write_ahead_log(connection: apsw.Connection) -> None:
-    """Switch to write-ahead logging (PV-30.1); the file's header keeps the mode.
-
-    Changing the mode fails at once while others have the file open, whatever the busy timeout. An empty write
-    transaction does wait for them, so it comes between the attempts.
-    """
-    for attempt in range(WAL_ATTEMPTS):
-        try:
-            connection.pragma("journal_mode", "wal")
-            return
-        except CONTENTION:
-            if attempt + 1 == WAL_ATTEMPTS:
-                raise
-            connection.execute("BEGIN IMMEDIATE; COMMIT")
-
-
 def _upgrade(connection: apsw.Connection, path: str) -> None:
-    """Bring the tables to this version, in one transaction; another process may have been first."""
+    """Bring the tables to this version, in one transaction; another process may have been first.
+
+    In the journal mode that the file has: a switch would change its header, and stay if the upgrade fails.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         if _found_version(connection, path) < SCHEMA_VERSION:
@@ -200,4 +212,7 @@ def _upgrade(connection: apsw.Connection, path: str) -> None:
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        # After a failed write SQLite leaves what it has written already for the next reader to take back.
+        with suppress(apsw.Error):
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         raise

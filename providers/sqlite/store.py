@@ -16,15 +16,19 @@ from holdfast.core.contract.observe import Observer
 from holdfast.core.contract.store import SessionRecord, TableShape, WorkerRow
 from holdfast.providers.breakage import Breakage
 from holdfast.providers.sqlite import inspection, memory_image, opening
-from holdfast.providers.sqlite.calls import SqliteCalls
-from holdfast.providers.sqlite.database import Database
-from holdfast.providers.sqlite.opening import Synchronous
+from holdfast.providers.sqlite.calls import FORKED, SqliteCalls
+from holdfast.providers.sqlite.database import Database, close_all
+from holdfast.providers.sqlite.durability import Synchronous
 from holdfast.providers.sqlite.provider import SqliteProvider
 from holdfast.providers.sqlite.store_arguments import file_name, milliseconds
+from holdfast.providers.sqlite.store_file import StoreFile
 from holdfast.providers.waiting import Waiters
 
 BUSY_TIMEOUT: Final = Millis(60_000)
 """How long a call waits for another process that is writing (PV-30.1)."""
+
+CLOSE_TIMEOUT: Final = Millis(2_000)
+"""How long closing waits for calls that run, or wait for another process, before it breaks them off."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -37,11 +41,14 @@ def sqlite_store(
     path: str | os.PathLike[str] | None = None,
     synchronous: Synchronous = "NORMAL",
     busy_timeout: Millis = BUSY_TIMEOUT,
+    close_timeout: Millis = CLOSE_TIMEOUT,
     long_polling: bool = True,
 ) -> SqliteStore:
     """A store in a file, or in memory without a path; in memory it is private (PV-30.7).
 
     `synchronous` says what a returned call survives in a file: NORMAL a crash, FULL also a loss of power.
+    `busy_timeout` is how long a call waits for another process that writes, `close_timeout` how long closing
+    waits for calls that still run.
     Short-polling providers never wait; with `long_polling` a fetch waits for what this process does, and
     finds within 25 ms what others have done (PV-23.6).
     Raises: ProviderError, permanent, if the file is not one this version may use, and leaves it as it was;
@@ -50,16 +57,21 @@ def sqlite_store(
     if synchronous not in get_args(Synchronous):
         raise ConfigurationError(f"synchronous must be one of {get_args(Synchronous)}, not {synchronous!r}")
     if path is None:
-        return SqliteStore(clock, ids, memory_image.take_connection(), None, long_polling=long_polling)
-    name = file_name(path)
+        breakage = Breakage()
+        own = Database(memory_image.take_connection(), clock, ids, breakage)
+        return SqliteStore(own, breakage, None, long_polling=long_polling)
+    file = StoreFile(file_name(path))
     busy_timeout = milliseconds("busy_timeout", busy_timeout)
+    close_timeout = milliseconds("close_timeout", close_timeout)
+    breakage = Breakage()
 
-    def connect() -> apsw.Connection:
-        return opening.connect(name, synchronous, busy_timeout)
+    def connect() -> Database:
+        connection = opening.connect(file.path, synchronous, busy_timeout, file)
+        return Database(
+            connection, clock, ids, breakage, waiters_of_file(file.path), file=file, busy_timeout=busy_timeout
+        )
 
-    return SqliteStore(
-        clock, ids, connect(), connect, long_polling=long_polling, waiters=waiters_of_file(name)
-    )
+    return SqliteStore(connect(), breakage, connect, close_timeout, long_polling=long_polling)
 
 
 _waiters_of_files: WeakValueDictionary[tuple[int, int], Waiters] = WeakValueDictionary()
@@ -79,23 +91,21 @@ class SqliteStore:
 
     def __init__(
         self,
-        clock: ProviderClock,
-        ids: IdSource,
-        connection: apsw.Connection,
-        connect: Callable[[], apsw.Connection] | None,
+        own: Database,
+        breakage: Breakage,
+        connect: Callable[[], Database] | None,
+        close_timeout: Millis = CLOSE_TIMEOUT,
         *,
         long_polling: bool = True,
-        waiters: Waiters | None = None,
     ) -> None:
         """Without `connect` the one connection is shared: an in-memory database has no other way in."""
-        self._clock = clock
-        self._ids = ids
-        self._connect = connect
         # In memory: the database of all providers. In a file: that of the inspection hooks.
-        self._breakage = Breakage()
+        self._own = own
+        self._breakage = breakage
+        self._connect = connect
+        self._close_timeout = close_timeout
         self._long_polling = long_polling
-        self._waiters = Waiters() if waiters is None else waiters
-        self._own = Database(connection, clock, ids, self._breakage, self._waiters)
+        self._waiters = own.waiters
         self._opened: list[Database] = []
         self._aged = False
 
@@ -103,23 +113,22 @@ class SqliteStore:
         """A provider for a newly started process. Raises ProviderError if the store is closed."""
         self._check_open(opening.OPERATION)
         if self._connect is None:
-            return self._provider(self._own, observer, lambda: None, shared=False)
-        database = Database(self._connect(), self._clock, self._ids, self._breakage, self._waiters)
+            calls = SqliteCalls(self._own, observer, long_polling=self._long_polling)
+            return SqliteProvider(calls)
+        database = self._connect()
         self._opened.append(database)
-        return self._provider(database, observer, database.close, shared=True)
-
-    def _provider(
-        self, database: Database, observer: Observer | None, on_close: Callable[[], None], *, shared: bool
-    ) -> SqliteProvider:
-        calls = SqliteCalls(database, observer, on_close, long_polling=self._long_polling, shared=shared)
+        calls = SqliteCalls(
+            database, observer, long_polling=self._long_polling, close_timeout=self._close_timeout
+        )
         return SqliteProvider(calls)
 
     def close(self) -> None:
-        """Wait for running calls and free everything; providers opened from it fail from then on."""
-        if self._own.closed:
+        """Wait for running calls and free everything; providers opened from it fail from then on.
+
+        Calls of a file that still run, or wait for another process, after the timeout are broken off.
+        """
+        if self._own.closed or self._own.thread.is_elsewhere:
             return
-        for database in self._opened:
-            database.close(wait=True)
         if self._connect is None:
             self._own.retire()
             if self._aged:  # no longer like a new one
@@ -127,12 +136,14 @@ class SqliteStore:
             else:
                 memory_image.give_back(self._own.connection)
         else:
-            self._own.close(wait=True)
+            close_all([*self._opened, self._own], self._close_timeout)
         self._waiters.wake_all()
 
     def _check_open(self, operation: str) -> None:
         if self._own.closed:
             raise ProviderError.permanent(operation, "the store is closed; make another one")
+        if self._own.thread.is_elsewhere:
+            raise ProviderError.permanent(operation, FORKED)
 
     # --- inspection ---------------------------------------------------------------------------------------
 

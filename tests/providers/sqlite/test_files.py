@@ -12,6 +12,7 @@ from holdfast.core.contract.ids import Millis
 from holdfast.providers.conformance.harness import START_OF_TIME, CountingIds, SteppedClock
 from holdfast.providers.conformance.messages import activity, external, started
 from holdfast.providers.sqlite import opening, sqlite_store
+from holdfast.providers.sqlite.durability import Synchronous
 
 LOCK = Millis(5_000)
 NOW = Millis(0)
@@ -77,7 +78,7 @@ def test_a_file_has_a_write_ahead_log_and_says_whose_it_is(
 
 
 @pytest.mark.parametrize(("synchronous", "number"), [("NORMAL", 1), ("FULL", 2)])
-def test_durability_is_an_option(path: Path, synchronous: opening.Synchronous, number: int) -> None:
+def test_durability_is_an_option(path: Path, synchronous: Synchronous, number: int) -> None:
     """PV-30.8"""
     connection = opening.connect(str(path), synchronous, Millis(60_000))
     assert connection.pragma("synchronous") == number
