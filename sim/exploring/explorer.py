@@ -12,6 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from holdfast.core.contract.clock import ProviderClock
 from holdfast.core.contract.errors import ConfigurationError, ProviderError
+from holdfast.core.contract.events import StoredEvent
 from holdfast.core.contract.store import HookMissing, Store
 from holdfast.core.contract.user_texts import class_name, error_text, shown
 from holdfast.core.hosting.log import FAILED_ASSERTION
@@ -107,6 +108,8 @@ class Run:
     raised: str | None = None
     complaints: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
+    stored: Mapping[str, Sequence[StoredEvent]] = field(default_factory=dict)
+    """Histories by instance, all executions in order, read if the run went wrong outside the oracles."""
 
     @property
     def why_cut_off(self) -> str | None:
@@ -119,6 +122,11 @@ class Run:
     def counts(self) -> bool:
         """Whether it is evidence: it ran to its end and nothing outside the oracles went wrong."""
         return self.error is None and self.cut_off is None
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether it ended in a way that no oracle is about, by the fault of the scenario or of its store."""
+        return not self.counts or any(failure.rule == "scenario" for failure in self.failures)
 
     @property
     def wrong(self) -> str | None:
@@ -197,7 +205,13 @@ def run_schedule(
             finally:
                 stage.bury()
         strategy.learn(draws.tape, draws.counts())
-        return run.result(scenario.name, digest, made, refused)
+        assert (digest is not None) == full, (
+            f"digest {digest!r} of a run that is {'' if full else 'not '}full"
+        )
+        ended = run.result(scenario.name, digest, made, refused)
+        if ended.went_wrong:
+            ended.stored = _readable(engine, store)
+        return ended
     finally:
         store.close()
 
@@ -376,13 +390,30 @@ def _digest(engine: Engine, store: Store) -> str:
     chronicle = engine.stage.chronicle
     for commit in chronicle.commits:
         made.commit(commit)
+    for instance, execution_id, history in _histories(engine, store):
+        if history is None:
+            made.unreadable(instance, execution_id)
+        else:
+            made.history(instance, execution_id, history)
+    return made.hexdigest()
+
+
+def _histories(engine: Engine, store: Store) -> Iterator[tuple[str, int, list[StoredEvent] | None]]:
+    """Each execution that was seen and its history; None if it cannot be read, as a scenario corrupted it."""
     provider = store.open()
-    for instance in sorted(chronicle.executions):
-        for execution_id in range(1, chronicle.executions[instance] + 1):
+    executions = engine.stage.chronicle.executions
+    for instance in sorted(executions):
+        assert executions[instance] >= 1, f"{instance!r} was seen with execution {executions[instance]}"
+        for execution_id in range(1, executions[instance] + 1):
             try:
                 history = drive(provider.read_with_execution(instance, execution_id), "read_with_execution")
-            except ProviderError:  # a scenario may have corrupted it
-                made.unreadable(instance, execution_id)
-            else:
-                made.history(instance, execution_id, history)
-    return made.hexdigest()
+            except ProviderError:
+                history = None
+            yield instance, execution_id, history
+
+
+def _readable(engine: Engine, store: Store) -> dict[str, list[StoredEvent]]:
+    made: dict[str, list[StoredEvent]] = {}
+    for instance, _, history in _histories(engine, store):
+        made.setdefault(instance, []).extend(history or ())
+    return made

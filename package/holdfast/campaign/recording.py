@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from holdfast.campaign.fingerprint import code_fingerprint
-from holdfast.campaign.single import Subject, monitors
+from holdfast.campaign.single import Subject, fairly_blamed, monitors
 from holdfast.properties.judging.suite import MonitorSuite
 from holdfast.properties.judging.verdict import Violated
 from holdfast.properties.spec import spec_fingerprint
@@ -67,7 +67,7 @@ def replayed(subject: Subject, tape: Tape, *, strict: bool) -> RecordedRun:
             budget=subject.budget,
             full=True,
         )
-    return RecordedRun(run, tuple(recorder.steps))
+    return RecordedRun(fairly_blamed(run), tuple(recorder.steps))
 
 
 def _budget(subject: Subject) -> FaultBudget:

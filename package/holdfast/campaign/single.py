@@ -9,6 +9,7 @@ from typing import Final
 
 from holdfast.campaign.providers import NamedProvider
 from holdfast.core.hosting.options import RuntimeOptions
+from holdfast.properties.judging.fidelity import altered
 from holdfast.properties.judging.suite import MonitorSuite
 from holdfast.properties.judging.timing import WorkerTiming
 from holdfast.properties.judging.verdict import Holds, Unknown
@@ -100,9 +101,10 @@ def run_once(
     scenario, provider = subject.scenario, subject.provider
     with subject.planting():
         if not scenario.explored:
-            return run_check(scenario, provider.factory, watchers=_model_for_a_check(rules))
+            run = run_check(scenario, provider.factory, watchers=_model_for_a_check(rules))
+            return run if rules is not None else fairly_blamed(run)
         watchers = monitors_for(scenario, rules, to_the_end=to_the_end)
-        return run_schedule(
+        run = run_schedule(
             scenario,
             provider.factory,
             strategy,
@@ -111,6 +113,16 @@ def run_once(
             full=full,
             limits=limits,
         )
+    return run if rules is not None else fairly_blamed(run)
+
+
+def fairly_blamed(run: Run) -> Run:
+    """The run; if it went wrong outside every oracle because the provider changed what it stored, told so."""
+    found = altered(run.commits, run.stored) if run.went_wrong else None
+    if found is not None:
+        run.failures.insert(0, found)
+        run.error = None
+    return run
 
 
 def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:
