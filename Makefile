@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: check evidence test lint bench docs venv
+.PHONY: check evidence test test-full lint bench docs venv
 .DELETE_ON_ERROR:
 
 check: $(STAMP)
@@ -20,6 +20,10 @@ evidence: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+# The tests that try everything of what `make test` tries a sample of: crash points, drawn programs.
+test-full: lint
+	HOLDFAST_FULL=1 $(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check

@@ -15,7 +15,8 @@ NAME = "recorded"
 class Change:
     """One call that changes files or makes a change last.
 
-    `lasting` of a deletion: the folder is synced with it.
+    `lasting`: the folder is synced with it. SQLite asks for that at some deletions, and its own VFS does it
+    at the first sync of a journal or log that it has opened to be created.
     """
 
     kind: Literal["create", "write", "truncate", "sync", "delete"]
@@ -28,9 +29,9 @@ class Change:
 class Disk(apsw.VFS):
     """The default VFS with a record; while it is in place, every new connection uses it."""
 
-    def __init__(self, refuse: Callable[[Change], None] = lambda _: None) -> None:
-        """`refuse` may raise the error with which a change fails."""
-        self.real = apsw.vfs_names()[0]
+    def __init__(self, refuse: Callable[[Change], None] = lambda _: None, real: str = "") -> None:
+        """`refuse` may raise the error with which a change fails; `real` is another VFS than the default."""
+        self.real = real or apsw.vfs_names()[0]
         super().__init__(NAME, self.real, makedefault=True)
         self.changes: list[Change] = []
         self._refuse = refuse
@@ -59,6 +60,8 @@ class DiskFile(apsw.VFSFile):
         super().__init__(disk.real, name, flags)
         self._disk = disk
         self._file = file
+        journals = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_WAL
+        self._syncs_folder = bool(flags[0] & journals and flags[0] & apsw.SQLITE_OPEN_CREATE)
 
     def xWrite(self, data: Any, offset: int) -> None:
         self._disk.make(Change("write", self._file, offset, bytes(data)))
@@ -69,14 +72,15 @@ class DiskFile(apsw.VFSFile):
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:
-        self._disk.make(Change("sync", self._file))
+        self._disk.make(Change("sync", self._file, lasting=self._syncs_folder))
+        self._syncs_folder = False
         super().xSync(flags)
 
 
 @contextmanager
-def disk_in_place(refuse: Callable[[Change], None] = lambda _: None) -> Iterator[Disk]:
+def disk_in_place(refuse: Callable[[Change], None] = lambda _: None, real: str = "") -> Iterator[Disk]:
     """Put a disk between SQLite and the real one for connections made within the block."""
-    disk = Disk(refuse)
+    disk = Disk(refuse, real)
     try:
         yield disk
     finally:
