@@ -196,7 +196,8 @@ class SqliteCalls:
             raise ProviderError.permanent(operation, FORKED)
 
     async def _run(self, call: Callable[[], _R]) -> _R:
-        return await asyncio.get_running_loop().run_in_executor(self._database.thread, call)
+        loop = self._database.asked_from = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._database.thread, call)
 
     def _tell(self, log: list[Logged]) -> None:
         if self._observer is not None:

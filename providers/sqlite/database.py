@@ -6,6 +6,7 @@ anything (PV-30.2), and the clock is read after that wait (PV-30.3).
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
 from contextlib import suppress
@@ -130,6 +131,7 @@ class Database:
         self._file = file
         self._busy_timeout = busy_timeout
         self._impatient = False
+        self.asked_from: AbstractEventLoop | None = None
         if file is not None:
             connection.set_busy_timeout(min(SLICE, busy_timeout))
 
@@ -153,7 +155,7 @@ class Database:
             try:
                 return self._attempt(operation, log, effect, *args, **kwargs)
             except CONTENTION as error:
-                if attempt == CONTENTION_ATTEMPTS or self._impatient:
+                if attempt == CONTENTION_ATTEMPTS or self._gives_up():
                     raise self._failure(operation, error) from error
             except STORAGE_FAILURES as error:
                 raise self._failure(operation, error) from error
@@ -237,8 +239,15 @@ class Database:
                 return attempt()
             except CONTENTION:
                 left -= SLICE
-                if left <= 0 or self._impatient:
+                if left <= 0 or self._gives_up():
                     raise
+
+    def _gives_up(self) -> bool:
+        """Whether a wait for others must end: at closing, or because the loop that asked is closed itself.
+
+        Python joins the thread when it exits, so that a store which nobody has closed would hold it up.
+        """
+        return self._impatient or (self.asked_from is not None and self.asked_from.is_closed())
 
     def _failure(self, operation: str, error: Exception) -> ProviderError:
         if self._file is None:

@@ -1,6 +1,7 @@
 """Closing waits no longer than its timeout, whatever its calls wait for or do."""
 
 import asyncio
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -191,3 +192,33 @@ def test_ten_providers_that_wait_are_closed_in_the_time_of_one(path: Path, store
         other.close(True)
 
     asyncio.run(body())
+
+
+LEFT_OPEN = """
+import asyncio, sys
+from holdfast.providers.conformance.harness import CountingIds, SteppedClock
+from holdfast.providers.conformance.messages import activity
+from holdfast.providers.sqlite import sqlite_store
+async def work():
+    provider = sqlite_store(SteppedClock(), CountingIds(), path=sys.argv[1]).open()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    asyncio.ensure_future(provider.enqueue_for_worker(activity()))
+    await asyncio.sleep(0)
+asyncio.run(work())
+"""
+
+
+def test_a_process_that_closes_nothing_ends_although_a_call_waits(
+    path: Path, spawn: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    """Python waits for its threads when it exits; the loop that asked is closed, so nobody waits for it."""
+    child = spawn(LEFT_OPEN, path)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    child.communicate("\n", timeout=FAR_TOO_LONG / 2)
+    assert child.returncode == 0
+    assert other.execute("SELECT count(*) FROM worker_queue").get == 0
+    other.close(True)
