@@ -9,7 +9,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
-from contextlib import suppress
+from threading import Lock
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import apsw
@@ -131,6 +131,8 @@ class Database:
         self._file = file
         self._busy_timeout = busy_timeout
         self._impatient = False
+        self._ended = False
+        self._interrupting = Lock()  # SQLite must not be asked to interrupt a connection while it closes it
         self.asked_from: AbstractEventLoop | None = None
         if file is not None:
             connection.set_busy_timeout(min(SLICE, busy_timeout))
@@ -281,6 +283,8 @@ class Database:
     def close(self) -> None:
         """Close the connection, from its own thread or when nothing runs on it."""
         self.closed = True
+        with self._interrupting:
+            self._ended = True
         self.thread.shutdown(False)
         if self._file is not None:
             self._file.part(self.connection)
@@ -292,8 +296,9 @@ class Database:
     def break_off(self) -> None:
         """End waits for other processes and the running statement; their calls fail and may be retried."""
         self._impatient = True
-        with suppress(apsw.ConnectionClosedError):
-            self.connection.interrupt()
+        with self._interrupting:
+            if not self._ended:
+                self.connection.interrupt()
 
     def leave_running(self) -> None:
         """Say that a call did not end when it was broken off; the connection stays open until it does."""
