@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
+from holdfast.core.contract.ids import Millis
 from holdfast.core.engine import turn
 from holdfast.core.engine.intake import Intake
 from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.core.hosting.log import Log
 from holdfast.core.working import lease_keeper
 from holdfast.core.working.lease_table import LeaseTable
+from holdfast.providers.memory import turns as memory_turns
+from holdfast.providers.memory import work as memory_work
+from holdfast.providers.memory.tables import Tables
+from holdfast.providers.sqlite import turns as sqlite_turns
+from holdfast.providers.sqlite import work as sqlite_work
 
 Area = Literal["provider", "worker", "lease manager", "orchestration dispatcher", "engine", "codec"]
 
@@ -99,12 +105,27 @@ def defect(
             rows=aimed_at,
             scenario=scenario,
             needs=needs,
-            planted=lambda: replaced(*_changes(planting)),
+            planted=lambda: replaced(*_without_shortcuts(), *_changes(planting)),
             elsewhere=elsewhere,
         )
         return planting
 
     return register
+
+
+def _without_shortcuts() -> list[Change]:
+    """A fetch looks at every row: defects change what decides, and what spares a search must not hide it."""
+
+    def instances(tables: Tables, now: Millis) -> Iterator[str]:
+        rows = sorted(tables.messages.rows(), key=lambda row: (row.visible_from, row.seq))
+        yield from dict.fromkeys(row.instance for row in rows if row.visible_from <= now)
+
+    return [
+        Change(memory_work, "candidates", lambda tables, now, query: tables.work.by_seq.values()),
+        Change(memory_turns, "candidates", instances),
+        Change(sqlite_work, "first_eligible", lambda transaction, search: 0),
+        Change(sqlite_turns, "first_eligible", lambda transaction: (-1, 1)),
+    ]
 
 
 def _title(planting: Callable[..., Any]) -> str:

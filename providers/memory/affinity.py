@@ -37,6 +37,7 @@ def attach(
     open_session(tables, instance, session_id)
     row = tables.sessions[instance][session_id]
     until = deadline(now, claimant.session_lock_duration)
+    tables.ready_work.touched_sessions.append((instance, session_id))
     if row.worker_id == claimant.worker_id and row.is_live(now):
         extend(tables, row, until)
         return
@@ -64,6 +65,7 @@ def renew(
     if row is None or row.worker_id is None or row.worker_id != worker_id:
         raise session_not_owned("renew_session_lock", instance, session_id, worker_id)
     extend(tables, row, deadline(now, extend_for))
+    tables.ready_work.touched_sessions.append((instance, session_id))
 
 
 def release(tables: Tables, now: Millis, instance: str, session_id: str, worker_id: str) -> None:
@@ -72,6 +74,7 @@ def release(tables: Tables, now: Millis, instance: str, session_id: str, worker_
     if row is not None and row.worker_id == worker_id:
         tables.journal.keep(row)
         row.worker_id = row.locked_until = None
+        tables.ready_work.touched_sessions.append((instance, session_id))
 
 
 def open_session(tables: Tables, instance: str, session_id: str) -> None:

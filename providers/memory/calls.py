@@ -73,12 +73,15 @@ class MemoryCalls:
         with self._lock:
             if self.breakage.operation == operation:
                 self._break(operation)
+            now = self.clock()
             try:
-                result = call(self.tables, self.clock(), *args, **kwargs)
+                result = call(self.tables, now, *args, **kwargs)
                 self.tables.journal.commit()
             except BaseException:
                 self.tables.journal.roll_back()
                 raise
+            finally:
+                self.tables.settle(now)
             return result
 
     def change(

@@ -112,6 +112,7 @@ class MemoryStore(InspectableStore):
         for executions in tables.histories.values():
             for history in executions.values():
                 history.events = [decode_stored_event(encode_event(event)) for event in history.events]
+        tables.ready_work.rebuild(self._calls.clock())
 
     def corrupt_instance_history(self, instance_id: str) -> None:
         """Make the stored events of the instance undecodable."""

@@ -19,6 +19,7 @@ from holdfast.core.contract.ids import LockToken
 from holdfast.core.contract.provider import KvEntry, ScheduledActivityIdentifier, Version
 from holdfast.core.contract.work_items import ActivityExecute, Message
 from holdfast.providers.memory.journal import Journal
+from holdfast.providers.memory.ready import ReadyMessages, ReadyWork
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -149,6 +150,7 @@ class MessageTable:
         self.of_instance: dict[str, dict[int, MessageRow]] = {}
         self._by_time: list[tuple[int, int, str]] = []
         self._last_seq = 0
+        self.touched: list[tuple[int, int, str]] = []  # for `ReadyMessages`
 
     def put(self, instance: str, message: Message, visible_from: int) -> None:
         """Append a row, unmarked, never tried (PV-6.1)."""
@@ -185,19 +187,6 @@ class MessageTable:
             self.remove(row)
         return len(rows)
 
-    def visible_instances(self, now: int) -> Iterator[str]:
-        """Instances with a visible message, the earliest message first (PV-7.3), each once.
-
-        The table may be changed between two answers.
-        """
-        seen: set[str] = set()
-        for visible_from, _, instance in tuple(self._by_time):
-            if visible_from > now:
-                return
-            if instance not in seen:
-                seen.add(instance)
-                yield instance
-
     def visible_rows(self, instance: str, now: int) -> list[MessageRow]:
         """The visible messages of an instance in order of arrival (PV-7.7)."""
         return [row for row in self.of_instance.get(instance, {}).values() if row.visible_from <= now]
@@ -216,6 +205,7 @@ class MessageTable:
         entry = (row.visible_from, row.seq, row.instance)
         self._journal.undo(self._take_out, entry)
         insort(self._by_time, entry)
+        self.touched.append(entry)
 
     def _forget_time(self, row: MessageRow) -> None:
         entry = (row.visible_from, row.seq, row.instance)
@@ -231,6 +221,7 @@ class MessageTable:
     def _put_in(self, entry: tuple[int, int, str]) -> None:
         if entry not in self._by_time:
             insort(self._by_time, entry)
+            self.touched.append(entry)
 
 
 class WorkTable:
@@ -242,6 +233,7 @@ class WorkTable:
         self.by_token: dict[LockToken, WorkRow] = {}
         self._of_instance: dict[str, dict[int, WorkRow]] = {}
         self._last_seq = 0
+        self.touched: list[WorkRow] = []  # for `ReadyWork`
 
     def put(self, item: ActivityExecute, now: int) -> None:
         """Append a row, unlocked, never tried, with every look-up copy filled (PV-10.1, PV-8.9)."""
@@ -249,6 +241,7 @@ class WorkTable:
         identity = ScheduledActivityIdentifier(item.instance, item.execution_id, item.id)
         row = WorkRow(self._last_seq, item, identity, item.session_id, item.tag, now)
         self._journal.put(self.by_seq, row.seq, row)
+        self.touched.append(row)
         rows = self._of_instance.get(item.instance)
         if rows is None:
             self._journal.put(self._of_instance, item.instance, {row.seq: row})
@@ -267,6 +260,7 @@ class WorkTable:
         """Clear token, expiry and holder."""
         assert (row.token is None) == (row.locked_until == 0), f"half a lock on item {row.seq}: {row}"
         self._journal.keep(row)
+        self.touched.append(row)
         if row.token is not None:
             assert self.by_token.get(row.token) is row, f"token {row.token!r} is not item {row.seq}'s"
             self._journal.remove(self.by_token, row.token)
@@ -313,9 +307,29 @@ class Tables:
     changes: dict[str, dict[str, KvEntry | None]] = field(default_factory=dict)
     """Key-value changes of the running execution; None is a tombstone (PV-17.1)."""
 
+    ready_messages: ReadyMessages = field(init=False)
+    ready_work: ReadyWork[WorkRow] = field(init=False)
+
     def __post_init__(self) -> None:
         self.messages = MessageTable(self.journal)
         self.work = WorkTable(self.journal)
+        self.ready_messages = ReadyMessages(self.messages.of_instance, self.locked_until)
+        self.ready_work = ReadyWork(self.work.by_seq, self.session)
+        self.messages.touched = self.ready_messages.touched
+        self.work.touched = self.ready_work.touched
+
+    def settle(self, now: int) -> None:
+        """After a call, done or undone: let a fetch find what the call has changed."""
+        ready = self.ready_messages
+        if ready.touched or ready.uncovered:
+            ready.settle()
+        if self.ready_work.touched or self.ready_work.touched_sessions:
+            self.ready_work.settle(now)
+
+    def locked_until(self, instance: str) -> int:
+        """Until when an instance is locked or held; 0 if it is neither."""
+        lock = self.locks.get(instance)
+        return max(0 if lock is None else lock.locked_until, self.held_until.get(instance, 0))
 
     def history(self, instance: str, execution_id: int) -> History:
         """The history of an execution; created if there is none."""
@@ -367,6 +381,7 @@ class Tables:
         assert self.locks.get(lock.instance) is lock, f"the lock on {lock.instance} is not {lock.token!r}'s"
         self.journal.remove(self.locks, lock.instance)
         self.journal.remove(self.lock_of_token, lock.token)
+        self.ready_messages.uncovered.append(lock.instance)
         for row in lock.marked():
             self.journal.keep(row)
             row.token = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import OrchestrationStarted, StoredEvent
@@ -43,7 +43,7 @@ def fetch(
     observer: Observer | None,
 ) -> FetchedTurn | None:
     """Hand out the batch of the first candidate (PV-7.2 to PV-7.4)."""
-    for instance in tables.messages.visible_instances(now):
+    for instance in candidates(tables, now):
         lock = tables.locks.get(instance)
         if lock is not None and lock.locked_until > now:
             continue
@@ -56,6 +56,11 @@ def fetch(
             continue
         return _hand_out(tables, instance, context, rows, new_token(), deadline(now, lock_timeout))
     return None
+
+
+def candidates(tables: Tables, now: Millis) -> Iterator[str]:
+    """The instances that a fetch looks at, in the order of PV-7.3; those with a live lock are spared."""
+    return tables.ready_messages.search(now)
 
 
 def _is_compatible(tables: Tables, instance: str, filter: DispatcherCapabilityFilter | None) -> bool:
@@ -185,3 +190,4 @@ def renew(tables: Tables, now: Millis, token: LockToken, extend_for: Millis) -> 
     lock = held_lock(tables, "renew_orchestration_item_lock", token, now)
     tables.journal.keep(lock)
     lock.locked_until = deadline(now, extend_for)
+    tables.ready_messages.uncovered.append(lock.instance)

@@ -12,18 +12,7 @@ def next_change(tables: Tables, now: Millis) -> int:
     message = tables.messages.next_visible_after(now)
     if message is not None:
         due = min(due, message)
-    for lock in tables.locks.values():
-        if lock.locked_until > now:
-            due = min(due, lock.locked_until)
-    for until in tables.held_until.values():
-        if until > now:
-            due = min(due, until)
-    for row in tables.work.by_seq.values():
-        for time in (row.visible_from, row.locked_until):
-            if time > now:
-                due = min(due, time)
-    for sessions in tables.sessions.values():
-        for session in sessions.values():
-            if session.locked_until is not None and session.locked_until > now:
-                due = min(due, session.locked_until)
+    for found in (tables.ready_messages.next_change(now), tables.ready_work.next_change(now)):
+        if found is not None:
+            due = min(due, found)
     return due

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from holdfast.core.contract.errors import ProviderError
@@ -38,7 +38,7 @@ def fetch(
     observer: Observer | None,
 ) -> FetchedWork | None:
     """Deliver the eligible item with the smallest number, and with it its session (SS-13.1, SS-12.5)."""
-    for row in tables.work.by_seq.values():
+    for row in candidates(tables, now, query):
         if not _is_eligible(tables, now, query, row):
             continue
         if not isinstance(row.item, ActivityExecute):
@@ -54,6 +54,14 @@ def fetch(
             affinity.attach(tables, now, row.identity.instance, row.session_id, claimant, observer)
         return FetchedWork(row.item, token, row.attempt_count)
     return None
+
+
+def candidates(tables: Tables, now: Millis, query: WorkQuery) -> Iterable[WorkRow]:
+    """The rows that a fetch looks at, by number; what it cannot have for certain is spared."""
+    claimant = query.claimant
+    if claimant is None:
+        return tables.ready_work.search(now, query.tag_filter, None, False)
+    return tables.ready_work.search(now, query.tag_filter, claimant.worker_id, claimant.claim_new)
 
 
 def _is_eligible(tables: Tables, now: Millis, query: WorkQuery, row: WorkRow) -> bool:
@@ -120,8 +128,10 @@ def renew(
         if session is None or holder is None or session.worker_id != holder:
             raise session_not_owned("renew_work_item_lock", instance, row.session_id, holder or "nobody")
         affinity.extend(tables, session, deadline(now, extend_session_for))
+        tables.ready_work.touched_sessions.append((instance, row.session_id))
     tables.journal.keep(row)
     row.locked_until = deadline(now, extend_for)
+    tables.work.touched.append(row)
 
 
 def abandon(tables: Tables, now: Millis, token: LockToken, delay: Millis, ignore_attempt: bool) -> None:

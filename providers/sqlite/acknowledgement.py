@@ -32,6 +32,7 @@ from holdfast.providers.waiting import TURNS
 
 SQL = statements("acknowledgement")
 UNLOCK_INSTANCE = statements("turns")["unlock_instance"]
+UNCOVER_MESSAGES = statements("turns")["uncover_messages"]
 
 
 def acknowledge(transaction: Transaction, token: LockToken, conclusions: Conclusions) -> None:
@@ -77,8 +78,8 @@ def acknowledge(transaction: Transaction, token: LockToken, conclusions: Conclus
             ],
         )
     transaction.change_one(UNLOCK_INSTANCE, {"instance": instance})
-    if transaction.one(SQL["visible_message"], {"instance": instance, "now": transaction.now}) is not None:
-        transaction.wake(TURNS)  # the lock hid it
+    if transaction.change(UNCOVER_MESSAGES, {"instance": instance}):
+        transaction.wake(TURNS)  # the lock hid them
 
 
 def _check_sessions(transaction: Transaction, instance: str, metadata: ExecutionMetadata) -> None:

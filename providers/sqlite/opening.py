@@ -21,7 +21,7 @@ from holdfast.providers.sqlite.store_file import StoreFile, leave_found_log, tak
 OPERATION: Final = "open"
 
 APPLICATION_ID: Final = 0x486F6C64  # "Hold", in the file's header: whose file it is
-SCHEMA_VERSION: Final = 1  # PRAGMA user_version: the number of the last migration applied
+SCHEMA_VERSION: Final = 2  # PRAGMA user_version: the number of the last migration applied
 
 TABLES: Final = (
     "instances",
@@ -51,7 +51,10 @@ ADDED_COLUMNS: Final[dict[str, dict[str, str]]] = {
         "duroxide_version_minor": "INTEGER",
         "duroxide_version_patch": "INTEGER",
     },
-    "orchestrator_queue": {"attempt_count": "INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0)"},
+    "orchestrator_queue": {
+        "attempt_count": "INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0)",
+        "behind": "INTEGER NOT NULL DEFAULT 0",
+    },
     "worker_queue": {
         "attempt_count": "INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0)",
         "visible_at": "INTEGER NOT NULL DEFAULT 0",
@@ -62,9 +65,12 @@ ADDED_COLUMNS: Final[dict[str, dict[str, str]]] = {
         "tag": "TEXT",
         "claimed_by": "TEXT",
         "set_aside": "INTEGER NOT NULL DEFAULT 0",
+        "holder": "TEXT",
+        "waits": "INTEGER NOT NULL DEFAULT 0",
     },
+    "sessions": {"held": "INTEGER NOT NULL DEFAULT 0"},
 }
-"""Columns a table of the reference may lack, from one release or another (SS-10.7)."""
+"""Columns that a table of the reference or of an older version of ours may lack (SS-10.7)."""
 
 
 def connect(
@@ -197,17 +203,21 @@ def _upgrade(connection: apsw.Connection, path: str) -> None:
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _found_version(connection, path) < SCHEMA_VERSION:
+        version = _found_version(connection, path)
+        if version < SCHEMA_VERSION:
+            if adoption.has_implicit_sessions(connection):
+                adoption.drop_sessions(connection)
             for table, columns in ADDED_COLUMNS.items():
                 present = adoption.columns(connection, table)
                 for column, declaration in columns.items():
                     if present and column not in present:
                         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
-            if adoption.has_implicit_sessions(connection):
-                adoption.drop_sessions(connection)
-            _require(path, table_check.missing_columns(connection))
+            lost = table_check.missing_tables(connection) if version > 0 else []
+            _require(path, lost + table_check.missing_columns(connection))
             create_tables(connection)
-            connection.execute(script("migrations/0001_adopt_reference"))
+            if version < 1:
+                connection.execute(script("migrations/0001_adopt_reference"))
+            connection.execute(script("migrations/0002_ready_items"))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

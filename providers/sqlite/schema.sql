@@ -1,4 +1,4 @@
--- The tables of a Holdfast store, version 1. Everything is written IF NOT EXISTS, so that the same text
+-- The tables of a Holdfast store, version 2. Everything is written IF NOT EXISTS, so that the same text
 -- completes a database of the reference implementation, whose tables of these names it leaves as they are.
 --
 --   instances           one row per orchestration instance: name, version, current execution, custom status
@@ -11,6 +11,12 @@
 --   sessions            open sessions; worker and expiry are both null or both set
 --   kv_store            settled key-values, left by finished executions
 --   kv_delta            changes of the running execution; a null value is a tombstone
+--
+-- Four columns are copies that only spare a fetch its search; what may be delivered never depends on them:
+--   worker_queue.holder        null for an item of no session; the worker that holds its session; '' if none does
+--   worker_queue.waits         1 from an abandon with a delay until a fetch sees that the delay has passed
+--   orchestrator_queue.behind  1 if the instance has a lock or hold, live or run out
+--   sessions.held              1 if the items of the session name its worker as their holder
 --
 -- All times are integer milliseconds since the epoch (PV-30.6). Encoded items and events stand last in their
 -- rows, so that a scan over the other columns never touches the pages a long payload spills to. No table has
@@ -61,12 +67,15 @@ CREATE TABLE IF NOT EXISTS orchestrator_queue (
     lock_token    TEXT,
     attempt_count INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0),
     created_at    INTEGER NOT NULL,
+    behind        INTEGER NOT NULL DEFAULT 0,
     work_item     TEXT    NOT NULL
 );
 
 -- In the order in which candidates are looked at (PV-7.3).
 CREATE INDEX IF NOT EXISTS idx_orch_due ON orchestrator_queue (visible_at, id, instance_id);
 CREATE INDEX IF NOT EXISTS idx_orch_instance ON orchestrator_queue (instance_id);
+CREATE INDEX IF NOT EXISTS idx_orch_ready ON orchestrator_queue (visible_at, id) WHERE behind = 0;
+CREATE INDEX IF NOT EXISTS idx_orch_behind ON orchestrator_queue (instance_id, visible_at, id) WHERE behind = 1;
 
 CREATE TABLE IF NOT EXISTS worker_queue (
     id            INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -82,6 +91,8 @@ CREATE TABLE IF NOT EXISTS worker_queue (
     tag           TEXT,
     claimed_by    TEXT,
     set_aside     INTEGER NOT NULL DEFAULT 0,
+    holder        TEXT,
+    waits         INTEGER NOT NULL DEFAULT 0,
     work_item     TEXT    NOT NULL
 );
 
@@ -89,6 +100,12 @@ CREATE INDEX IF NOT EXISTS idx_worker_lock ON worker_queue (lock_token) WHERE lo
 CREATE INDEX IF NOT EXISTS idx_worker_activity ON worker_queue (instance_id, execution_id, activity_id);
 CREATE INDEX IF NOT EXISTS idx_worker_session ON worker_queue (instance_id, session_id)
     WHERE session_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS idx_worker_ready ON worker_queue (holder, tag, id)
+    WHERE locked_until IS NULL AND set_aside = 0 AND waits = 0;
+CREATE INDEX IF NOT EXISTS idx_worker_ready_any ON worker_queue (holder, id)
+    WHERE locked_until IS NULL AND set_aside = 0 AND waits = 0;
+CREATE INDEX IF NOT EXISTS idx_worker_expiry ON worker_queue (locked_until) WHERE locked_until IS NOT NULL;
+CREATE INDEX IF NOT EXISTS idx_worker_delayed ON worker_queue (visible_at) WHERE waits = 1;
 
 CREATE TABLE IF NOT EXISTS instance_locks (
     instance_id  TEXT    NOT NULL PRIMARY KEY,
@@ -98,18 +115,21 @@ CREATE TABLE IF NOT EXISTS instance_locks (
 ) WITHOUT ROWID;
 
 CREATE INDEX IF NOT EXISTS idx_instance_locks_token ON instance_locks (lock_token);
+CREATE INDEX IF NOT EXISTS idx_instance_locks_until ON instance_locks (locked_until);
 
 CREATE TABLE IF NOT EXISTS sessions (
     instance_id  TEXT NOT NULL,
     session_id   TEXT NOT NULL,
     worker_id    TEXT,
     locked_until INTEGER,
+    held         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (instance_id, session_id),
     CHECK ((worker_id IS NULL) = (locked_until IS NULL))
 ) WITHOUT ROWID;
 
 CREATE INDEX IF NOT EXISTS idx_sessions_worker ON sessions (worker_id) WHERE worker_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS idx_sessions_locked_until ON sessions (locked_until) WHERE locked_until IS NOT NULL;
+CREATE INDEX IF NOT EXISTS idx_sessions_held ON sessions (held, locked_until) WHERE locked_until IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS kv_store (
     instance_id        TEXT    NOT NULL,

@@ -44,7 +44,8 @@ def put(transaction: Transaction, items: Sequence[ActivityExecute]) -> None:
 def fetch(transaction: Transaction, lock_timeout: Millis, tags: TagFilter) -> FetchedWork | None:
     """Take the oldest eligible item that is bound to no session (PV-10.2 to PV-10.4)."""
     values = _search(transaction, lock_timeout, tags)
-    found = _take(transaction, SQL["take_plain_work"], values)
+    values["first"] = first_eligible(transaction, {**values, "worker": None, "claim_new": False})
+    found = None if values["first"] is None else _take(transaction, SQL["take_plain_work"], values)
     return None if found is None else found[0]
 
 
@@ -61,8 +62,9 @@ def fetch_with_session(
 
     No claim can be lost: the transaction excludes every other writer from its first statement on (PV-24.15).
     """
-    values = _search(transaction, lock_timeout, tags)
-    found = _take(transaction, SQL["take_work"], {**values, "worker": worker_id, "claim_new": claim_new})
+    values = {**_search(transaction, lock_timeout, tags), "worker": worker_id, "claim_new": claim_new}
+    values["first"] = first_eligible(transaction, values)
+    found = None if values["first"] is None else _take(transaction, SQL["take_work"], values)
     if found is None:
         return None
     work, instance, session_id = found
@@ -75,6 +77,26 @@ def next_change(transaction: Transaction) -> int:
     """When the next item becomes visible or the next lock on one or its session ends; else far off."""
     ((due,),) = transaction.all(SQL["next_change"], {"now": transaction.now, "never": INT63_MAX})
     return int(due)
+
+
+def first_eligible(transaction: Transaction, search: Values) -> int | None:
+    """A number before which the search finds nothing; None if it finds nothing at all.
+
+    This spares the statement that decides from passing over what is locked, tagged for others or bound to
+    their sessions: it is found through copies of a few facts, which are brought up to date first.
+    """
+    now: Values = {"now": transaction.now}
+    ((delays, lapsed, claimed),) = transaction.all(SQL["outdated_copies"], now)
+    if delays:
+        transaction.execute(SQL["end_delays"], now)
+    if lapsed:
+        transaction.execute(SQL["free_items"], now)
+        transaction.execute(SQL["note_lapsed"], now)
+    if claimed:
+        transaction.execute(SQL["bind_items"], now)
+        transaction.execute(SQL["note_claimed"], now)
+    ((first,),) = transaction.all(SQL["first_work"], search)
+    return None if first is None else int(first)
 
 
 def _search(transaction: Transaction, lock_timeout: Millis, tags: TagFilter) -> dict[str, str | int | None]:
@@ -171,6 +193,7 @@ def abandon(transaction: Transaction, token: LockToken, delay: Millis, ignore_at
     """Give an item back; its token must be current, but may have expired (PV-11.9, PV-11.11)."""
     values: Values = {
         "token": token,
+        "now": transaction.now,
         "visible_at": deadline(transaction.now, delay),
         "uncount": 1 if ignore_attempt else 0,
     }
@@ -200,9 +223,9 @@ def renew_session(
 
 def release_session(transaction: Transaction, instance: str, session_id: str, worker_id: str) -> None:
     """Release a session if it is the worker's (PV-26.5)."""
-    transaction.execute(
-        SQL["release_session"], {"instance": instance, "session": session_id, "worker": worker_id}
-    )
+    values: Values = {"instance": instance, "session": session_id, "worker": worker_id}
+    if transaction.change(SQL["release_session"], values):
+        transaction.execute(SQL["free_items_of_session"], values)
     transaction.wake(WORK)
 
 

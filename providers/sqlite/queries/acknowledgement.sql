@@ -2,11 +2,8 @@
 
 -- name: delete_batch
 -- The messages this turn was about (PV-8.6).
-DELETE FROM orchestrator_queue WHERE instance_id = :instance AND lock_token = :token;
-
--- name: visible_message
--- Whether a message of the instance is visible that was not in the batch.
-SELECT 1 FROM orchestrator_queue WHERE instance_id = :instance AND visible_at <= :now LIMIT 1;
+DELETE FROM orchestrator_queue
+WHERE instance_id = :instance AND behind = 1 AND lock_token = :token;
 
 -- name: put_instance
 -- The instance record is created, or takes over name and version; its parent never changes (PV-5.2 to 5.6).

@@ -2,8 +2,30 @@
 
 -- name: enqueue_message
 -- One message, unlocked and never tried.
-INSERT INTO orchestrator_queue (instance_id, visible_at, created_at, work_item)
-VALUES (:instance, :visible_at, :now, :work_item);
+INSERT INTO orchestrator_queue (instance_id, visible_at, created_at, behind, work_item)
+VALUES (:instance, :visible_at, :now,
+        :visible_at <= :now AND EXISTS (SELECT 1 FROM instance_locks WHERE instance_id = :instance),
+        :work_item);
+
+-- name: first_message
+-- A place in the order of candidates before which there is none: the first visible message of an instance without
+-- a lock or hold, or with one that has run out. Few have run out at any time.
+SELECT visible_at, id FROM (
+    SELECT * FROM (
+        SELECT visible_at, id FROM orchestrator_queue INDEXED BY idx_orch_ready
+        WHERE behind = 0 AND visible_at <= :now
+          AND NOT EXISTS (
+              SELECT 1 FROM instance_locks AS l
+              WHERE l.instance_id = orchestrator_queue.instance_id AND l.locked_until > :now)
+        ORDER BY visible_at, id LIMIT 1)
+    UNION ALL
+    SELECT * FROM (
+        SELECT m.visible_at, m.id
+        FROM instance_locks AS l INDEXED BY idx_instance_locks_until
+        CROSS JOIN orchestrator_queue AS m INDEXED BY idx_orch_behind
+        WHERE l.locked_until <= :now AND m.instance_id = l.instance_id AND m.behind = 1 AND m.visible_at <= :now
+        ORDER BY m.visible_at, m.id LIMIT 1))
+ORDER BY visible_at, id LIMIT 1;
 
 -- name: next_candidate
 -- The instance after a given place whose earliest visible message is oldest (PV-7.2, PV-7.3): not locked, of a
@@ -72,7 +94,7 @@ SET lock_token = excluded.lock_token, locked_until = excluded.locked_until, lock
 -- name: mark_batch
 -- Every visible message of the instance joins the batch, and its attempt is counted (PV-7.7, PV-7.9).
 UPDATE orchestrator_queue
-SET lock_token = :token, attempt_count = attempt_count + 1
+SET lock_token = :token, attempt_count = attempt_count + 1, behind = 1
 WHERE instance_id = :instance AND visible_at <= :now
 RETURNING id, CAST(work_item AS BLOB), attempt_count;
 
@@ -103,6 +125,10 @@ UPDATE instance_locks SET locked_until = :locked_until WHERE instance_id = :inst
 -- name: unlock_instance
 -- Delete the instance lock.
 DELETE FROM instance_locks WHERE instance_id = :instance;
+
+-- name: uncover_messages
+-- The messages of an instance stand behind no lock any more.
+UPDATE orchestrator_queue INDEXED BY idx_orch_behind SET behind = 0 WHERE instance_id = :instance AND behind = 1;
 
 -- name: unmark_batch
 -- The batch goes back, at its old rank and not visible any earlier than it was (PV-9.1 to PV-9.4). Being

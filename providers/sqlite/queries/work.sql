@@ -2,8 +2,80 @@
 
 -- name: enqueue_work
 -- One activity, visible now, with the look-up copies of its members (PV-10.1, PV-8.9).
-INSERT INTO worker_queue (visible_at, created_at, instance_id, execution_id, activity_id, session_id, tag, work_item)
-VALUES (:now, :now, :instance, :execution, :activity, :session, :tag, :work_item);
+INSERT INTO worker_queue (visible_at, created_at, instance_id, execution_id, activity_id, session_id, tag,
+                          holder, work_item)
+VALUES (:now, :now, :instance, :execution, :activity, :session, :tag,
+        CASE WHEN :session IS NOT NULL THEN coalesce(
+            (SELECT worker_id FROM sessions
+             WHERE instance_id = :instance AND session_id = :session AND held = 1), '') END,
+        :work_item);
+
+-- name: outdated_copies
+-- Whether a delay has passed that is still marked, a held session has lapsed, a session is claimed and its items
+-- do not say so.
+SELECT EXISTS (SELECT 1 FROM worker_queue INDEXED BY idx_worker_delayed WHERE waits = 1 AND visible_at <= :now),
+       EXISTS (SELECT 1 FROM sessions INDEXED BY idx_sessions_held WHERE held = 1 AND locked_until <= :now),
+       EXISTS (SELECT 1 FROM sessions INDEXED BY idx_sessions_held WHERE held = 0 AND locked_until > :now);
+
+-- name: end_delays
+-- Items whose delay has passed wait no more.
+UPDATE worker_queue SET waits = 0 WHERE waits = 1 AND visible_at <= :now;
+
+-- name: free_items
+-- The items of lapsed sessions have no holder.
+UPDATE worker_queue SET holder = ''
+FROM sessions AS s
+WHERE s.held = 1 AND s.locked_until <= :now
+  AND worker_queue.instance_id = s.instance_id AND worker_queue.session_id = s.session_id
+  AND worker_queue.session_id IS NOT NULL;
+
+-- name: note_lapsed
+-- Their sessions are not held.
+UPDATE sessions SET held = 0 WHERE held = 1 AND locked_until <= :now;
+
+-- name: bind_items
+-- The items of claimed sessions have their worker as their holder.
+UPDATE worker_queue SET holder = s.worker_id
+FROM sessions AS s
+WHERE s.held = 0 AND s.locked_until > :now
+  AND worker_queue.instance_id = s.instance_id AND worker_queue.session_id = s.session_id
+  AND worker_queue.session_id IS NOT NULL;
+
+-- name: note_claimed
+-- Their sessions are held.
+UPDATE sessions SET held = 1 WHERE held = 0 AND locked_until > :now;
+
+-- name: free_items_of_session
+-- The items of a released session have no holder.
+UPDATE worker_queue SET holder = '' WHERE instance_id = :instance AND session_id = :session;
+
+-- name: first_work
+-- A number before which no item can be taken, or null: the first free one of each holder in question with each
+-- tag in question, or the first one whose lock has run out; few have run out at any time.
+WITH holders (holder) AS (
+    SELECT NULL UNION ALL SELECT :worker WHERE :worker IS NOT NULL UNION ALL SELECT '' WHERE :claim_new),
+wanted (tag) AS (
+    SELECT NULL WHERE :untagged
+    UNION ALL SELECT column1 FROM (VALUES (:tag_1), (:tag_2), (:tag_3), (:tag_4), (:tag_5))
+    WHERE column1 IS NOT NULL)
+SELECT min(id) FROM (
+    SELECT min(CASE WHEN :any_tag
+        THEN (SELECT w.id FROM worker_queue AS w INDEXED BY idx_worker_ready_any
+              WHERE w.locked_until IS NULL AND w.set_aside = 0 AND w.waits = 0 AND w.holder IS holders.holder
+              ORDER BY w.id LIMIT 1)
+        ELSE (SELECT min((SELECT w.id FROM worker_queue AS w INDEXED BY idx_worker_ready
+                          WHERE w.locked_until IS NULL AND w.set_aside = 0 AND w.waits = 0
+                            AND w.holder IS holders.holder AND w.tag IS wanted.tag
+                          ORDER BY w.id LIMIT 1)) FROM wanted) END) AS id
+    FROM holders
+    UNION ALL
+    SELECT min(w.id) FROM worker_queue AS w INDEXED BY idx_worker_expiry
+    LEFT JOIN sessions AS s ON s.instance_id = w.instance_id AND s.session_id = w.session_id
+    WHERE w.locked_until <= :now AND w.visible_at <= :now AND w.set_aside = 0
+      AND CASE WHEN w.tag IS NULL THEN :untagged
+               ELSE :any_tag OR w.tag IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5) END
+      AND (w.session_id IS NULL
+           OR CASE WHEN s.locked_until > :now THEN s.worker_id = :worker ELSE :claim_new END));
 
 -- name: take_plain_work
 -- The oldest eligible row without a session is locked and its attempt counted (PV-10.2 to PV-10.4).
@@ -11,7 +83,8 @@ UPDATE worker_queue
 SET lock_token = :token, locked_until = :locked_until, attempt_count = attempt_count + 1
 WHERE id = (
     SELECT w.id FROM worker_queue AS w
-    WHERE w.visible_at <= :now
+    WHERE w.id >= :first
+      AND w.visible_at <= :now
       AND (w.locked_until IS NULL OR w.locked_until <= :now)
       AND w.session_id IS NULL
       AND w.set_aside = 0
@@ -33,7 +106,8 @@ SET lock_token = :token,
 WHERE id = (
     SELECT w.id FROM worker_queue AS w
     LEFT JOIN sessions AS s ON s.instance_id = w.instance_id AND s.session_id = w.session_id
-    WHERE w.visible_at <= :now
+    WHERE w.id >= :first
+      AND w.visible_at <= :now
       AND (w.locked_until IS NULL OR w.locked_until <= :now)
       AND w.set_aside = 0
       AND CASE WHEN w.tag IS NULL THEN :untagged
@@ -47,7 +121,7 @@ RETURNING id, CAST(work_item AS BLOB), attempt_count, CAST(instance_id AS BLOB),
 -- name: next_change
 -- The next time at which an item becomes visible, or an item or session lock ends (PV-23.6).
 SELECT min(
-    coalesce((SELECT min(visible_at) FROM worker_queue WHERE visible_at > :now AND visible_at <= :never), :never),
+    coalesce((SELECT min(visible_at) FROM worker_queue WHERE waits = 1 AND visible_at > :now AND visible_at <= :never), :never),
     coalesce((SELECT min(locked_until) FROM worker_queue WHERE locked_until > :now AND locked_until <= :never), :never),
     coalesce((SELECT min(locked_until) FROM sessions WHERE locked_until > :now AND locked_until <= :never), :never));
 
@@ -77,6 +151,7 @@ SET lock_token = NULL,
     locked_until = NULL,
     claimed_by = NULL,
     visible_at = :visible_at,
+    waits = :visible_at > :now,
     attempt_count = max(attempt_count - :uncount, 0)
 WHERE lock_token = :token;
 
@@ -91,6 +166,7 @@ VALUES (:instance, :session, :worker, :locked_until)
 ON CONFLICT (instance_id, session_id) DO UPDATE
 SET locked_until = CASE WHEN worker_id = excluded.worker_id THEN max(locked_until, excluded.locked_until)
                         ELSE excluded.locked_until END,
+    held = CASE WHEN worker_id = excluded.worker_id THEN held ELSE 0 END,
     worker_id = excluded.worker_id;
 
 -- name: extend_session
@@ -100,5 +176,5 @@ WHERE instance_id = :instance AND session_id = :session AND worker_id = :worker;
 
 -- name: release_session
 -- Unattach the session, if it named the worker (PV-26.5).
-UPDATE sessions SET worker_id = NULL, locked_until = NULL
+UPDATE sessions SET held = 0, worker_id = NULL, locked_until = NULL
 WHERE instance_id = :instance AND session_id = :session AND worker_id = :worker;

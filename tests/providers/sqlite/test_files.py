@@ -285,3 +285,68 @@ def test_opening_a_database_of_the_reference_twice_changes_it_once(
     schema = execute(path, "SELECT name, sql FROM sqlite_schema ORDER BY name")
     sqlite_store(clock, ids, path=path).close()
     assert execute(path, "SELECT name, sql FROM sqlite_schema ORDER BY name") == schema
+
+
+VERSION_1 = """
+DROP INDEX idx_orch_ready; DROP INDEX idx_orch_behind;
+DROP INDEX idx_worker_ready; DROP INDEX idx_worker_ready_any;
+DROP INDEX idx_worker_expiry; DROP INDEX idx_worker_delayed; DROP INDEX idx_instance_locks_until;
+DROP INDEX idx_sessions_held;
+ALTER TABLE orchestrator_queue DROP COLUMN behind;
+ALTER TABLE worker_queue DROP COLUMN holder;
+ALTER TABLE worker_queue DROP COLUMN waits;
+ALTER TABLE sessions DROP COLUMN held;
+PRAGMA user_version = 1;
+"""
+
+
+def test_pv_28_11_a_file_of_version_1_gets_what_it_lacks(
+    path: Path, clock: SteppedClock, ids: CountingIds
+) -> None:
+    """Free, delayed, locked and session-bound items and a locked instance are what they were."""
+
+    async def before() -> None:
+        store = sqlite_store(clock, ids, path=path)
+        provider = store.open()
+        for number in range(1, 4):
+            await provider.enqueue_for_worker(activity(number))
+        await provider.enqueue_for_worker(activity(4, session="s"))
+        await provider.enqueue_for_worker(activity(5, session="s"))
+        first = await provider.fetch_work_item(LOCK, NOW)
+        second = await provider.fetch_work_item(LOCK, NOW)
+        third = await provider.fetch_work_item(LOCK, NOW)
+        assert first is not None and second is not None and third is not None
+        await provider.abandon_work_item(first.token)
+        await provider.abandon_work_item(second.token, delay=Millis(50))
+        await provider.append_with_execution("i", 1, [started()])
+        await provider.enqueue_for_orchestrator(external("i"))
+        assert await provider.fetch_orchestration_item(LOCK, NOW) is not None
+        await provider.enqueue_for_orchestrator(external("i"))
+        await provider.close()
+        store.close()
+
+    async def claim(worker: str, *, claim_new: bool) -> int | None:
+        work = await provider.fetch_session_work_item(
+            LOCK, NOW, worker_id=worker, session_lock_duration=LOCK, claim_new=claim_new
+        )
+        return None if work is None else work.item.id
+
+    async def after() -> None:
+        assert [await claim("A", claim_new=new) for new in (True, False, True)] == [1, None, 4]
+        assert [await claim("A", claim_new=False), await claim("B", claim_new=True)] == [5, None]
+        clock.advance(Millis(50))
+        assert await claim("B", claim_new=False) == 2
+        assert await provider.fetch_orchestration_item(LOCK, NOW) is None
+        clock.advance(LOCK)
+        assert await claim("B", claim_new=False) == 1
+        turn = await provider.fetch_orchestration_item(LOCK, NOW)
+        assert turn is not None
+        assert len(turn.item.messages) == 2
+
+    asyncio.run(before())
+    execute(path, VERSION_1)
+    store = sqlite_store(clock, ids, path=path)
+    provider = store.open()
+    asyncio.run(after())
+    store.close()
+    assert execute(path, "PRAGMA user_version") == [(opening.SCHEMA_VERSION,)]
