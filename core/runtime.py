@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final, Literal
 
 from holdfast.core.client import Client
+from holdfast.core.contract.arguments import OF_OPTIONS, able, duration, instance_of
 from holdfast.core.contract.clock import Clock, IdSource
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.ids import Micros
@@ -72,7 +73,12 @@ class Runtime:
         ids: IdSource,
         observer: Observer | None = None,
     ) -> None:
+        able("provider", provider, "fetch_work_item", "an opened provider: `store.open()`")
+        instance_of("registry", registry, Registry, OF_OPTIONS)
+        able("clock", clock, "monotonic_us", "a clock, such as SystemClock()")
+        able("ids", ids, "token", "a source of ids, such as SystemIds()")
         self._options = options = RuntimeOptions() if options is None else options
+        instance_of("options", options, RuntimeOptions, OF_OPTIONS)
         self._timing = timing = Timing.of(options)
         self._provider = provider
         self._registry = registry
@@ -203,6 +209,8 @@ class Runtime:
 
         Raises what broke it: an exception that no clause foresees ends the runtime and is not hidden.
         """
+        if shutdown_timeout is not None:
+            duration("the shutdown timeout", shutdown_timeout, OF_OPTIONS)
         await self.start()
         try:
             await self._run_over.wait()
@@ -238,9 +246,8 @@ class Runtime:
         back what did not, release the sessions (SS-9.8 to SS-9.13). A timeout of zero stops like a crash:
         what was in flight is redelivered when its locks expire (SS-9.14, RT-21.8).
         """
-        allowance = in_micros(to_millis(SHUTDOWN_TIMEOUT if timeout is None else timeout))
-        if allowance < 0:
-            raise ConfigurationError(f"the shutdown timeout is {timeout!r}; it must not be negative")
+        given = SHUTDOWN_TIMEOUT if timeout is None else duration("the shutdown timeout", timeout, OF_OPTIONS)
+        allowance = in_micros(to_millis(given))
         if self._state in ("stopping", "stopped"):
             await self._stopped.wait()
             return

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+from holdfast.core.client.checked_calls import checked
 from holdfast.core.client.management_client import ManagementClient
+from holdfast.core.contract.arguments import able
 from holdfast.core.contract.clock import Clock
 from holdfast.core.contract.errors import ActivityError, CodecError, InvalidInput, ProviderError, WaitTimeout
 from holdfast.core.contract.events import (
@@ -94,6 +96,7 @@ class Descriptor:
     parent_id: int | None
 
 
+@checked
 class Client(ManagementClient):
     """A client of one store; needs no running runtime. `clock` paces its waiting.
 
@@ -102,6 +105,7 @@ class Client(ManagementClient):
 
     def __init__(self, provider: Provider, *, clock: Clock) -> None:
         super().__init__(provider)
+        able("clock", clock, "monotonic_us", "a clock, such as SystemClock()")
         self._clock = clock
 
     # --- sending --------------------------------------------------------------------------------------
@@ -121,12 +125,10 @@ class Client(ManagementClient):
 
     async def start_orchestration_typed(self, instance: str, name: str, input: object) -> None:
         """Enqueue a start with an encoded input."""
-        await self._start(instance, name, _encoded(input), version=None)
+        await self._start(instance, name, _encoded(input, "input"), version=None)
 
     async def _start(self, instance: str, name: str, input: str, *, version: str | None) -> None:
         _check_root_id(instance)
-        if not isinstance(input, str):
-            raise InvalidInput(f"input must be text, not {input!r}; start_orchestration_typed encodes values")
         await self._provider.enqueue_for_orchestrator(
             StartOrchestration(
                 instance=instance, orchestration=name, input=input, version=version, execution_id=1
@@ -139,7 +141,7 @@ class Client(ManagementClient):
 
     async def raise_event_typed(self, instance: str, name: str, data: object) -> None:
         """Send a positional event with encoded data."""
-        await self.raise_event(instance, name, _encoded(data))
+        await self.raise_event(instance, name, _encoded(data, "data"))
 
     async def enqueue_event(self, instance: str, queue: str, data: str) -> None:
         """Send a queue message; it is kept until it is dequeued (RT-8.11)."""
@@ -147,7 +149,7 @@ class Client(ManagementClient):
 
     async def enqueue_event_typed(self, instance: str, queue: str, data: object) -> None:
         """Send a queue message with encoded data."""
-        await self.enqueue_event(instance, queue, _encoded(data))
+        await self.enqueue_event(instance, queue, _encoded(data, "data"))
 
     async def cancel_instance(self, instance: str, reason: str = "") -> None:
         """Request the cancellation of an instance; does not wait or check that it exists (RT-11.1)."""
@@ -318,9 +320,9 @@ def _check_root_id(instance: str) -> None:
         raise InvalidInput(f"instance id '{instance}' uses the reserved sub-orchestration marker 'sub::'")
 
 
-def _encoded(value: object) -> str:
+def _encoded(value: object, argument: str) -> str:
     try:
-        return payload.encode(value)
+        return payload.encode(value, argument)
     except CodecError as error:
         raise InvalidInput(f"encode failed: {error}") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdfast.core.client.checked_calls import checked
+from holdfast.core.contract.arguments import able
 from holdfast.core.contract.errors import (
     CannotDeleteSubOrchestration,
     InstanceNotFound,
@@ -25,10 +27,12 @@ from holdfast.core.contract.management import (
 from holdfast.core.contract.provider import Provider
 
 
+@checked
 class ManagementClient:
     """Passes management calls through. Each raises ManagementNotAvailable if the provider offers none."""
 
     def __init__(self, provider: Provider) -> None:
+        able("provider", provider, "enqueue_for_orchestrator", "an opened provider: `store.open()`")
         self._provider = provider
 
     def _management(self) -> Management:

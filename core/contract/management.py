@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from holdfast.core.contract.arguments import OF_OPTIONS, text
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.user_texts import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,18 @@ class InstanceFilter:
     completed_before: int | None = None
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a value of another type; what is out of range a provider refuses."""
+        if self.instance_ids is not None:
+            if isinstance(self.instance_ids, str) or not isinstance(self.instance_ids, Sequence | Set):
+                raise ConfigurationError(
+                    f"instance_ids must be a sequence of instance ids, it is {shown(self.instance_ids)}"
+                )
+            ids = tuple(text("an id in instance_ids", each, OF_OPTIONS) for each in self.instance_ids)
+            object.__setattr__(self, "instance_ids", ids)
+        _check_whole("completed_before", self.completed_before)
+        _check_whole("limit", self.limit)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneOptions:
@@ -71,6 +86,16 @@ class PruneOptions:
 
     keep_last: int | None = None
     completed_before: int | None = None
+
+    def __post_init__(self) -> None:
+        """As for `InstanceFilter`."""
+        _check_whole("keep_last", self.keep_last)
+        _check_whole("completed_before", self.completed_before)
+
+
+def _check_whole(name: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ConfigurationError(f"{name} must be a whole number or None, it is {shown(value)}")
 
 
 class DeleteInstanceResult(NamedTuple):

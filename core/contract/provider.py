@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from holdfast.core.contract.arguments import OF_OPTIONS, text
 from holdfast.core.contract.errors import ConfigurationError, ProviderError
 from holdfast.core.contract.events import StoredEvent
 from holdfast.core.contract.ids import LockToken, Millis
@@ -114,7 +115,7 @@ class TagFilter:
 
 
 def _checked_tags(tags: tuple[str, ...]) -> frozenset[str]:
-    chosen = frozenset(tags)
+    chosen = frozenset(text("a tag", tag, OF_OPTIONS) for tag in tags)
     if not chosen:
         raise ConfigurationError("a tag filter requires at least one tag, none was given")
     if len(chosen) > TAGS_MAX:

@@ -7,8 +7,10 @@ its way from the code to its answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple, get_args
+
+from holdfast.core.contract import arguments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,26 +151,22 @@ _TEXTS: Final[dict[type[Action], tuple[tuple[str, bool], ...]]] = {
 """The members of each action that are texts, and whether each may be None; the others are numbers of ours."""
 
 
-def check_texts(action: Action) -> None:
-    """Raise TypeError or ValueError for a member that is not a storable text, naming it.
+def check_texts(action: Action) -> Action:
+    """The action with plain texts; raises TypeError or ValueError for a member that is none, naming it.
 
     Type hints are not enforced, and a wrong value must not become an event that nobody can read back.
     """
-    kind = type(action)
-    for member, is_optional in _TEXTS[kind]:
+    for member, is_optional in _TEXTS[type(action)]:
         value = getattr(action, member)
-        if isinstance(value, str):
-            if not value.isascii():
-                _check_encodable(f"{kind.__name__}.{member}", value)
-        elif not (value is None and is_optional):
-            raise TypeError(f"{kind.__name__}.{member} must be a str, it is {value!r}")
-
-
-def _check_encodable(what: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{what} cannot be stored as UTF-8: {error}") from None
+        if type(value) is str:
+            if value.isascii():
+                continue
+        elif value is None and is_optional:
+            continue
+        plain = arguments.text(f"{type(action).__name__}.{member}", value)
+        if plain is not value:
+            action = replace(action, **{member: plain})  # type: ignore[arg-type]
+    return action
 
 
 class Answer(NamedTuple):

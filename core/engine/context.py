@@ -16,6 +16,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeVar
 
+from holdfast.core.contract import arguments
 from holdfast.core.contract.errors import ActivityError, CodecError
 from holdfast.core.contract.ids import INT63_MAX
 from holdfast.core.engine import answer_values as answers
@@ -95,6 +96,7 @@ class OrchestrationContext(KeyValueCalls):
         self, name: str, value: object, result_type: type[_T], *, tag: str | None = None
     ) -> DurableFuture[_T]:
         """As `schedule_activity`, the result decoded; a result of another type raises ActivityError."""
+        payload.check_type(result_type)
         return self._decoded(self._activity(name, value, tag=tag), result_type)
 
     def schedule_activity_on_session(
@@ -105,12 +107,15 @@ class OrchestrationContext(KeyValueCalls):
         The orchestration fails, and cannot catch it, if the session is not open (SS-16.3). If the session is
         closed before the answer is recorded, the future never resolves (SS-6.12).
         """
+        session_id = arguments.text("session_id", session_id)
         return self._activity(name, input, tag=tag, session_id=session_id)
 
     def schedule_activity_on_session_typed(
         self, name: str, value: object, session_id: str, result_type: type[_T], *, tag: str | None = None
     ) -> DurableFuture[_T]:
         """As `schedule_activity_on_session`, encoding and decoding as `schedule_activity_typed` (SS-2.6)."""
+        payload.check_type(result_type)
+        session_id = arguments.text("session_id", session_id)
         return self._decoded(self._activity(name, value, tag=tag, session_id=session_id), result_type)
 
     async def schedule_activity_with_retry(
@@ -126,7 +131,7 @@ class OrchestrationContext(KeyValueCalls):
 
         Raises ActivityError with the last failure, or with `timeout: activity timed out`.
         """
-        policy = policy or RetryPolicy()
+        policy = RetryPolicy() if policy is None else arguments.instance_of("policy", policy, RetryPolicy)
         attempt = 1
         while True:
             assert attempt <= policy.max_attempts, f"attempt {attempt} of {policy.max_attempts} at {name!r}"
@@ -156,6 +161,7 @@ class OrchestrationContext(KeyValueCalls):
         tag: str | None = None,
     ) -> _T:
         """As `schedule_activity_with_retry`, the result decoded; a wrong type is not retried."""
+        payload.check_type(result_type)
         text = await self.schedule_activity_with_retry(name, value, policy, tag=tag)
         return answers.typed(text, result_type)
 
@@ -174,8 +180,7 @@ class OrchestrationContext(KeyValueCalls):
 
     def schedule_timer(self, delay: timedelta) -> DurableFuture[None]:
         """A durable delay, cut to whole milliseconds; zero is a real timer too (RT-7). Never cancelled."""
-        if delay < timedelta(0):
-            raise ValueError(f"a timer needs a delay of zero or more, not {delay}")
+        delay = arguments.duration("delay", delay)
         fire_at_ms = min(self._state.turn_input.now_ms + delay // _MILLISECOND, INT63_MAX)
         return DurableFuture(
             self._state, self._state.emit(CreateTimer(fire_at_ms=fire_at_ms)), answers.nothing
@@ -187,6 +192,7 @@ class OrchestrationContext(KeyValueCalls):
 
     def schedule_wait_typed(self, name: str, value_type: type[_T]) -> DurableFuture[_T]:
         """As `schedule_wait`, decoded; an event of another type ends the orchestration (RT-8.22)."""
+        payload.check_type(value_type)
         operation = self._state.emit(WaitExternal(name=name))
         return DurableFuture(self._state, operation, lambda text: self._decode_event(name, text, value_type))
 
@@ -196,6 +202,7 @@ class OrchestrationContext(KeyValueCalls):
 
     def dequeue_event_typed(self, queue: str, value_type: type[_T]) -> DurableFuture[_T]:
         """As `dequeue_event`, decoded; a message of another type ends the orchestration (RT-8.22)."""
+        payload.check_type(value_type)
         operation = self._state.emit(DequeueEvent(name=queue))
         return DurableFuture(self._state, operation, lambda text: self._decode_event(queue, text, value_type))
 
@@ -221,6 +228,7 @@ class OrchestrationContext(KeyValueCalls):
         instance_id: str | None = None,
     ) -> DurableFuture[_T]:
         """As `schedule_sub_orchestration`, the output decoded."""
+        payload.check_type(result_type)
         child = self._child(name, value, version=version, instance_id=instance_id)
         return self._decoded(self._text_future(child), result_type)
 
@@ -230,11 +238,12 @@ class OrchestrationContext(KeyValueCalls):
         """Start an independent root instance under exactly this id (RT-9.20)."""
         if self._state.is_over:
             return
+        instance_id = arguments.text("instance_id", instance_id)
         if instance_id.startswith("sub::") or "::sub::" in instance_id:
             self._state.misuse(
                 f"instance id '{instance_id}' uses the reserved sub-orchestration marker 'sub::'"
             )
-        text = payload.encode(input)
+        text = payload.encode(input, "the input of orchestration", name)
         self._state.emit(
             StartOrchestrationDetached(name=name, instance=instance_id, input=text, version=version)
         )
@@ -248,7 +257,7 @@ class OrchestrationContext(KeyValueCalls):
 
     def continue_as_new_versioned(self, version: str, input: object = "") -> DurableFuture[None]:
         """As `continue_as_new`, in exactly this version (RT-10.8)."""
-        return self._continue_as_new(input, version)
+        return self._continue_as_new(input, arguments.text("version", version))
 
     # --- sessions ---------------------------------------------------------------------------------------
 
@@ -264,11 +273,12 @@ class OrchestrationContext(KeyValueCalls):
 
         The orchestration fails, and cannot catch it, if too many are open (SS-16.4).
         """
-        check_session_id(session_id)
+        session_id = check_session_id(session_id)
         return session_id if session_id in self._state.sessions else self._open(session_id)
 
     def close_session(self, session_id: str) -> None:
         """Close a session and cancel what still runs on it; never an error (SS-2.4, SS-6)."""
+        session_id = arguments.text("session_id", session_id)
         self._state.emit(CloseSession(session_id=session_id))
         self._state.sessions.close(session_id)
 
@@ -276,7 +286,8 @@ class OrchestrationContext(KeyValueCalls):
 
     def get_kv_value_from_instance(self, instance_id: str, key: str) -> DurableFuture[str | None]:
         """A value of another instance, as a worker finds it when it reads it (RT-16.7, RT-18.4)."""
-        input = payload.encode_json({"instance_id": instance_id, "key": key})
+        asked = {"instance_id": arguments.text("instance_id", instance_id), "key": arguments.text("key", key)}
+        input = payload.encode_json(asked)
         operation = self._emit_activity(f"{SYSCALL_PREFIX}get_kv_value", input)
         return DurableFuture(self._state, operation, answers.optional_text)
 
@@ -301,7 +312,7 @@ class OrchestrationContext(KeyValueCalls):
 
     def trace(self, level: str, message: str) -> None:
         """One log record, not repeated on replay; leaves no history (RT-4.75, RT-18.7)."""
-        known = _LEVELS.get(level)
+        known = _LEVELS.get(arguments.text("level", level))
         if known is None:
             self._state.trace("debug", message, level_text=level)
         else:
@@ -328,7 +339,9 @@ class OrchestrationContext(KeyValueCalls):
     def _activity(
         self, name: str, input: object, *, tag: str | None = None, session_id: str | None = None
     ) -> DurableFuture[str]:
-        return self._text_future(self._emit_activity(name, payload.encode(input), tag, session_id))
+        return self._text_future(
+            self._emit_activity(name, payload.encode(input, "the input of activity", name), tag, session_id)
+        )
 
     def _emit_activity(
         self, name: str, input: str, tag: str | None = None, session_id: str | None = None
@@ -341,8 +354,9 @@ class OrchestrationContext(KeyValueCalls):
         return self._state.emit(CallActivity(name=name, input=input, session_id=session_id, tag=tag))
 
     def _child(self, name: str, input: object, *, version: str | None, instance_id: str | None) -> Operation:
-        text = payload.encode(input)
+        text = payload.encode(input, "the input of orchestration", name)
         placeholder = f"{PENDING_CHILD}{self._state.next_token}"
+        instance_id = arguments.optional_text("instance_id", instance_id)
         action = StartSubOrchestration(
             name=name, instance=instance_id or placeholder, input=text, version=version
         )
@@ -369,7 +383,7 @@ class OrchestrationContext(KeyValueCalls):
         return session_id
 
     def _continue_as_new(self, input: object, version: str | None) -> DurableFuture[None]:
-        text = payload.encode(input)
+        text = payload.encode(input, "the input of the next execution")
         return DurableFuture(
             self._state, self._state.emit(ContinueAsNew(input=text, version=version)), answers.nothing
         )

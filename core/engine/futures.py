@@ -13,8 +13,9 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, Generic, NoReturn, TypeVar
 
+from holdfast.core.contract import arguments
 from holdfast.core.contract.errors import ActivityError
-from holdfast.core.engine.actions import CallActivity, Operation, StartSubOrchestration, check_texts
+from holdfast.core.engine.actions import CallActivity, Operation, StartSubOrchestration
 from holdfast.core.engine.turn_state import TurnState
 
 _T = TypeVar("_T")
@@ -91,9 +92,7 @@ class DurableFuture(Durable[_T]):
             self._state.misuse(f"the tag of activity {action.name!r} was set after its future was awaited")
         recorded_as = self._operation.schedule_id
         assert recorded_as is None, f"event {recorded_as} records {action!r}, and its tag changes"
-        tagged = replace(action, tag=tag)
-        check_texts(tagged)
-        self._operation.action = tagged
+        self._operation.action = replace(action, tag=arguments.text("tag", tag))
         return self
 
     def decoded(self, decode: Callable[[str], U]) -> DurableFuture[U]:

@@ -17,6 +17,7 @@ from holdfast.core.contract.events import (
     SessionClosed,
     SessionOpened,
 )
+from holdfast.core.contract.user_texts import class_name
 from holdfast.core.program.limits import SESSION_ID_BYTES_MAX, utf8_length
 
 
@@ -63,10 +64,11 @@ class OpenSessions:
         return candidate
 
 
-def check_session_id(session_id: str) -> None:
-    """Raise SessionIdError for an id that cannot be opened (SS-3.7 to SS-3.9)."""
-    if not isinstance(session_id, str):
-        raise SessionIdError(f"session_id must be a str, it is a {type(session_id).__name__}")
+def check_session_id(session_id: str) -> str:
+    """The id as a plain text. Raises SessionIdError for one that cannot be opened (SS-3.7 to SS-3.9)."""
+    if not issubclass(type(session_id), str):
+        raise SessionIdError(f"session_id must be a str, it is a {class_name(type(session_id))}")
+    session_id = str.__str__(session_id)
     if not session_id:
         raise SessionIdError("session_id must not be empty")
     length = utf8_length(session_id)
@@ -76,6 +78,7 @@ def check_session_id(session_id: str) -> None:
         session_id.encode()
     except UnicodeEncodeError as error:
         raise SessionIdError(f"session_id is not valid UTF-8 text: {error}") from None
+    return session_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

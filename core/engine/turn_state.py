@@ -85,9 +85,10 @@ class TurnState:
         """
         if self.is_over:
             return Operation(self.next_token, action)
-        if not self.next_is_recorded:
-            check_texts(action)
-        operation = Operation(self.next_token, action)
+        # Also what history has already: a call that was refused once must be refused at every replay.
+        checked = check_texts(action)
+        assert type(checked) is type(action), f"{action!r} is emitted as {checked!r}"
+        operation = Operation(self.next_token, checked)
         self.operations.append(operation)
         self.unmatched.append(operation)
         return operation

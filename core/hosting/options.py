@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
+from holdfast.core.contract.arguments import OF_OPTIONS, instance_of, number, optional_text, text
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.provider import DEFAULT_ONLY, SemverRange, TagFilter, Version
@@ -63,14 +64,16 @@ class ObservabilityOptions:
     gauge_poll_interval: timedelta = timedelta(seconds=60)
 
     def __post_init__(self) -> None:
-        if self.log_format not in ("Pretty", "Json", "Compact"):
+        if text("observability.log_format", self.log_format, OF_OPTIONS) not in ("Pretty", "Json", "Compact"):
             raise ConfigurationError(
                 f"observability.log_format is {self.log_format!r}, expected Pretty, Json or Compact"
             )
-        if self.log_level not in LOG_LEVELS:
+        if text("observability.log_level", self.log_level, OF_OPTIONS) not in LOG_LEVELS:
             raise ConfigurationError(
                 f"observability.log_level is {self.log_level!r}, expected one of {', '.join(LOG_LEVELS)}"
             )
+        text("observability.service_name", self.service_name, OF_OPTIONS)
+        optional_text("observability.service_version", self.service_version, OF_OPTIONS)
         _duration("observability.gauge_poll_interval", self.gauge_poll_interval, least=_MILLISECOND)
 
 
@@ -130,6 +133,12 @@ class RuntimeOptions:
             _count("max_stuck_threads", self.max_stuck_threads, least=1)
         _count("max_sessions_per_worker", self.max_sessions_per_worker)
         _count("max_sessions_per_orchestration", self.max_sessions_per_orchestration)
+        instance_of("unregistered_backoff", self.unregistered_backoff, UnregisteredBackoff, OF_OPTIONS)
+        instance_of("worker_tag_filter", self.worker_tag_filter, TagFilter, OF_OPTIONS)
+        instance_of("observability", self.observability, ObservabilityOptions, OF_OPTIONS)
+        optional_text("worker_node_id", self.worker_node_id, OF_OPTIONS)
+        if self.supported_replay_versions is not None:
+            _ranges("supported_replay_versions", self.supported_replay_versions)
         if self.worker_node_id == "":
             raise ConfigurationError("worker_node_id is empty; leave it None for a fresh identity")
 
@@ -139,6 +148,14 @@ class RuntimeOptions:
         if self.supported_replay_versions is None:
             return SUPPORTED_REPLAY_VERSIONS
         return self.supported_replay_versions
+
+
+def _ranges(option: str, value: object) -> None:
+    ranges = instance_of(option, value, tuple, OF_OPTIONS)
+    for each in ranges:
+        for end in instance_of(f"a range in {option}", each, SemverRange, OF_OPTIONS):
+            for part in instance_of(f"an end of a range in {option}", end, Version, OF_OPTIONS):
+                number(f"a part of a version in {option}", part, OF_OPTIONS)
 
 
 def _duration(option: str, value: object, *, least: timedelta) -> None:

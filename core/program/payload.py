@@ -36,11 +36,14 @@ _ALWAYS_FIT: Final = frozenset({str, int, bool, type(None)})
 
 def encode(value: object, what: str = "a value", name: str = "") -> str:
     """The stored text of a value. Raises CodecError, naming `what` it is, for one without a lasting text."""
-    if type(value) is not str:
+    if issubclass(type(value), str):
+        value = str.__str__(value)
+    else:
         text = _json(value, what, name)
         if not text.startswith('"'):
             return text
         value = msgspec.json.decode(text, type=str)
+    assert type(value) is str, f"{_named(what, name)} is to be stored as a {type(value).__name__}"
     if not value.isascii():
         try:
             value.encode()
@@ -68,7 +71,7 @@ def decode(text: str, wanted: type[_T]) -> _T:
 
 def encode_json(value: object, what: str = "a value", name: str = "") -> str:
     """Plain JSON, strings quoted, as typed key-values are stored (RT-1.24). Raises CodecError."""
-    return _json(value, what, name)
+    return _json(str.__str__(value) if issubclass(type(value), str) else value, what, name)
 
 
 def decode_json(text: str, wanted: type[_T]) -> _T:
@@ -104,6 +107,7 @@ def _json(value: object, what: str, name: str) -> str:
             _check(value, is_declared=False)
         return _encoder.encode(value).decode()
     except _Refused as refused:
+        assert str(refused), f"{_named(what, name)} is refused for no reason"
         place = "".join(reversed(refused.path)) or "it"
         raise CodecError(f"{_named(what, name)} cannot be stored: {place} {refused}") from None
     except RecursionError:  # its text says how deep the caller was

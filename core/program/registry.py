@@ -21,8 +21,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
+from holdfast.core.contract.arguments import OF_OPTIONS, instance_of, text
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.provider import Version
+from holdfast.core.contract.user_texts import shown
 
 OrchestrationHandler = Callable[[Any, str], Coroutine[Any, Any, object]]
 """`async def f(ctx, input)`; what it returns is encoded by `payload.encode`."""
@@ -84,8 +86,10 @@ class Registry:
     ) -> Callable[[_Orchestration], _Orchestration]:
         """Register the decorated `async def f(ctx, input)` under its own name, or the one given."""
 
+        _check_decorator("orchestration", name)
+
         def register(handler: _Orchestration) -> _Orchestration:
-            self.add_orchestration(name or _name_of(handler), handler, version=version)
+            self.add_orchestration(_name_of(handler) if name is None else name, handler, version=version)
             return handler
 
         return register
@@ -93,8 +97,10 @@ class Registry:
     def activity(self, name: str | None = None) -> Callable[[_Activity], _Activity]:
         """Register the decorated function, async or plain, under its own name, or the one given."""
 
+        _check_decorator("activity", name)
+
         def register(handler: _Activity) -> _Activity:
-            self.add_activity(name or _name_of(handler), handler)
+            self.add_activity(_name_of(handler) if name is None else name, handler)
             return handler
 
         return register
@@ -103,8 +109,14 @@ class Registry:
         self, name: str, handler: OrchestrationHandler, *, version: str = DEFAULT_VERSION
     ) -> None:
         """Register an orchestration; a mistake is kept for `check` (RT-14.1 to RT-14.3)."""
+        try:
+            name = text("the name of an orchestration", name, OF_OPTIONS)
+            version = text(f"the version of orchestration {name}", version, OF_OPTIONS)
+        except ConfigurationError as error:
+            self._problems.append(str(error))
+            return
         if not _is_async(handler):
-            self._problems.append(f"orchestration {name} must be an async function, it is {handler!r}")
+            self._problems.append(f"orchestration {name} must be an async function, it is {shown(handler)}")
             return
         parsed = parse_version(version)
         if parsed is None:
@@ -126,7 +138,15 @@ class Registry:
 
     def add_activity(self, name: str, handler: ActivityHandler) -> None:
         """Register an activity; a mistake is kept for `check` (RT-14.2, RT-14.5)."""
-        if name.startswith(SYSCALL_PREFIX):
+        try:
+            name = text("the name of an activity", name, OF_OPTIONS)
+        except ConfigurationError as error:
+            self._problems.append(str(error))
+            return
+        function: object = handler
+        if not callable(function):
+            self._problems.append(f"activity {name} must be a function, it is {shown(handler)}")
+        elif name.startswith(SYSCALL_PREFIX):
             self._problems.append(f"activity name '{name}' uses reserved prefix '{SYSCALL_PREFIX}'")
         elif name in self._activities:
             self._problems.append(f"duplicate activity registration: {name}")
@@ -135,6 +155,7 @@ class Registry:
 
     def merge(self, other: Registry) -> None:
         """Add everything in another registry; a name in both is a mistake (RT-14.6)."""
+        instance_of("what is merged", other, Registry, OF_OPTIONS)
         self._problems.extend(other._problems)
         for name, versions in other._versions.items():
             for version in versions:
@@ -163,7 +184,16 @@ class Registry:
             )
 
     def set_version_policy(self, name: str, policy: VersionPolicy) -> None:
-        """Which version a start without one takes; may be changed at run time (RT-14.7)."""
+        """Which version a start without one takes; may be changed at run time (RT-14.7).
+
+        Raises ConfigurationError for a policy that is none, or names no version.
+        """
+        name = text("the name of an orchestration", name, OF_OPTIONS)
+        if isinstance(policy, Exact):
+            if parse_version(text("the version of a policy", policy.version, OF_OPTIONS)) is None:
+                raise ConfigurationError(f"version {policy.version!r} of a policy is not major.minor.patch")
+        elif not isinstance(policy, Latest):
+            raise ConfigurationError(f"a version policy is Latest() or Exact(version), not {shown(policy)}")
         self._policies[name] = policy
 
     def resolve_orchestration(self, name: str, version: str | None = None) -> ResolvedOrchestration | None:
@@ -205,10 +235,15 @@ class Registry:
         self._orchestrations.setdefault(name, {})[version] = handler
 
 
+def _check_decorator(kind: str, name: object) -> None:
+    if name is not None and callable(name):
+        raise ConfigurationError(f"@registry.{kind} needs parentheses: write @registry.{kind}()")
+
+
 def _name_of(handler: Callable[..., object]) -> str:
     name = getattr(handler, "__name__", None)
     if not isinstance(name, str):
-        raise ConfigurationError(f"{handler!r} has no name of its own; give one to the decorator")
+        raise ConfigurationError(f"{shown(handler)} has no name of its own; give one to the decorator")
     return name
 
 

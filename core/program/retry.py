@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 
+from holdfast.core.contract.arguments import OF_OPTIONS, able, duration, number
 from holdfast.core.contract.errors import ConfigurationError
+from holdfast.core.contract.ids import INT63_MAX
+from holdfast.core.contract.user_texts import shown
 
 _NOTHING = timedelta(0)
 
@@ -24,6 +28,9 @@ class FixedBackoff:
 
     delay: timedelta
 
+    def __post_init__(self) -> None:
+        duration("delay", self.delay, OF_OPTIONS)
+
     def delay_after(self, attempt: int) -> timedelta:
         return self.delay
 
@@ -34,6 +41,10 @@ class LinearBackoff:
 
     base: timedelta
     max: timedelta
+
+    def __post_init__(self) -> None:
+        duration("base", self.base, OF_OPTIONS)
+        duration("max", self.max, OF_OPTIONS)
 
     def delay_after(self, attempt: int) -> timedelta:
         """After failed attempt 1, 2, ..."""
@@ -48,6 +59,14 @@ class ExponentialBackoff:
     base: timedelta = timedelta(milliseconds=100)
     multiplier: float = 2
     max: timedelta = timedelta(seconds=30)
+
+    def __post_init__(self) -> None:
+        duration("base", self.base, OF_OPTIONS)
+        duration("max", self.max, OF_OPTIONS)
+        if type(self.multiplier) not in (int, float) or not 0 <= self.multiplier < inf:
+            raise ConfigurationError(
+                f"multiplier must be a finite number, 0 or more; it is {shown(self.multiplier)}"
+            )
 
     def delay_after(self, attempt: int) -> timedelta:
         """After failed attempt 1, 2, ..."""
@@ -75,8 +94,11 @@ class RetryPolicy:
     timeout: timedelta | None = None
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
+        if number("max_attempts", self.max_attempts, OF_OPTIONS, least=-INT63_MAX) < 1:
             raise ConfigurationError(f"max_attempts must be at least 1, it is {self.max_attempts}")
+        able("backoff", self.backoff, "delay_after", "one of the backoffs, such as FixedBackoff(...)")
+        if self.timeout is not None:
+            duration("timeout", self.timeout, OF_OPTIONS)
 
 
 def _capped(base: timedelta, factor: float, most: timedelta) -> timedelta:

@@ -145,7 +145,7 @@ def test_children_of_an_orchestration_that_breaks_are_cancelled() -> None:
     commit = bench.turn(bench.queued("q"), bench.queued("q"))
     assert commit.failure is not None and commit.failure.application is not None
     assert commit.failure.application.kind == "Panicked"
-    assert "awaited 'something of another world'" in commit.failure.application.message
+    assert "something of another world" in commit.failure.application.message
     assert commit.orchestrator_items == (
         work_items.CancelInstance(instance="i::sub::2", reason="parent canceled"),
     )
@@ -227,7 +227,7 @@ def test_texts_that_cannot_be_stored_are_refused_in_the_code() -> None:
 
     for code, text in [
         (no_name, "TypeError: CallActivity.name must be a str, it is None"),
-        (surrogate, "ValueError: UpdateCustomStatus.status cannot be stored as UTF-8"),
+        (surrogate, "ValueError: status cannot be stored as UTF-8"),
     ]:
         bench = Bench(code)
         bench.start()
