@@ -97,7 +97,7 @@ class Runtime:
         self._crew = crew = Crew(self._failed)
         self._fence = FencedProvider(provider)
         self._handlers = Handlers(
-            Client(self._fence, clock=clock), observer, stuck_max=options.max_stuck_threads
+            Client(self._fence, clock=clock, observer=observer), observer, stuck_max=options.max_stuck_threads
         )
         self._keeper = LeaseKeeper(
             provider,

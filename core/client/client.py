@@ -20,6 +20,7 @@ from holdfast.core.contract.events import (
 )
 from holdfast.core.contract.failures import FailureDetails
 from holdfast.core.contract.ids import Micros
+from holdfast.core.contract.observe import Observer
 from holdfast.core.contract.provider import Provider
 from holdfast.core.contract.work_items import (
     CancelInstance,
@@ -100,11 +101,13 @@ class Descriptor:
 class Client(ManagementClient):
     """A client of one store; needs no running runtime. `clock` paces its waiting.
 
+    Deletions and prunings are logged (RT-19.37); an `observer` that takes records gets them.
+
     Errors of the provider pass through unchanged; its own derive from `ClientError`.
     """
 
-    def __init__(self, provider: Provider, *, clock: Clock) -> None:
-        super().__init__(provider)
+    def __init__(self, provider: Provider, *, clock: Clock, observer: Observer | None = None) -> None:
+        super().__init__(provider, observer)
         able("clock", clock, "monotonic_us", "a clock, such as SystemClock()")
         self._clock = clock
 
@@ -126,6 +129,12 @@ class Client(ManagementClient):
     async def start_orchestration_typed(self, instance: str, name: str, input: object) -> None:
         """Enqueue a start with an encoded input."""
         await self._start(instance, name, _encoded(input, "input"), version=None)
+
+    async def start_orchestration_versioned_typed(
+        self, instance: str, name: str, version: str, input: object
+    ) -> None:
+        """Enqueue a start of exactly this version with an encoded input (RT-19.5, RT-14.8)."""
+        await self._start(instance, name, _encoded(input, "input"), version=version)
 
     async def _start(self, instance: str, name: str, input: str, *, version: str | None) -> None:
         _check_root_id(instance)
@@ -202,7 +211,7 @@ class Client(ManagementClient):
         if info.status == "Failed":
             return Failed(
                 details=None,
-                message=info.output or str(error),
+                message=str(error) if info.output is None else info.output,
                 custom_status=text,
                 custom_status_version=version,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.core.client.checked_calls import checked
 from holdfast.core.contract.arguments import able
+from holdfast.core.contract.codec import encode_event
 from holdfast.core.contract.errors import (
     CannotDeleteSubOrchestration,
     InstanceNotFound,
@@ -11,7 +12,7 @@ from holdfast.core.contract.errors import (
     ManagementNotAvailable,
     ProviderError,
 )
-from holdfast.core.contract.events import StoredEvent
+from holdfast.core.contract.events import OrchestrationStarted, StoredEvent
 from holdfast.core.contract.management import (
     DeleteInstanceResult,
     ExecutionInfo,
@@ -19,21 +20,25 @@ from holdfast.core.contract.management import (
     InstanceInfo,
     InstanceTree,
     Management,
+    OrchestrationStats,
     PruneOptions,
     PruneResult,
     QueueDepths,
     SystemMetrics,
 )
+from holdfast.core.contract.observe import Observer
 from holdfast.core.contract.provider import Provider
+from holdfast.core.hosting.log import Log
 
 
 @checked
 class ManagementClient:
     """Passes management calls through. Each raises ManagementNotAvailable if the provider offers none."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, observer: Observer | None = None) -> None:
         able("provider", provider, "enqueue_for_orchestrator", "an opened provider: `store.open()`")
         self._provider = provider
+        self._log = Log(observer)
 
     def _management(self) -> Management:
         management = self._provider.as_management()
@@ -51,7 +56,12 @@ class ManagementClient:
 
     async def get_instance_info(self, instance: str) -> InstanceInfo:
         """The instance with its current execution; a permanent provider error if unknown (RT-19.19)."""
-        return await self._management().get_instance_info(instance)
+        try:
+            return await self._management().get_instance_info(instance)
+        except ProviderError as error:
+            if _is_unknown(error):
+                raise ProviderError.permanent(error.operation, str(InstanceNotFound(instance))) from error
+            raise
 
     async def get_execution_info(self, instance: str, execution_id: int) -> ExecutionInfo:
         return await self._management().get_execution_info(instance, execution_id)
@@ -68,6 +78,26 @@ class ManagementClient:
         """The instance and all its descendants."""
         return await self._management().get_instance_tree(instance)
 
+    async def get_orchestration_stats(self, instance: str) -> OrchestrationStats | None:
+        """How much an instance holds in its current execution; None if it is unknown (RT-19.26)."""
+        try:
+            info = await self._management().get_instance_info(instance)
+        except ProviderError as error:
+            if _is_unknown(error):
+                return None
+            raise
+        history = await self._provider.read_with_execution(instance, info.current_execution_id)
+        values = await self._provider.get_kv_all_values(instance)
+        began_with = next((each for each in history if isinstance(each, OrchestrationStarted)), None)
+        carried = () if began_with is None else began_with.carry_forward_events or ()
+        return OrchestrationStats(
+            history_event_count=len(history),
+            history_size_bytes=sum(len(encode_event(event)) for event in history),
+            kv_user_key_count=len(values),
+            kv_total_value_bytes=sum(len(value.encode()) for value in values.values()),
+            queue_pending_count=len(carried),
+        )
+
     async def get_system_metrics(self) -> SystemMetrics:
         """Counts over the whole store."""
         return await self._management().get_system_metrics()
@@ -77,7 +107,7 @@ class ManagementClient:
         return await self._management().get_queue_depths()
 
     async def delete_instance(self, instance: str, *, force: bool = False) -> DeleteInstanceResult:
-        """Delete a root with its whole tree in one step (RT-19.27 to RT-19.30).
+        """Delete a root with its whole tree in one step (RT-19.27 to RT-19.30, RT-19.37).
 
         Raises InstanceNotFound, CannotDeleteSubOrchestration for a child, and without `force`
         InstanceStillRunning if any instance of the tree has not ended.
@@ -86,28 +116,36 @@ class ManagementClient:
         try:
             parent = await management.get_parent_id(instance)
         except ProviderError as error:
-            if error.retryable:
-                raise
-            raise InstanceNotFound(instance) from error
+            if _is_unknown(error):
+                raise InstanceNotFound(instance) from error
+            raise
         if parent is not None and await self._exists(management, parent):
             raise CannotDeleteSubOrchestration(instance)
         if not force:
             for member in (await management.get_instance_tree(instance)).all_ids:
                 if (await management.get_instance_info(member)).status in ("Running", "ContinuedAsNew"):
                     raise InstanceStillRunning(instance)
-        return await management.delete_instance(instance, force=force)
+        result = await management.delete_instance(instance, force=force)
+        self._log.info("Deleted instance", instance_id=instance, force=force, **result._asdict())
+        return result
 
     async def delete_instance_bulk(self, filter: InstanceFilter) -> DeleteInstanceResult:
         """Delete the finished roots the filter picks, with their trees (RT-19.32)."""
-        return await self._management().delete_instance_bulk(filter)
+        result = await self._management().delete_instance_bulk(filter)
+        self._log.info("Bulk deleted instances", **result._asdict())
+        return result
 
     async def prune_executions(self, instance: str, options: PruneOptions) -> PruneResult:
         """Delete old executions of one instance (RT-19.33 to RT-19.35)."""
-        return await self._management().prune_executions(instance, options)
+        result = await self._management().prune_executions(instance, options)
+        self._log.info("Pruned executions", instance_id=instance, **result._asdict())
+        return result
 
     async def prune_executions_bulk(self, filter: InstanceFilter, options: PruneOptions) -> PruneResult:
         """Delete old executions of all instances the filter picks (RT-19.36)."""
-        return await self._management().prune_executions_bulk(filter, options)
+        result = await self._management().prune_executions_bulk(filter, options)
+        self._log.info("Bulk pruned executions", **result._asdict())
+        return result
 
     @staticmethod
     async def _exists(management: Management, instance: str) -> bool:
@@ -115,7 +153,12 @@ class ManagementClient:
         try:
             await management.get_parent_id(instance)
         except ProviderError as error:
-            if error.retryable:
-                raise
-            return False
+            if _is_unknown(error):
+                return False
+            raise
         return True
+
+
+def _is_unknown(error: ProviderError) -> bool:
+    """Whether a provider answers that there is no such instance (PV-4.11)."""
+    return not error.retryable and "not found" in error.message

@@ -103,6 +103,9 @@ class ActivityError(HoldfastError):
 class ClientError(HoldfastError):
     """A client call could not do what it was asked. Provider errors pass through unchanged."""
 
+    retryable: bool = False
+    """Whether asking again can help (RT-19.16)."""
+
 
 class InvalidInput(ClientError):
     """An argument was refused before anything was sent."""
@@ -113,6 +116,8 @@ class InvalidInput(ClientError):
 
 class WaitTimeout(ClientError):
     """The awaited state did not come in time; it is safe to ask again (RT-19.11)."""
+
+    retryable = True
 
     def __str__(self) -> str:
         return "Operation timed out"

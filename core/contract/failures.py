@@ -112,6 +112,20 @@ class FailureDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         """Whether a parent that receives this fails without running its code (RT-4.15, RT-20.7)."""
         return self.application is None
 
+    @property
+    def category(self) -> str:
+        """The name of the category (RT-20.13)."""
+        present = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
+        assert len(present) == 1, f"a failure of {present or 'no category'}: {self!r}"
+        return present[0]
+
+    @property
+    def retryable(self) -> bool:
+        """The stored flag; never for a failure that has none (RT-20.9)."""
+        assert self.infrastructure is None or self.application is None, f"two categories: {self!r}"
+        flagged = self.infrastructure or self.application
+        return flagged is not None and flagged.retryable
+
     def display(self) -> str:
         """The text shown as execution output and to a waiting parent (RT-20.14)."""
         if self.infrastructure is not None:

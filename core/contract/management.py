@@ -51,6 +51,21 @@ class SystemMetrics:
     total_events: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestrationStats:
+    """How much an instance holds in its current execution (RT-19.26).
+
+    Sizes are in bytes of the stored texts. `queue_pending_count` are the queue messages that the execution
+    began with; it does not change as messages are read or arrive.
+    """
+
+    history_event_count: int
+    history_size_bytes: int
+    kv_user_key_count: int
+    kv_total_value_bytes: int
+    queue_pending_count: int
+
+
 class QueueDepths(NamedTuple):
     """Rows not held by a live lock (PV-19.9)."""
 

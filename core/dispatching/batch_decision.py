@@ -177,8 +177,8 @@ class _Batch:
     def _notices(self) -> tuple[Message, ...]:
         """For each parent whose child start met an instance that is not its child (RT-9.18, RT-9.19)."""
         own = parent_of(started_of(self._history) or self._start)
-        state = "terminal" if self._has_ended else "running"
-        text = f"sub-orchestration instance id '{self._item.instance}' already exists and is {state}"
+        # Of a running instance too, the text is that of RT-9.18: "the same happens".
+        text = f"sub-orchestration instance id '{self._item.instance}' already exists and is terminal"
         strangers: dict[ParentLink, None] = {}
         for message in self._item.messages:
             if isinstance(message, StartOrchestration) and message is not self._start:

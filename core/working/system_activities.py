@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import msgspec
 
 from holdfast.core.contract.clock import Clock, IdSource
-from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.errors import ActivityError, ProviderError
 from holdfast.core.program.registry import SYSCALL_PREFIX, ActivityHandler
 from holdfast.core.working.activity_context import ActivityContext
 
 
-class SystemActivityError(Exception):
-    """A system call was given an input it cannot use; the text is the activity's failure (RT-18.4)."""
+class SystemActivityError(ActivityError):
+    """A system call was given an input it cannot use; the text alone is the activity's failure (RT-18.4)."""
 
 
 def system_activities(clock: Clock, ids: IdSource) -> Mapping[str, ActivityHandler]:

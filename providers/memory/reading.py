@@ -37,7 +37,7 @@ def custom_status(tables: Tables, instance: str, last_seen_version: int) -> Cust
 
 def not_found(operation: str, instance: str) -> ProviderError:
     """The error for an unknown instance (PV-4.11)."""
-    return ProviderError.permanent(operation, f"instance {instance!r} not found")
+    return ProviderError.permanent(operation, f"Instance {instance} not found")
 
 
 def record_of(tables: Tables, operation: str, instance: str) -> InstanceRecord:
@@ -78,7 +78,7 @@ def execution_info(tables: Tables, operation: str, instance: str, execution_id: 
     record = tables.executions.get(instance, {}).get(execution_id)
     if record is None:
         raise ProviderError.permanent(
-            operation, f"execution {execution_id} of instance {instance!r} not found"
+            operation, f"Execution {execution_id} not found for instance {instance}"
         )
     stored = tables.histories.get(instance, {}).get(execution_id)
     return ExecutionInfo(

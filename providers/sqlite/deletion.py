@@ -24,7 +24,7 @@ _LIVE: Final = frozenset({"Running", "ContinuedAsNew"})
 
 def not_found(operation: str, instance_id: str) -> ProviderError:
     """The error for an unknown instance (PV-4.11)."""
-    return ProviderError.permanent(operation, f"instance {instance_id!r} not found")
+    return ProviderError.permanent(operation, f"Instance {instance_id} not found")
 
 
 def tree(transaction: Transaction, instance_id: str) -> list[str]:

@@ -98,7 +98,7 @@ class SqliteManagement(Management):
         rows = await self._calls.read(operation, _rows, "execution_info", values)
         if not rows:
             raise ProviderError.permanent(
-                operation, f"execution {execution_id} of instance {instance_id!r} not found"
+                operation, f"Execution {execution_id} not found for instance {instance_id}"
             )
         number, status, output, started_at, completed_at, event_count = rows[0]
         return ExecutionInfo(

@@ -81,7 +81,8 @@ class World:
         stage.on_boot = self._booted
         stage.register(SCENARIO, lambda process: body(self), fallible=False)
         self._process = stage.start(SCENARIO)
-        self.client = Client(self._process.provider, clock=self._process.clock)
+        process = self._process
+        self.client = Client(process.provider, clock=process.clock, observer=process.observer)
         self._reader = Client(self._raw, clock=self._process.clock)
 
     # --- processes ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from tests.core.bench import Bench
 
@@ -286,3 +287,46 @@ def test_policies_at_their_edges() -> None:
 def test_there_is_no_delay_before_the_first_attempt(backoff: Backoff) -> None:
     with pytest.raises(AssertionError, match="a delay after attempt 0; the first is 1"):
         backoff.delay_after(0)
+
+
+async def asks_another(ctx: OrchestrationContext, input: str) -> str:
+    return str(await ctx.get_kv_value_from_instance("other", "k"))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "same"),
+    [
+        ('{"instance_id":"other","key":"k"}', True),
+        ('{"instance_id": "other", "key": "k"}', True),
+        ('\n{ "key" : "k",\t"instance_id":"\\u006fther" }', True),
+        ('{"instance_id": "other", "key": "l"}', False),
+        ('{"instance_id": "other", "key": ["k"]}', False),
+        ('{"instance_id": "other", "key": "k", "more": 1}', False),
+        ('{"instance_id": "other", "key": "k"', False),
+        ("", False),
+    ],
+)
+def test_rt_18_5_on_replay_the_input_of_a_system_call_is_compared_as_json(recorded: str, same: bool) -> None:
+    """RT-18.5: other writers of the format put blanks, and the order of members is theirs."""
+    bench = Bench(asks_another)
+    bench.start()
+    (scheduled,) = [event for event in bench.history if isinstance(event, events.ActivityScheduled)]
+    at = bench.history.index(scheduled)
+    bench.history[at] = msgspec.structs.replace(scheduled, input=recorded)
+    commit = bench.turn(bench.done(scheduled.event_id, '"v"'))
+    assert commit.metadata.status == ("Completed" if same else "Failed")
+    assert (bench.output == "v") is same
+
+
+def test_rt_18_5_the_input_of_any_other_activity_is_compared_as_text() -> None:
+    """RT-4.30: one blank more is another input."""
+
+    async def calls(ctx: OrchestrationContext, input: str) -> str:
+        return str(await ctx.schedule_activity("task", '{"a":1}'))
+
+    bench = Bench(calls)
+    bench.start()
+    (scheduled,) = [event for event in bench.history if isinstance(event, events.ActivityScheduled)]
+    at = bench.history.index(scheduled)
+    bench.history[at] = msgspec.structs.replace(scheduled, input='{"a": 1}')
+    assert bench.turn(bench.done(scheduled.event_id)).metadata.status == "Failed"
