@@ -14,6 +14,7 @@ from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.ids import Micros
 from holdfast.core.contract.observe import Observer, ShutdownBegan, ShutdownReturned
 from holdfast.core.contract.provider import DispatcherCapabilityFilter, Provider
+from holdfast.core.contract.watchdog import Watchdog, Watching
 from holdfast.core.dispatching.batch_decision import DispatchPolicy
 from holdfast.core.dispatching.dispatcher import Dispatcher
 from holdfast.core.hosting.crew import Crew
@@ -119,8 +120,19 @@ class Runtime:
             policy=_policy(registry, options, timing),
             timing=timing,
             observer=observer,
+            watchdog=self._watchdog(),
             on_change=self._changed.set,
         )
+
+    def _watchdog(self) -> Watchdog | None:
+        limit = self._options.turn_cpu_limit
+        if limit is None or not isinstance(self._clock, Watching):
+            return None
+        return self._clock.watchdog(in_micros(to_millis(limit)), self._ends_process)
+
+    def _ends_process(self, why: str) -> None:
+        """Called on another thread, as the last thing before the process is gone."""
+        self._log.error("Worker process ends: its code cannot be interrupted", error=why)
 
     def _make_runner(self, ids: IdSource, log: Log) -> ActivityRunner:
         return ActivityRunner(

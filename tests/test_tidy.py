@@ -42,6 +42,8 @@ LONG_FUNCTIONS: dict[str, str] = {}
 # path: why this file may ask the machine for time, chance or threads
 TIME_AND_CHANCE: dict[str, str] = {
     "core/engine/seclusion.py": "runtimes in several threads replay at the same time (RT-21.5)",
+    "core/hosting/kernel_timer.py": "the CPU time of a thread is the kernel's (RT-4.56)",
+    "core/hosting/watching_thread.py": "one thread watches others; their CPU time is an argument (RT-4.56)",
     "core/working/plain_threads.py": "plain functions have threads of their own (RT-6.14)",
     "providers/waiting.py": "fetches of several loops in several threads wait for one store (PV-29.4)",
     "providers/sqlite/database.py": "closing interrupts what another thread runs (PV-28.12)",

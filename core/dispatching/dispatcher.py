@@ -12,6 +12,7 @@ from holdfast.core.contract.events import OrchestrationStarted, SubOrchestration
 from holdfast.core.contract.ids import LockToken, Micros, Millis
 from holdfast.core.contract.observe import Logged, Observer, TurnEnded
 from holdfast.core.contract.provider import ExecutionMetadata, FetchedTurn, Provider
+from holdfast.core.contract.watchdog import Overrun, Watchdog
 from holdfast.core.contract.work_items import Message
 from holdfast.core.dispatching.batch_decision import (
     AbandonFor,
@@ -45,6 +46,7 @@ class Dispatcher:
         policy: DispatchPolicy,
         timing: Timing,
         observer: Observer | None,
+        watchdog: Watchdog | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._provider = provider
@@ -53,6 +55,7 @@ class Dispatcher:
         self._policy = policy
         self._timing = timing
         self._observer = observer
+        self._watchdog = watchdog
         self._log = Log(observer, "runtime.dispatchers.orchestration")
         self._slots = Slots(
             clock,
@@ -95,6 +98,8 @@ class Dispatcher:
             await self._dispatch(fetched)
         except AssertionError as error:
             await self._rescue(fetched, error)
+        except Overrun as overrun:
+            await self._give_up(fetched, overrun)
         finally:
             renewal.cancel()
 
@@ -110,6 +115,22 @@ class Dispatcher:
             instance_id=item.instance,
             execution_id=item.execution_id,
             attempt_count=fetched.attempt_count,
+        )
+        await self._abandon(fetched.token, delay=FAILED_ASSERTION_PAUSE)
+
+    async def _give_up(self, fetched: FetchedTurn, overrun: Overrun) -> None:
+        """The code used up the CPU time of a turn: give the batch back, with its attempt counted.
+
+        What it says about load is nothing that may be stored as the failure of an instance; code that has no
+        end on any worker ends as poison (RT-4.56).
+        """
+        item = fetched.item
+        self._log.error(
+            "Orchestration turn exceeded its CPU limit, abandoning",
+            instance_id=item.instance,
+            execution_id=item.execution_id,
+            attempt_count=fetched.attempt_count,
+            error=str(overrun),
         )
         await self._abandon(fetched.token, delay=FAILED_ASSERTION_PAUSE)
 
@@ -143,7 +164,7 @@ class Dispatcher:
                 await self._acknowledge(commit, token, turn_input=None)
 
     async def _run_turn(self, turn_input: TurnInput, token: LockToken) -> None:
-        result = run_turn(turn_input)
+        result = run_turn(turn_input, self._watchdog)
         commit = settle(
             turn_input,
             result,

@@ -7,6 +7,7 @@ from contextvars import Context
 from typing import NamedTuple
 
 from holdfast.core.contract.user_texts import error_text, is_interrupt, shown, traceback_text
+from holdfast.core.contract.watchdog import Overrun
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
 from holdfast.core.engine.teardown import tear_down
@@ -63,7 +64,7 @@ class Driver:
         try:
             self.finish = self._run()
         except BaseException as error:  # whatever user code raises is a result of the turn
-            if is_interrupt(error) or _is_of_the_engine(error):
+            if isinstance(error, Overrun) or is_interrupt(error) or _is_of_the_engine(error):
                 raise
             self.finish = self._raised(error)
         if self._state.broken_by is not None:  # also when the code swallowed it
@@ -92,9 +93,9 @@ class Driver:
                 return None
             if not isinstance(awaited, Durable):
                 self._state.misuse(
-                    f"orchestration '{self._state.started.name}' awaited {awaited_place(self._coroutine)}; "
-                    "it can await only what the context's calls return: use ctx.schedule_timer, ctx.select, "
-                    "ctx.join, or an activity"
+                    f"orchestration '{self._state.started.name}' awaited {shown(awaited)} at "
+                    f"{awaited_place(self._coroutine)}; an orchestration can await only what the context's "
+                    "calls return: use ctx.schedule_timer, ctx.select, ctx.join, or an activity"
                 )
             self._awaited = awaited
         return None

@@ -21,8 +21,8 @@ import sys
 from _thread import get_ident
 from asyncio import events, tasks
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from threading import Lock
+from types import ModuleType
 from typing import Any, Final, NoReturn, Protocol
 
 from holdfast.core.engine.user_place import close_unstarted, frames_on_the_way, user_place
@@ -128,19 +128,15 @@ def _refusing(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     return asked
 
 
-_QUESTIONS: Final = tuple(
-    (module, name, getattr(module, name), _refusing(name, getattr(module, name)))
-    for module, name in (
-        (events, "get_running_loop"),
-        (events, "_get_running_loop"),
-        (events, "get_event_loop"),
-        (events, "new_event_loop"),
-        (tasks, "current_task"),
-        (asyncio, "get_running_loop"),
-        (asyncio, "get_event_loop"),
-        (asyncio, "new_event_loop"),
-        (asyncio, "current_task"),
-    )
+def _questions(module: ModuleType, *names: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    asked = {name: getattr(module, name) for name in names}
+    return vars(module), asked, {name: _refusing(name, original) for name, original in asked.items()}
+
+
+_QUESTIONS: Final = (
+    _questions(events, "get_running_loop", "_get_running_loop", "new_event_loop"),
+    _questions(asyncio, "get_running_loop", "get_event_loop", "new_event_loop", "current_task"),
+    _questions(tasks, "current_task"),
 )
 """How asyncio, and code that uses it, asks which loop runs: replaced while any thread replays."""
 
@@ -155,13 +151,36 @@ class Turn(Protocol):
 
 
 class Seclusion:
-    """The code of one turn, while it runs on a thread."""
+    """A block within which its thread runs code of one turn."""
 
-    __slots__ = ("_name", "_turn")
+    __slots__ = ("_hooks", "_name", "_running", "_task", "_thread", "_turn")
 
     def __init__(self, name: str, turn: Turn) -> None:
         self._name = name
         self._turn = turn
+
+    def __enter__(self) -> None:
+        self._thread = thread = get_ident()
+        assert thread not in _secluded, f"orchestration {self._name!r} is replayed within a replay"
+        self._running = running = asyncio._get_running_loop()
+        self._task = task = None if running is None else tasks.current_task(running)
+        self._hooks = sys.get_asyncgen_hooks()
+        _install(1)
+        if running is not None and task is not None:
+            tasks._leave_task(running, task)
+        sys.set_asyncgen_hooks(None, _drop_generator)
+        asyncio._set_running_loop(_LOOP)
+        _secluded[thread] = self
+
+    def __exit__(self, *raised: object) -> None:
+        assert self._thread == get_ident(), f"{self._name!r} ends on thread {get_ident()}, not {self._thread}"
+        assert _secluded.get(self._thread) is self, f"{self._name!r} is secluded on another thread"
+        del _secluded[self._thread]
+        asyncio._set_running_loop(self._running)
+        sys.set_asyncgen_hooks(*self._hooks)
+        if self._running is not None and self._task is not None:
+            tasks._enter_task(self._running, self._task)
+        _install(-1)
 
     def refuse(self, name: str) -> None:
         """Turn away a question that led here from a call of user code; nothing if the turn is over."""
@@ -179,39 +198,17 @@ class Seclusion:
         )
 
 
-@contextmanager
-def secluded(name: str, turn: Turn) -> Iterator[None]:
-    """Within this block the thread runs code of an orchestration of this name."""
-    thread = get_ident()
-    assert thread not in _secluded, f"orchestration {name!r} is replayed within a replay"
-    running = asyncio._get_running_loop()
-    task: asyncio.Task[Any] | None = None if running is None else tasks.current_task(running)
-    hooks = sys.get_asyncgen_hooks()
-    _install(1)
-    try:
-        if running is not None and task is not None:
-            tasks._leave_task(running, task)
-        sys.set_asyncgen_hooks(None, _drop_generator)
-        asyncio._set_running_loop(_LOOP)
-        _secluded[thread] = Seclusion(name, turn)
-        yield
-    finally:
-        _secluded.pop(thread, None)
-        asyncio._set_running_loop(running)
-        sys.set_asyncgen_hooks(*hooks)
-        if running is not None and task is not None:
-            tasks._enter_task(running, task)
-        _install(-1)
-
-
 def _install(change: int) -> None:
     global _installed
     with _installing:
         before, _installed = _installed, _installed + change
         assert _installed >= 0, f"{_installed} replays run"
-        if not (before and _installed):
-            for module, name, original, refusing in _QUESTIONS:
-                setattr(module, name, refusing if _installed else original)
+        if not before:
+            for members, _, refusing in _QUESTIONS:
+                members.update(refusing)
+        elif not _installed:
+            for members, originals, _ in _QUESTIONS:
+                members.update(originals)
 
 
 def _drop_generator(_: object) -> None:

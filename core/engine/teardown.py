@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from holdfast.core.contract.user_texts import is_interrupt
+from holdfast.core.contract.watchdog import Overrun
 
 _CLOSES_MAX: Final = 16
 """Of blocks that wait while they are closed, one within the other; a loop that tries again has no end."""
@@ -22,20 +23,31 @@ _WAITS_ON: Final = "ignored GeneratorExit"
 
 def tear_down(coroutines: list[Coroutine[Any, Any, Any]]) -> None:
     """Close them in order and let go of them. The list must hold the last references; it is emptied."""
-    thread, hook = get_ident(), sys.unraisablehook
+    for place in range(len(coroutines)):
+        _close(coroutines[place])
+    coroutines.clear()
 
-    def heard(unraisable: Any) -> None:
-        # Letting go of one that still waits closes it once more, and Python says that it went on waiting.
-        if get_ident() != thread or _WAITS_ON not in str(unraisable.exc_value):
-            hook(unraisable)
 
-    sys.unraisablehook = heard
-    try:
-        for place in range(len(coroutines)):
-            _close(coroutines[place])
-        coroutines.clear()
-    finally:
-        sys.unraisablehook = hook
+class QuietEnds:
+    """A block in which Python does not report a coroutine that is let go of while it waits.
+
+    That closes it once more, and it may go on waiting all the same.
+    """
+
+    __slots__ = ("_hook", "_thread")
+
+    def __enter__(self) -> None:
+        self._thread = get_ident()
+        self._hook = sys.unraisablehook
+        sys.unraisablehook = self._heard
+
+    def __exit__(self, *raised: object) -> None:
+        assert self._thread == get_ident(), f"ends on thread {get_ident()}, began on {self._thread}"
+        sys.unraisablehook = self._hook
+
+    def _heard(self, unraisable: Any) -> None:
+        if get_ident() != self._thread or _WAITS_ON not in str(unraisable.exc_value):
+            self._hook(unraisable)
 
 
 def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -44,7 +56,7 @@ def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
         try:
             coroutine.close()
         except BaseException as error:  # a finally block raised it, or Python, because it waits again
-            if is_interrupt(error):
+            if isinstance(error, Overrun) or is_interrupt(error):
                 raise
         if getattr(coroutine, "cr_frame", None) is None:
             return

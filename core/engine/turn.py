@@ -6,14 +6,16 @@ touches a clock, a queue, a provider or an event loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from holdfast.core.contract import events
 from holdfast.core.contract.events import Event, OrchestrationStarted
 from holdfast.core.contract.failures import FailureDetails, application, nondeterminism
 from holdfast.core.contract.observe import Logged
+from holdfast.core.contract.watchdog import Watchdog
 from holdfast.core.engine import actions
 from holdfast.core.engine.driver import CodeFinish, Panicked, Raised, Refused, Returned
 from holdfast.core.engine.dropped_futures import Drops, collect_drops
@@ -22,7 +24,8 @@ from holdfast.core.engine.intake import Intake
 from holdfast.core.engine.matching import ACTION_EVENTS, EXECUTION_ENDS, KIND_OF, Nondeterminism
 from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.core.engine.replay import Replay
-from holdfast.core.engine.seclusion import secluded
+from holdfast.core.engine.seclusion import Seclusion
+from holdfast.core.engine.teardown import QuietEnds
 from holdfast.core.engine.turn_state import TurnState
 from holdfast.core.engine.turn_values import (
     ExecutionCancelled,
@@ -41,18 +44,20 @@ SESSION_CLOSED: Final = "session_closed"
 """Reason of the cancel request that a close writes for each unfinished activity (SS-11.8)."""
 
 _NO_DROPS = Drops((), ())
+_T = TypeVar("_T")
 
 
-def run_turn(turn_input: TurnInput) -> TurnResult:
-    """Replay the execution with its new messages; never raises because of user code or history."""
-    return _Turn(turn_input).run()
+def run_turn(turn_input: TurnInput, watchdog: Watchdog | None = None) -> TurnResult:
+    """Replay the execution with its new messages; user code and history make it raise nothing but Overrun."""
+    return _Turn(turn_input, watchdog).run()
 
 
 class _Turn:
     """The stages of one turn, in order."""
 
-    def __init__(self, turn_input: TurnInput) -> None:
+    def __init__(self, turn_input: TurnInput, watchdog: Watchdog | None = None) -> None:
         self._turn_input = turn_input
+        self._watchdog = watchdog
         self._log: list[Logged] = []
         self._writer = EventWriter(
             instance=turn_input.instance,
@@ -113,9 +118,9 @@ class _Turn:
         recorded = sum(type(event) in ACTION_EVENTS for event in persisted)
         self._state = state = TurnState(self._turn_input, started, recorded)
         replay = Replay(state, self._writer)
-        with secluded(started.name, state):
+        with Seclusion(started.name, state), QuietEnds():
             try:
-                error = replay.run(history)
+                error = self._watched(partial(replay.run, history), started)
                 self._new_actions = replay.new_actions
                 return (
                     ExecutionFailed(error) if error is not None else self._conclude(replay.finish, persisted)
@@ -124,8 +129,14 @@ class _Turn:
                 self._new_actions = replay.new_actions
                 return ExecutionFailed(nondeterminism(str(mismatch)))
             finally:
-                replay.close()
+                self._watched(replay.close, started)
                 self._log.extend(state.log)
+
+    def _watched(self, call: Callable[[], _T], started: OrchestrationStarted) -> _T:
+        """Only calls that run user code: an interrupt of the watchdog must never arrive in other code."""
+        if self._watchdog is None:
+            return call()
+        return self._watchdog.run(f"orchestration '{started.name}' of '{self._turn_input.instance}'", call)
 
     def _conclude(self, finish: CodeFinish | None, persisted: Sequence[Event]) -> TurnOutcome:
         """The outcome by priority (RT-4.49 to RT-4.54, RT-27.8)."""

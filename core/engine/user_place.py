@@ -88,6 +88,7 @@ def located(code: CodeType, lasti: int, line: int) -> str:
 
 def awaited_place(coroutine: Any) -> str:
     """Where the chain of awaits of a suspended coroutine ends, in the user's own code if it is known."""
+    assert coroutine is not None, "nothing waits"
     chain: list[Frame] = []
     while (frame := getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)) is not None:
         chain.insert(0, Frame.of(frame))

@@ -102,6 +102,9 @@ class RuntimeOptions:
     max_stuck_threads: int | None = None
     """With so many plain-function activities given up on and still running, the worker fetches no more until
     one returns; None: it goes on (RT-6.14)."""
+    turn_cpu_limit: timedelta | None = timedelta(seconds=10)
+    """The CPU time that the code of an orchestration may use within one turn before it is interrupted and the
+    turn given back; None: it is not watched (RT-4.56). Time on the clock does not count."""
     supported_replay_versions: tuple[SemverRange, ...] | None = None
     worker_node_id: str | None = None
     worker_tag_filter: TagFilter = DEFAULT_ONLY
@@ -122,6 +125,8 @@ class RuntimeOptions:
         _duration(
             "activity_cancellation_grace_period", self.activity_cancellation_grace_period, least=_NOTHING
         )
+        if self.turn_cpu_limit is not None:
+            _duration("turn_cpu_limit", self.turn_cpu_limit, least=_MILLISECOND)
         if self.session_lock_duration is not None:
             _duration("session_lock_duration", self.session_lock_duration, least=_MILLISECOND)
         if self.session_idle_timeout is not None:

@@ -10,10 +10,13 @@ import secrets
 import signal
 import time
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from holdfast.core.contract.ids import LockToken, Micros, Millis
+from holdfast.core.contract.watchdog import Watchdog
+from holdfast.core.hosting.watching_thread import CpuWatchdog
 
 if TYPE_CHECKING:
     from holdfast.core.runtime import Runtime
@@ -36,6 +39,10 @@ class SystemClock:
         """Wait until the monotonic clock has reached `due`; a loop may wake a little early, so look again."""
         while (left := due - self.monotonic_us()) > 0:
             await asyncio.sleep(left / 1_000_000)
+
+    def watchdog(self, cpu_us: Micros, stuck: Callable[[str], None]) -> Watchdog:
+        """Watches turns on the threads of this process (`RuntimeOptions.turn_cpu_limit`)."""
+        return CpuWatchdog(cpu_us, stuck)
 
 
 class SystemIds:

@@ -211,8 +211,9 @@ def test_what_is_awaited_besides_the_contexts_calls_is_named_without_an_address(
     async def waits(ctx: Ctx) -> None:
         await Own()
 
-    assert "awaited asyncio.sleep(0) (test_seclusion.py:" in output_of(rests)
-    assert "awaited yield self (test_seclusion.py:" in output_of(waits)
+    assert "awaited None at asyncio.sleep(0) (test_seclusion.py:" in output_of(rests)
+    assert " at yield self (test_seclusion.py:" in output_of(waits)
+    assert " at 0x" not in output_of(waits)
 
 
 def test_a_logger_that_looks_for_the_current_task_is_told_that_there_is_none() -> None:
