@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from holdfast.core.contract.errors import ActivityError, SessionIdError
     from holdfast.core.engine.context import OrchestrationContext
     from holdfast.core.engine.futures import Durable, DurableFuture
-    from holdfast.core.hosting.options import RuntimeOptions
+    from holdfast.core.hosting.metrics import Metrics
+    from holdfast.core.hosting.options import ObservabilityOptions, RuntimeOptions
     from holdfast.core.program.registry import Exact, Latest, Registry
     from holdfast.core.program.retry import (
         ExponentialBackoff,
@@ -43,7 +44,9 @@ _HOMES = {
     "FixedBackoff": "holdfast.core.program.retry",
     "Latest": "holdfast.core.program.registry",
     "LinearBackoff": "holdfast.core.program.retry",
+    "Metrics": "holdfast.core.hosting.metrics",
     "NoBackoff": "holdfast.core.program.retry",
+    "ObservabilityOptions": "holdfast.core.hosting.options",
     "OrchestrationContext": "holdfast.core.engine.context",
     "Registry": "holdfast.core.program.registry",
     "RetryPolicy": "holdfast.core.program.retry",
@@ -63,7 +66,9 @@ __all__ = [
     "FixedBackoff",
     "Latest",
     "LinearBackoff",
+    "Metrics",
     "NoBackoff",
+    "ObservabilityOptions",
     "OrchestrationContext",
     "Registry",
     "RetryPolicy",

@@ -19,9 +19,12 @@ from holdfast.core.dispatching.batch_decision import DispatchPolicy
 from holdfast.core.dispatching.dispatcher import Dispatcher
 from holdfast.core.hosting.crew import Crew
 from holdfast.core.hosting.forwarding import FencedProvider
+from holdfast.core.hosting.gauge_poll import gauge_poll
 from holdfast.core.hosting.idle_options import without_effect
-from holdfast.core.hosting.log import Log, takes_records
-from holdfast.core.hosting.options import RuntimeOptions, Timing, in_micros, to_millis
+from holdfast.core.hosting.instrumented import InstrumentedProvider
+from holdfast.core.hosting.log import Log, takes_records, tee
+from holdfast.core.hosting.metrics import Metrics
+from holdfast.core.hosting.options import ObservabilityOptions, RuntimeOptions, Timing, in_micros, to_millis
 from holdfast.core.hosting.standard_logging import set_up
 from holdfast.core.program.limits import TurnLimits
 from holdfast.core.program.registry import Registry
@@ -61,6 +64,8 @@ _NEXT: Final[dict[_State, tuple[_State, ...]]] = {
 class Runtime:
     """Runs orchestrations and activities of a registry on a provider; several may share one (RT-21.5).
 
+    `metrics` counts what it does, and asks the store for gauges (RT-23.7, RT-23.11).
+
     Raises ConfigurationError at `start` for mistakes in the registry.
     """
 
@@ -73,6 +78,7 @@ class Runtime:
         clock: Clock,
         ids: IdSource,
         observer: Observer | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         able("provider", provider, "fetch_work_item", "an opened provider: `store.open()`")
         instance_of("registry", registry, Registry, OF_OPTIONS)
@@ -81,6 +87,10 @@ class Runtime:
         self._options = options = RuntimeOptions() if options is None else options
         instance_of("options", options, RuntimeOptions, OF_OPTIONS)
         self._timing = timing = Timing.of(options)
+        self._metrics = metrics
+        if metrics is not None:
+            observer = tee(observer, metrics)
+            provider = InstrumentedProvider(provider, clock=clock, sink=metrics)
         self._provider = provider
         self._registry = registry
         self._clock = clock
@@ -202,12 +212,21 @@ class Runtime:
             "Orchestration dispatcher capability filter configured",
             ranges=[f"{low}..{high}" for low, high in self._options.replay_versions],
         )
+        management = self._provider.as_management()
+        if self._metrics is not None and management is not None:
+            interval = in_micros(to_millis(self._options.observability.gauge_poll_interval))
+            poll = gauge_poll(management, self._metrics, self._clock, self._log, interval=interval)
+            self._crew.start(poll, name="gauges")
         self._dispatcher.start(self._options.orchestration_concurrency, self._runtime_id)
         self._worker.start(self._options.worker_concurrency)
 
     def _set_up_logging(self) -> None:
         """Logging for a program without it; then say which options do nothing (RT-21.4)."""
+        assert self._state == "running", f"a runtime that is {self._state} says which options do nothing"
         idle = list(without_effect(self._options, supports_sessions=self._provider.supports_sessions()))
+        interval = self._options.observability.gauge_poll_interval
+        if self._metrics is None and interval != ObservabilityOptions().gauge_poll_interval:
+            idle.append(f"observability.gauge_poll_interval {interval!r}: this runtime has no metrics")
         if not takes_records(self._observer):
             try:
                 idle += set_up(self._options.observability)

@@ -32,7 +32,7 @@ TIME_AND_CHANCE_MODULES = {"time", "random", "uuid", "secrets", "threading"}
 TIME_AND_CHANCE_CALLS = {("os", "urandom"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today")}
 
 # what an extra or a tool brings along: the plugin runs only within pytest
-OPTIONAL_IMPORTS = {"pytest"}
+OPTIONAL_IMPORTS = {"pytest", "opentelemetry"}
 # path: why it is one thing and long
 LONG_FILES: dict[str, str] = {
     "core/contract/provider.py": "the one contract, whole: every method with its five-part docstring",

@@ -22,6 +22,8 @@ from holdfast.core.dispatching.batch_decision import (
     RunTurn,
     begin_execution,
 )
+from holdfast.core.dispatching.execution_figures import ended_children
+from holdfast.core.dispatching.history_scan import started_of
 from holdfast.core.dispatching.settlement import acknowledgement_failed, settle
 from holdfast.core.dispatching.turn_commit import TurnCommit
 from holdfast.core.engine.turn import run_turn
@@ -209,7 +211,7 @@ class Dispatcher:
             # expired for a moment. Only the former may fail the instance (RT-5.36), so try once more.
             error = await self._stored(commit, token)
         if error is None:
-            self._committed(commit)
+            self._committed(commit, turn_input)
             return
         if not error.retryable and turn_input is not None and await self._still_held(token):
             record = acknowledgement_failed(
@@ -217,7 +219,7 @@ class Dispatcher:
             )
             if await self._stored(record, token) is None:
                 self._write(record.log)
-                self._committed(record)
+                self._committed(record, turn_input)
                 return
         self._log.warning(
             "Orchestration acknowledgement failed, abandoning",
@@ -227,18 +229,24 @@ class Dispatcher:
         )
         await self._abandon(token, delay=ABANDON_AFTER_ACK)
 
-    def _committed(self, commit: TurnCommit) -> None:
+    def _committed(self, commit: TurnCommit, turn_input: TurnInput | None) -> None:
         """Log what a stored turn has begun and ended, once per stored turn (RT-23.8)."""
         self._write(commit.log_committed)
-        if commit.history_delta and self._log.hears("debug"):
-            kinds = [type(event) for event in commit.history_delta]
+        delta = commit.history_delta
+        if delta and self._log.hears("debug"):
+            kinds = [type(event) for event in delta]
+            history = (*(() if turn_input is None else turn_input.history), *delta)
+            started = started_of(history)
             self._log.debug(
                 "Turn committed",
-                instance_id=commit.history_delta[0].instance_id,
+                instance_id=delta[0].instance_id,
                 execution_id=commit.execution_id,
+                orchestration_name=None if started is None else started.name,
+                orchestration_version=None if started is None else started.version,
                 outcome=commit.outcome,
                 started=OrchestrationStarted in kinds,
                 children=kinds.count(SubOrchestrationScheduled),
+                ended_children=ended_children(history, delta),
             )
 
     async def _stored(self, commit: TurnCommit, token: LockToken) -> ProviderError | None:

@@ -18,6 +18,7 @@ from holdfast.core.contract.provider import (
     Version,
 )
 from holdfast.core.contract.work_items import CancelInstance, Message
+from holdfast.core.dispatching.execution_figures import execution_figures
 from holdfast.core.dispatching.history_scan import (
     full_child_id,
     in_flight_activities,
@@ -97,7 +98,9 @@ def fail_execution(failure: ForcedFailure) -> TurnCommit:
         outcome="Failed",
         failure=failure.details,
         open_sessions=scan.open.ids(),
-        log_committed=(failed_record(failure.instance, failure.execution_id, failure.details, before),),
+        log_committed=(
+            failed_record(failure.instance, failure.execution_id, failure.details, (*before, *writer.delta)),
+        ),
     )
 
 
@@ -186,7 +189,9 @@ def failed_record(
     """The log record of a failed execution (RT-23.4, RT-23.5), with the traceback of its code."""
     fields: dict[str, object] = {
         **_identity_fields(instance, execution_id, history),
+        **execution_figures(history),
         "error": details.display(),
+        "error_category": _category(details),
     }
     if traceback:
         fields["traceback"] = traceback
@@ -198,6 +203,16 @@ def failed_record(
         category = "infrastructure" if details.infrastructure is not None else "configuration"
         return Logged("Orchestration failed", "error", {**fields, "error_type": category})
     return Logged("Orchestration failed (unknown error type)", "error", {**fields, "error_type": "poison"})
+
+
+def _category(details: FailureDetails) -> str:
+    """What a failure is about, within its type: the kind, or the operation of the store."""
+    if details.application is not None:
+        kind = details.application.kind
+        return kind if isinstance(kind, str) else "Cancelled"
+    if details.infrastructure is not None:
+        return details.infrastructure.operation
+    return "configuration" if details.configuration is not None else "poison"
 
 
 def lifecycle_record(what: str, instance: str, execution_id: int, history: Sequence[Event]) -> Logged:

@@ -24,6 +24,7 @@ from holdfast.core.dispatching.execution_end import (
     session_identifiers,
     write_end,
 )
+from holdfast.core.dispatching.execution_figures import execution_figures
 from holdfast.core.dispatching.history_scan import full_child_id, started_of
 from holdfast.core.dispatching.limit_checks import violation
 from holdfast.core.dispatching.parent_link import parent_of
@@ -189,7 +190,7 @@ class _Settlement:
             current = self._parent_execution_id
             self._items.append(self._parent.failed(details, current_execution_id=current))
         where = (self._turn_input.instance, self._turn_input.execution_id)
-        self._log.append(failed_record(*where, details, self._known, traceback))
+        self._log.append(failed_record(*where, details, self._whole(), traceback))
         return self._commit(outcome, output=details.display(), failure=details)
 
     def _continued_as_new(self, outcome: ExecutionContinuedAsNew) -> TurnCommit:
@@ -385,7 +386,13 @@ class _Settlement:
         return records
 
     def _ended_record(self, what: str) -> Logged:
-        return lifecycle_record(what, self._turn_input.instance, self._turn_input.execution_id, self._known)
+        where = (self._turn_input.instance, self._turn_input.execution_id)
+        record = lifecycle_record(what, *where, self._whole())
+        return replace(record, fields={**record.fields, **execution_figures(self._whole())})
+
+    def _whole(self) -> list[Event]:
+        """All that is known of the execution, its end included."""
+        return [*self._known, *self._writer.delta]
 
 
 def _at_once(result: TurnResult) -> tuple[Logged, ...]:

@@ -6,11 +6,14 @@ session counters count log records, so that they agree with the log by construct
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from holdfast.core.contract.observe import LeaseEnded, LeaseTaken, LocalEvent, Logged, RenewalAnswered
 from holdfast.core.contract.provider import Provider
 from holdfast.core.hosting.instrumented import Measured
+from holdfast.core.hosting.instruments import Instruments, MetricSink
+from holdfast.core.hosting.standard_logging import ACTIVITY_TRACE
 
 PREFIX: Final = "holdfast_"
 SESSIONS_ACTIVE: Final = f"{PREFIX}sessions_active"
@@ -69,9 +72,13 @@ for _operation in _FETCHES:
 
 
 class Metrics:
-    """An observer and a measure sink that counts. One per runtime."""
+    """An observer and a measure sink that counts. One per runtime: hand it over as `metrics`.
 
-    def __init__(self) -> None:
+    `sink` gets the metrics of RT-23.2 besides; what it raises is dropped (RT-23.12).
+    """
+
+    def __init__(self, sink: MetricSink | None = None) -> None:
+        self._instruments = None if sink is None else Instruments(sink)
         names = [name for counted in _BY_RECORD.values() for name in counted]
         self._counts: dict[str, int] = dict.fromkeys(
             (*RUNTIME_COUNTERS, *names, SESSION_RENEWALS, SESSIONS_ACTIVE), 0
@@ -89,7 +96,7 @@ class Metrics:
                 self._add(SESSIONS_ACTIVE, -1)
             case RenewalAnswered(error=None):
                 self._add(SESSION_RENEWALS)
-            case Logged():
+            case Logged() if event.event != ACTIVITY_TRACE:  # those come from any thread
                 self._record(event)
             case _:
                 pass
@@ -99,6 +106,11 @@ class Metrics:
             self._add("provider_errors")
         elif call.found and call.operation in _FETCHES:
             self._add(_FETCHES[call.operation])
+        self._tell(lambda instruments: instruments.call(call))
+
+    def depths(self, *, orchestrator: int, worker: int, active: int) -> None:
+        """The gauges that the store's management knows (RT-23.11)."""
+        self._tell(lambda to: to.depths(orchestrator=orchestrator, worker=worker, active=active))
 
     def _record(self, record: Logged) -> None:
         for name in _BY_RECORD.get(record.event, ()):
@@ -111,9 +123,23 @@ class Metrics:
             children = record.fields["children"]
             assert isinstance(children, int), f"a turn was committed with {children!r} children"
             self._add("suborchestration_calls", children)
+        self._tell(lambda instruments: instruments.record(record))
+
+    def _tell(self, tell: Callable[[Instruments], None]) -> None:
+        if self._instruments is None:
+            return
+        try:
+            tell(self._instruments)
+        except Exception:
+            return  # the sink's, or that of what it sends to
 
     def _add(self, name: str, count: int = 1) -> None:
         assert name in self._counts, f"{name!r} is not one of the counters {sorted(self._counts)}"
         assert count >= 0 or name == SESSIONS_ACTIVE, f"{name} is a counter, and goes down by {-count}"
         self._counts[name] += count
         assert self._counts[name] >= 0, f"{name} stands at {self._counts[name]}: more ended than began"
+        if name == SESSIONS_ACTIVE:
+            value = self._counts[name]
+            self._tell(lambda instruments: instruments.stands(name, value))
+        elif name.startswith(PREFIX):
+            self._tell(lambda instruments: instruments.counted(name))

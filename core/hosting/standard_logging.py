@@ -20,7 +20,8 @@ from holdfast.core.hosting.options import LOG_LEVELS, ObservabilityOptions
 
 ROOT: Final = "holdfast"
 USER_TRACE: Final = "orchestration.trace"
-"""The event of what an orchestration's code has written itself."""
+ACTIVITY_TRACE: Final = "activity.trace"
+"""The events of what an author's code has written itself; what it says is the field `message`."""
 
 TRACEBACK: Final = "traceback"
 """The field with the traceback of an author's code; formatters of `logging` put it below the line."""
@@ -77,7 +78,7 @@ def send(logger: logging.Logger, record: Logged) -> None:
     if not logger.isEnabledFor(number):
         return
     event, fields = record.event, dict(record.fields)
-    if event == USER_TRACE:
+    if event in (USER_TRACE, ACTIVITY_TRACE):
         event = str(fields.pop("message"))
     below = fields.pop(TRACEBACK, None)
     error = record.exception
@@ -192,6 +193,10 @@ def set_up(options: ObservabilityOptions) -> Iterator[str]:
         ours.addHandler(OwnHandler(options))
         if ours.level == logging.NOTSET:
             ours.setLevel(logging.WARNING)
+    if options.log_format != "Json":
+        for name in ("service_name", "service_version"):
+            if getattr(options, name) != getattr(ObservabilityOptions(), name):
+                yield f"observability.{name} {getattr(options, name)!r}: only the log_format Json names it"
     level = LOG_LEVELS[options.log_level]
     for target in _USER_TARGETS:
         logger = logger_of(target)

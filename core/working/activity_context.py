@@ -9,6 +9,7 @@ from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import OrchestrationStarted
 from holdfast.core.contract.observe import Observer
 from holdfast.core.hosting.log import Log
+from holdfast.core.hosting.standard_logging import ACTIVITY_TRACE
 from holdfast.core.working.attempt import Attempt, CancellationToken
 
 
@@ -71,13 +72,13 @@ class ActivityContext:
 
     def trace_debug(self, message: str) -> None:
         """Write a trace record; never suppressed, activities do not replay."""
-        self._log.debug(message)
+        self._log.debug(ACTIVITY_TRACE, message=message)
 
     def trace_info(self, message: str) -> None:
-        self._log.info(message)
+        self._log.info(ACTIVITY_TRACE, message=message)
 
     def trace_warn(self, message: str) -> None:
-        self._log.warning(message)
+        self._log.warning(ACTIVITY_TRACE, message=message)
 
     def trace_error(self, message: str) -> None:
-        self._log.error(message)
+        self._log.error(ACTIVITY_TRACE, message=message)

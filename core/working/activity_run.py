@@ -271,6 +271,7 @@ class ActivityRunner:
 
     async def _without_thread(self, attempt: Attempt, error: NoThread) -> None:
         """Not the function's fault, and another worker may have a thread: come back later."""
+        assert attempt not in self._running, f"{attempt.token} has no thread, and its handler runs"
         attempt.over = True
         attempt.stopped("aborted")
         self._tell("warning", "No thread for the activity, abandoning", attempt, error=str(error))

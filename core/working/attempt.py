@@ -162,6 +162,7 @@ class Attempt:
             "activity_tag": item.tag,
             "session_id": item.session_id,
             "worker_id": self.worker_id,
+            "attempt_count": self.attempt_count,
         }
 
     def wake(self) -> None:
