@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from holdfast.core.client import Client, Completed
 from holdfast.properties.spec.clauses_page import clauses_page
+from holdfast.providers.sqlite import sqlite_store
+from holdfast.system import SystemClock, SystemIds, provider_clock
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -33,6 +38,45 @@ def test_the_scenario_page_runs(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (tmp_path / "holdfast-report" / "coverage.json").exists()
+
+
+def python_on(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_worker_of_its_page_works_and_ends_when_it_is_told(tmp_path: Path) -> None:
+    """RT-21.6: what `running-workers.md` begins with, as a process of its own."""
+    program, path = tmp_path / "worker.py", str(tmp_path / "x.db")
+    program.write_text(python_on("running-workers.md")[0])
+    worker = subprocess.Popen([sys.executable, str(program), path], stderr=subprocess.PIPE, text=True)
+
+    async def one_orchestration() -> object:
+        store = sqlite_store(provider_clock, SystemIds(), path=path)
+        client = Client(store.open(), clock=SystemClock())
+        await client.start_orchestration("i", "count", "some words")
+        status = await client.wait_for_orchestration("i", timedelta(seconds=30))
+        store.close()
+        return status
+
+    try:
+        status = asyncio.run(one_orchestration())
+        worker.terminate()
+        _, err = worker.communicate(timeout=30)
+    finally:
+        worker.kill()
+    assert isinstance(status, Completed) and status.output == "10"
+    assert (worker.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_other_programs_of_the_page_on_workers_run(number: int, tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.metrics")
+    program = tmp_path / "program.py"
+    program.write_text(python_on("running-workers.md")[number])
+    ended = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_page_of_clauses_is_made_from_the_clauses() -> None:

@@ -19,6 +19,7 @@ FACES = (
     "holdfast.core.errors",
     "holdfast.core.provider",
     "holdfast.core.store",
+    "holdfast.opentelemetry",
     "holdfast.providers.conformance",
     "holdfast.providers.memory",
     "holdfast.providers.sqlite",
