@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "conversation"
+KILLS = EXAMPLE.with_name("kills")
 TEST = "test_conversation.py"
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *arguments: str, timeout: float = 60, **environment: str
+) -> subprocess.CompletedProcess[str]:
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "HOLDFAST_"))
     }
@@ -26,7 +29,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         env=clean | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout,
     )
 
 
@@ -59,6 +62,16 @@ def test_the_conversation_survives_the_kill_of_its_owner() -> None:
     assert f"{other}: told again what was said" in after
     assert f"{killed[1]}:" not in after
     assert "Completed: 1:hello 2:it rains 3:and it pours 4:the sun again 5:good night" in after
+
+
+@pytest.mark.slow
+def test_no_order_is_lost_though_worker_after_worker_is_killed() -> None:
+    """Real processes and SIGKILL: plain, coroutine, blocking and failing activities; 3 minutes in full."""
+    seconds = 180 if os.environ.get("HOLDFAST_FULL") else 6
+    ended = run(KILLS, "main.py", str(seconds), timeout=seconds + 240)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = re.search(r"(\d+) kills, (\d+) orders, nothing lost", ended.stdout)
+    assert found and int(found[1]) >= seconds / 3 and int(found[2]) >= 30, ended.stdout
 
 
 def test_the_examples_tests_pass() -> None:

@@ -21,6 +21,8 @@ from queue import Empty, SimpleQueue
 from types import CodeType
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
+from holdfast.core.contract.user_texts import is_interrupt
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -63,6 +65,8 @@ class PlainCall:
             threading.current_thread().name = self._name
             return HandlerEnd(result=self._context.run(self._call))
         except BaseException as error:
+            if is_interrupt(error):  # of the person at the terminal, where there is but one thread
+                raise
             return HandlerEnd(error=error)
         finally:
             self._thread_id = None
