@@ -73,10 +73,10 @@ def send(logger: logging.Logger, record: Logged) -> None:
 
     The log record has the message of `Text`, and `event` and `fields` as attributes for other formatters.
     """
-    assert logger.name.startswith(f"{ROOT}."), f"{record.event!r} is sent to the logger {logger.name}"
     number = _NUMBERS[record.level]
     if not logger.isEnabledFor(number):
         return
+    assert logger.name.startswith(f"{ROOT}."), f"{record.event!r} is sent to the logger {logger.name}"
     event, fields = record.event, dict(record.fields)
     if event in (USER_TRACE, ACTIVITY_TRACE):
         event = str(fields.pop("message"))

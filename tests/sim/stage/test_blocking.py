@@ -135,6 +135,45 @@ def test_rt_6_9_a_plain_function_finds_and_ends_the_same_in_both_worlds(run: Run
     assert {kind for kind, _ in found.values()} == {"Completed", "Failed"}
 
 
+def test_rt_6_14_stuck_functions_are_counted_and_limited_in_the_simulator_too(run: Runs) -> None:
+    """RT-6.14: an hour in virtual time; meanwhile another worker does what this one does not fetch."""
+    stuck: list[int] = []
+    did: list[str] = []
+
+    def blocks(process: Process) -> Registry:
+        process.blocking_ms = 3_600_000 if process.name == "stuck" else 1
+        made = registry()
+
+        @made.activity()
+        def work(ctx: Any, input: str) -> None:
+            did.append(process.name)
+
+        return made
+
+    async def body(world: World) -> None:
+        options = {"worker_concurrency": 1, "max_stuck_threads": 2}
+        first = world.worker("stuck", blocks, **options, worker_lock_timeout=timedelta(seconds=10))
+        await world.until(lambda: first.runtime is not None)
+        runtime = first.runtime
+        assert runtime is not None
+        for count, instance in enumerate(("a", "b"), 1):
+            await world.client.start_orchestration(instance, "call", "work")
+            await world.until(lambda: bool(runtime._runner._running))
+            await world.client.cancel_instance(instance, "enough")
+            await world.until(lambda count=count: runtime.stuck_threads == count)
+        await world.client.start_orchestration("c", "call", "work")
+        world.worker("other", blocks)
+        await world.client.wait_for_orchestration("c", PATIENCE)
+        stuck.append(runtime.stuck_threads)
+        await asyncio.sleep(2 * 3600)
+        stuck.append(runtime.stuck_threads)
+
+    result = run(body)
+    assert result.error is None, result.error
+    assert stuck == [2, 0]
+    assert did == ["other", "stuck", "stuck"], "a thread that nobody waits for acts all the same"
+
+
 def test_a_blocking_call_of_an_async_function_finds_no_loop_either(run: Runs) -> None:
     found: list[object] = []
 
