@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import pytest
@@ -31,6 +31,7 @@ from holdfast.pytest_plugin import VARIABLE, tape_given
 from holdfast.sim import FaultBudget, Scenario, World
 from holdfast.sim.strategies import Deviations, PlainFirst, ReplayTape, Strategy, make_strategy
 from holdfast.sim.toolkit.instance_failed import InstanceFailed
+from holdfast.sim.toolkit.scenario import package_names
 from holdfast.traces.choice import STREAMS, Stream
 from holdfast.traces.text import tape_to_text
 
@@ -71,6 +72,7 @@ def simulated(
     provider: str = "memory",
     faults: FaultBudget | None = None,
     options: Mapping[str, Any] | None = None,
+    virtual_clock_for: Sequence[str] = (),
 ) -> Callable[[Callable[[World], Awaitable[None]]], SimulatedTest]:
     """Make a pytest test of an `async def test(world)`: the plain run first, then schedules of the strategy.
 
@@ -80,12 +82,14 @@ def simulated(
         provider: `memory`, `sqlite` or `module:factory`.
         faults: how many faults of each kind may strike in one run; none by default.
         options: overrides of `RuntimeOptions` for the workers.
+        virtual_clock_for: packages that read the time themselves, such as `tenacity`: they get virtual time.
 
     Raises ConfigurationError for invalid values.
     """
     if schedules < 1:
         raise ConfigurationError(f"schedules is {schedules}, expected at least 1")
     make_strategy(strategy, seed)
+    packages = package_names(virtual_clock_for)
 
     def make(body: Callable[[World], Awaitable[None]]) -> SimulatedTest:
         scenario = Scenario(
@@ -95,6 +99,7 @@ def simulated(
             covers=(),
             faults=faults or FaultBudget(),
             options=dict(options or {}),
+            virtual_clock_for=packages,
         )
         scenario.runtime_options  # noqa: B018 - raises for invalid options
 

@@ -21,7 +21,7 @@ from holdfast.sim.errors import SimulationError
 from holdfast.sim.loop import guards
 from holdfast.sim.loop.complaints import overhearing
 from holdfast.sim.loop.driving import drive, store_loop_running
-from holdfast.sim.loop.event_loop import asyncgen_hooks, running_loop
+from holdfast.sim.loop.event_loop import asyncgen_hooks
 from holdfast.sim.loop.ids import VirtualIds
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.chronicle import Chronicle
@@ -193,9 +193,9 @@ def run_schedule(
         with (
             _undisturbed(),
             asyncgen_hooks(),
-            overhearing(running_loop),
+            overhearing(guards.running),
             guards.installed(),
-            guards.collecting(refused),
+            guards.collecting(refused, scenario.virtual_clock_for),
             store_loop_running(stage.store_loop),
         ):
             run = _Running(engine, World(stage, store, options, workers, scenario.body), limits or Limits())

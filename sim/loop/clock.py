@@ -19,6 +19,8 @@ class ProcessClock:
         self._time = time
         self._loop = loop
         self.wall_offset_ms = 0
+        assert loop.clock is None, f"{loop} has a clock already"
+        loop.clock = self
 
     def now_ms(self) -> Millis:
         """The wall clock of this process, with its offset."""

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.sim.errors import Fenced
+from holdfast.sim.loop.guards import RunningLoop
 from holdfast.sim.loop.refusals import RefusingLoop
 from holdfast.sim.loop.tasks import CallHandle, Timer
 
@@ -38,7 +39,9 @@ def shown(value: object) -> str:
         text = repr(value)
     except Exception:
         text = f"<{type(value).__qualname__} whose repr() raises>"
-    return _ADDRESS.sub("", " ".join(text.split()))
+    text = _ADDRESS.sub("", " ".join(text.split()))
+    assert "\n" not in text, f"{text!r} is to be one line"
+    return text
 
 
 def place_of(traceback: TracebackType | None) -> str:
@@ -141,7 +144,7 @@ class ComplainingLoop(RefusingLoop):
 
 
 @contextmanager
-def overhearing(running: Callable[[], ComplainingLoop | None]) -> Iterator[None]:
+def overhearing(running: Callable[[], RunningLoop | None]) -> Iterator[None]:
     """Within this block what Python itself would print becomes a complaint of the process that is running.
 
     `running` tells whose. While none is, what is left of a crashed process may be torn down: a coroutine that

@@ -35,7 +35,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from types import FrameType
-from typing import Any, Final, NoReturn, TypeVarTuple
+from typing import Any, Final, NoReturn, Protocol, TypeVarTuple
 from weakref import ref
 
 from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits
@@ -43,7 +43,7 @@ from holdfast.sim.loop import guards
 from holdfast.sim.loop.complaints import ComplainingLoop, raised_in, shown, text_of
 from holdfast.sim.loop.tasks import CallHandle, Future, SharedHandle, Task, Timer, is_task_step
 from holdfast.sim.loop.timers import Timers
-from holdfast.sim.loop.virtual_time import VirtualTime, first_us
+from holdfast.sim.loop.virtual_time import EPOCH_MS, VirtualTime, first_us
 
 _Ts = TypeVarTuple("_Ts")
 
@@ -62,6 +62,12 @@ LostFailure = tuple[ref[Future] | ref[Task], str]
 
 Blocking = Callable[[Callable[..., object], tuple[object, ...]], Future]
 """Runs a blocking function of a process: how long it takes is the tape's decision."""
+
+
+class WallClock(Protocol):
+    """The clock of a process, whose wall time may be off."""
+
+    wall_offset_ms: int
 
 
 class Loop(ComplainingLoop):
@@ -83,6 +89,7 @@ class Loop(ComplainingLoop):
         self.offset_us = offset_us
         self.numbers = itertools.count(1)
         self.blocking: Blocking | None = None
+        self.clock: WallClock | None = None
         self._time = time
         self._ready: deque[tuple[Callable[..., object], tuple[object, ...], Context]] = deque()
         self._timers = Timers()
@@ -100,11 +107,6 @@ class Loop(ComplainingLoop):
 
     def __repr__(self) -> str:
         return f"<Loop of {self.name}>"
-
-    @property
-    def in_a_pass(self) -> bool:
-        """Whether its process is running: between passes the store's loop counts as the running one."""
-        return self.call_soon is self._call_soon
 
     # --- what the world does --------------------------------------------------------------------------
 
@@ -368,6 +370,14 @@ class Loop(ComplainingLoop):
 
     # --- the rest of the interface --------------------------------------------------------------------
 
+    def reading_us(self, clock: str) -> int:
+        """What a clock of the process shows to code that may read one: `wall` or `monotonic`."""
+        if clock == "monotonic":
+            return self._time.now_us + self.offset_us
+        assert clock == "wall", f"{self} has no {clock} clock"
+        offset_ms = 0 if self.clock is None else self.clock.wall_offset_ms
+        return EPOCH_MS * 1000 + self._time.now_us + offset_ms * 1000
+
     def is_running(self) -> bool:
         """Whether this loop's process is running."""
         return asyncio._get_running_loop() is self
@@ -407,12 +417,6 @@ def _what_is_shared() -> tuple[str, str]:
         return shared, ""
     file = frame.f_code.co_filename.rsplit("/", 1)[-1]
     return shared, f" ({file}:{frame.f_lineno} in {frame.f_code.co_qualname})"
-
-
-def running_loop() -> Loop | None:
-    """The loop of the process that is running, if one is."""
-    running = asyncio._get_running_loop()
-    return running if isinstance(running, Loop) and running.in_a_pass else None
 
 
 @contextmanager

@@ -234,7 +234,7 @@ class Stage:
     def run(self, process: Process, callbacks: list[Callback]) -> None:
         """Call these in the process and run it until it is waiting again."""
         assert not process.stalled, f"{process!r} is stalled, it cannot run"
-        guards.enter(process.loop.name)
+        guards.enter(process.loop.name, process.loop)
         try:
             process.loop.run_until_waiting(callbacks)
         except SystemExit as error:

@@ -41,6 +41,7 @@ class Scenario:
     situations: tuple[str, ...] = ()
     level: ScenarioLevel = "runtime"
     options: Mapping[str, Any] = field(default_factory=dict)
+    virtual_clock_for: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
@@ -69,6 +70,7 @@ def scenario(
     situations: Sequence[str] = (),
     level: ScenarioLevel = "runtime",
     options: Mapping[str, Any] | None = None,
+    virtual_clock_for: Sequence[str] = (),
     register: bool = True,
 ) -> Callable[[ScenarioBody], Scenario]:
     """Make a scenario of an `async def`; its name is the function's, its title the docstring's first line.
@@ -80,6 +82,8 @@ def scenario(
         situations: what must have occurred for a run to count as evidence.
         level: what the body is given.
         options: overrides of `RuntimeOptions` for the workers.
+        virtual_clock_for: packages that read the time by themselves, such as `tenacity`: their calls of
+            `time.monotonic`, `perf_counter` and `time.time` read virtual time instead of being refused.
         register: whether to put it in the registry as well as return it.
 
     Raises ConfigurationError for a name that is taken, empty `covers`, an unknown level, or invalid options.
@@ -88,6 +92,7 @@ def scenario(
         raise ConfigurationError("a scenario must cover at least one row or clause; covers is empty")
     if level not in LEVELS:
         raise ConfigurationError(f"level is {level!r}, expected one of {', '.join(LEVELS)}")
+    packages = package_names(virtual_clock_for)
 
     def make(body: ScenarioBody) -> Scenario:
         name = body.__name__
@@ -102,6 +107,7 @@ def scenario(
             situations=tuple(situations),
             level=level,
             options=dict(options or {}),
+            virtual_clock_for=packages,
         )
         made.runtime_options  # noqa: B018 - raises if the options are invalid
         if register:
@@ -109,6 +115,17 @@ def scenario(
         return made
 
     return make
+
+
+def package_names(given: Sequence[str]) -> tuple[str, ...]:
+    """Checked names of packages. Raises ConfigurationError for a lone string, and for what is no name."""
+    if isinstance(given, str) or not all(
+        isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in given
+    ):
+        raise ConfigurationError(
+            f'virtual_clock_for is {given!r}, expected the names of packages, such as ("tenacity",)'
+        )
+    return tuple(given)
 
 
 def _register(made: Scenario) -> None:
