@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, settings
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import activity, completed, external, note, start, started, timer
 from holdfast.providers.conformance.registry import check
@@ -38,6 +38,7 @@ async def abandon_work_item_with_delay(fx: Fixture) -> None:
     await fx.no_work()
     fx.clock.advance(1)
     await fx.work()
+    await settings.alone(fx, settings.work_delays)
 
 
 @check("PVC-290")
@@ -73,6 +74,7 @@ async def abandon_delay_holds_later_messages(fx: Fixture) -> None:
     await fx.no_turn()
     fx.clock.advance(1)
     expect.equal((await fx.turn()).item.messages, [start(), external()], "messages")
+    await settings.alone(fx, settings.turn_delays)
 
 
 @check("PVC-293")

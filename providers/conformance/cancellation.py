@@ -174,7 +174,8 @@ async def cancel_versus_fetch_race(fx: Fixture) -> None:
 @check("PVC-310")
 async def cancel_scoped_by_execution(fx: Fixture) -> None:
     """Cancelling an activity number of execution 2 leaves the same number of execution 1."""
-    await fx.begin(work=[activity(2)], status="ContinuedAsNew")
+    work = [activity(2), activity(5)]
+    await fx.begin(work=work, cancelled=[named(5)], status="ContinuedAsNew")
     await fx.step("i", started(execution_id=2), execution_id=2, work=[activity(2, execution_id=2)])
     await fx.put(activity(2, "j", execution_id=2))
     await fx.step(execution_id=2, cancelled=[named(2, execution_id=2)])

@@ -205,16 +205,18 @@ def all_kinds_of_messages(instance: str, texts: Mapping[str, str]) -> dict[str, 
     for kind in MESSAGE_KINDS:
         address = "parent_instance" if kind in (SubOrchCompleted, SubOrchFailed) else "instance"
         for name, text, filling in _fillings(kind, texts):
-            made[f"{stored_name(kind)}, {name}"] = _filled(kind, text, filling, **{address: instance})
+            number = 100 + len(made)
+            filled = _filled(kind, text, filling, number, **{address: instance})
+            made[f"{stored_name(kind)}, {name}"] = filled
     return made
 
 
 def all_kinds_of_completions(instance: str, texts: Mapping[str, str]) -> dict[str, Message]:
     """Each text in what a worker answers: a result, or a failure of the commonest category."""
     return {
-        f"{stored_name(kind)}, {name}": _filled(kind, text, filling, instance=instance)
+        f"{stored_name(kind)}, {name}": _filled(kind, text, filling, 100 + rank, instance=instance)
         for kind in (ActivityCompletedMessage, ActivityFailedMessage)
-        for name, text, filling in _fillings(kind, texts, ("application",))
+        for rank, (name, text, filling) in enumerate(_fillings(kind, texts, ("application",)))
     }
 
 
@@ -223,7 +225,9 @@ def all_kinds_of_events(texts: Mapping[str, str]) -> dict[str, Event]:
     made: dict[str, Event] = {}
     for kind in KNOWN_KINDS:
         for name, text, filling in _fillings(kind, texts):
-            made[f"{kind.__name__}, {name}"] = _filled(kind, text, filling, event_id=2 + len(made))
+            made[f"{kind.__name__}, {name}"] = _filled(
+                kind, text, filling, 100 + len(made), event_id=2 + len(made)
+            )
     return made
 
 
@@ -266,8 +270,11 @@ def _fillings(
             yield f"{name}, {category}", text, _details(text, category)
 
 
-def _filled(kind: type[Any], text: str, details: FailureDetails | None, **given: Any) -> Any:
-    """An object with the text in every member that holds texts, apart from those given."""
+def _filled(kind: type[Any], text: str, details: FailureDetails | None, number: int, **given: Any) -> Any:
+    """An object with text and number in all members that hold such, apart from those given.
+
+    The number differs from object to object, and from member to member: none is taken for another's.
+    """
     members: dict[str, Any] = {}
     for name, hint in _hints(kind).items():
         if name in given:
@@ -275,7 +282,7 @@ def _filled(kind: type[Any], text: str, details: FailureDetails | None, **given:
         elif hint is FailureDetails:
             members[name] = details
         else:
-            members[name] = _value(hint, text)
+            members[name] = _value(hint, text, number + 1_000_000 * len(members))
     return kind(**members)
 
 
@@ -289,17 +296,19 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     return _known_hints[kind]
 
 
-def _value(hint: Any, text: str) -> Any:
+def _value(hint: Any, text: str, number: int) -> Any:
     options = typing.get_args(hint)
     if hint is str or (str in options and type(None) in options):
         return text
     if hint is int or int in options:
-        return 1
+        return number
     if typing.get_origin(hint) is tuple:
-        return (_value(options[0], text),) if options[-1] is Ellipsis else tuple(text for _ in options)
+        return (
+            (_value(options[0], text, number),) if options[-1] is Ellipsis else tuple(text for _ in options)
+        )
     inner = [option for option in options if option is not type(None)]
     assert len(inner) == 1, f"no value for {hint!r}: carrying.py must learn this type of member"
-    return _value(inner[0], text)
+    return _value(inner[0], text, number)
 
 
 async def concluded(fx: Fixture, texts: Mapping[str, str]) -> None:

@@ -58,6 +58,7 @@ async def custom_status_polling_no_change(fx: Fixture) -> None:
     expect.nothing(await fx.provider.get_custom_status("i", 1), "a newer version")
     expect.nothing(await fx.provider.get_custom_status("i", 9), "a version beyond")
     await _told(fx, "busy", 1)
+    expect.equal(await fx.provider.get_custom_status("i", 0), ("busy", 1), "the status, asked for as unseen")
 
 
 @check("PVC-134")

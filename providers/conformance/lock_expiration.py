@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, settings
 from holdfast.providers.conformance.fixture import NOW, Fixture
 from holdfast.providers.conformance.messages import activity, completed, external, start, started
 from holdfast.providers.conformance.racing import succeeded, together
@@ -21,6 +21,7 @@ async def lock_expires_after_timeout(fx: Fixture) -> None:
     expect.different(first.token, second.token, "tokens")
     await expect.refused(fx.ack(first, started()))
     await fx.ack(second, started())
+    await settings.alone(fx, settings.turn_locks)
 
 
 @check("PVC-023")
@@ -87,6 +88,7 @@ async def worker_lock_renewal_extends_timeout(fx: Fixture) -> None:
     await fx.no_work()
     fx.clock.advance(1)
     await fx.work()
+    await settings.alone(fx, settings.work_renewals)
 
 
 @check("PVC-029")
@@ -155,6 +157,7 @@ async def visibility_boundary_equals_now(fx: Fixture) -> None:
     await fx.no_work()
     fx.clock.advance(1)
     await fx.work()
+    await settings.alone(fx, settings.message_delays, settings.timer_times)
 
 
 @check("PVC-299")
@@ -179,6 +182,7 @@ async def orchestration_lock_renewal_extends(fx: Fixture) -> None:
     fx.clock.advance(fx.lock_timeout - 1)
     await fx.no_turn()
     await fx.ack(turn, started())
+    await settings.alone(fx, settings.turn_renewals)
 
 
 @check("PVC-351")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.core.contract.management import PruneOptions
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, settings
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import (
     activity,
@@ -137,6 +137,7 @@ async def latest_execution_and_history_reads(fx: Fixture) -> None:
     expect.equal(await fx.management.read_history_with_execution_id("i", 1), [started()], "history of 1")
     expect.equal(await fx.management.latest_execution_id("nobody"), 1, "the latest of an unknown id")
     expect.nothing(await fx.management.read_history("nobody"), "history of an unknown id")
+    await settings.alone(fx, settings.executions)
 
 
 @check("PVC-340")
@@ -148,3 +149,4 @@ async def append_all_or_nothing(fx: Fixture) -> None:
     expect.equal(await fx.provider.read("i"), [note(2)], "history")
     expect.nothing(await fx.management.list_instances(), "instances")
     expect.nothing(await fx.management.list_executions("i"), "executions")
+    await settings.alone(fx, settings.appended)

@@ -53,6 +53,8 @@ async def payload_with_escaped_nul(fx: Fixture) -> None:
     await carried(fx, "e1", event_of_a_turn, as_events(texts.payloads()))
     await carried(fx, "e2", event_appended, as_events(texts.brief()))
     await carried(fx, "k1", message_of_a_turn, all_kinds_of_messages("k1", texts.mixed()))
+    few = dict(list(texts.mixed().items())[:3])
+    await carried(fx, "k4", message_enqueued, all_kinds_of_messages("k4", few))
     await carried(fx, "k2", completion, all_kinds_of_completions("k2", texts.mixed()))
     await carried(fx, "k3", event_of_a_turn, all_kinds_of_events(texts.mixed()))
     await concluded(fx, texts.outside_json(texts.each()))

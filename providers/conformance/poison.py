@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, settings
 from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.messages import activity, external, start
 from holdfast.providers.conformance.registry import check
@@ -42,6 +42,7 @@ async def worker_attempt_count_increments_on_lock_expiry(fx: Fixture) -> None:
     await fx.work()
     fx.clock.advance(fx.lock_timeout)
     expect.equal((await fx.work()).attempt_count, 2, "attempts")
+    await settings.alone(fx, settings.work_locks)
 
 
 @check("PVC-067")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from holdfast.core.contract.management import InstanceFilter, PruneOptions
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, settings
 from holdfast.providers.conformance.fixture import Fixture, refused_by
 from holdfast.providers.conformance.messages import external, started
 from holdfast.providers.conformance.racing import together
@@ -64,6 +64,7 @@ async def prune_bulk(fx: Fixture) -> None:
     expect.equal(await fx.management.list_executions("b"), [1, 2, 3], "executions of the other")
     nothing = await fx.management.prune_executions_bulk(InstanceFilter(instance_ids=[]), PruneOptions())
     expect.equal(tuple(nothing), (0, 0, 0), "what an empty list prunes")
+    await settings.alone(fx, settings.bulk_pruning)
 
 
 @check("PVC-104")

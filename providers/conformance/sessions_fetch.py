@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.store import SessionRecord
-from holdfast.providers.conformance import expect, side_by_side
+from holdfast.providers.conformance import expect, settings, side_by_side
 from holdfast.providers.conformance.fixture import LEASE, NOW, Fixture
 from holdfast.providers.conformance.messages import activity, failed
 from holdfast.providers.conformance.registry import session_check
@@ -119,6 +119,7 @@ async def session_lock_extended_on_fetch(fx: Fixture) -> None:
     await fx.no_claim("B")
     fx.clock.advance(1)
     await fx.claim("B")
+    await settings.alone(fx, settings.claims, settings.claimed_item_locks)
 
 
 @session_check("PVC-244")

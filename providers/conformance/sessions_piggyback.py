@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.core.contract.provider import FetchedWork
 from holdfast.core.contract.store import SessionRecord
-from holdfast.providers.conformance import expect
+from holdfast.providers.conformance import expect, settings
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import activity
 from holdfast.providers.conformance.registry import session_check
@@ -70,6 +70,7 @@ async def piggyback_never_shortens(fx: Fixture) -> None:
     before = fx.session()
     await fx.renew_work(work, 1, session_for=1)
     expect.equal(fx.session(), before, "the record")
+    await settings.alone(fx, settings.item_renewals)
 
 
 @session_check("PVC-262")

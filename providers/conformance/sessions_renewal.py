@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.core.contract.store import SessionRecord
-from holdfast.providers.conformance import expect, side_by_side
+from holdfast.providers.conformance import expect, settings, side_by_side
 from holdfast.providers.conformance.fixture import LEASE, Fixture
 from holdfast.providers.conformance.messages import activity
 from holdfast.providers.conformance.registry import session_check
@@ -26,6 +26,7 @@ async def renew_session_lock_extends(fx: Fixture) -> None:
     expect.equal(fx.session(), renewed, "the record after the renewal")
     await fx.renew_session("A", extend_for=1)
     expect.equal(fx.session(), renewed, "the record after a short renewal")
+    await settings.alone(fx, settings.session_renewals)
 
 
 @session_check("PVC-220")
@@ -67,6 +68,10 @@ async def release_session_lock_noop_if_not_owner(fx: Fixture) -> None:
     await fx.release("A", instance="unknown")
     await fx.no_claim("B")
     await fx.renew_session("A")
+    await fx.release("B")
+    await fx.no_claim("B")
+    await fx.release("A")
+    await fx.claim("B")
 
 
 @session_check("PVC-240")
