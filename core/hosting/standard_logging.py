@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
@@ -128,7 +129,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         written: dict[str, object] = {
-            "timestamp": _timestamp(self, record, "%Y-%m-%dT%H:%M:%S"),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "target": record.name,
             "message": getattr(record, "event", None) or record.getMessage(),

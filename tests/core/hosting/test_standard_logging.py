@@ -6,7 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -278,7 +278,8 @@ def test_json_is_one_object_a_line(bare: None) -> None:
     (line,) = text.splitlines()
     record = json.loads(line)
     assert line.isascii()
-    assert record["timestamp"] and record["traceback"].startswith("Traceback")
+    assert datetime.fromisoformat(record["timestamp"]).tzinfo is UTC
+    assert record["traceback"].startswith("Traceback")
     shown = {name: record[name] for name in record.keys() - {"timestamp", "traceback"}}
     assert shown == {
         "level": "ERROR",
