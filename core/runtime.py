@@ -227,6 +227,9 @@ class Runtime:
         interval = self._options.observability.gauge_poll_interval
         if self._metrics is None and interval != ObservabilityOptions().gauge_poll_interval:
             idle.append(f"observability.gauge_poll_interval {interval!r}: this runtime has no metrics")
+        limit = self._options.turn_cpu_limit
+        if limit != RuntimeOptions().turn_cpu_limit and not isinstance(self._clock, Watching):
+            idle.append(f"turn_cpu_limit {limit!r}: this clock watches no CPU time, SystemClock does")
         if not takes_records(self._observer):
             try:
                 idle += set_up(self._options.observability)

@@ -24,6 +24,9 @@ ABANDON_AFTER_ACK: Final = Millis(50)
 ABANDON_AFTER_ITEM_ACK: Final = Millis(100)
 """The delay of an item whose acknowledgement failed (RT-6.12)."""
 
+UNREGISTERED_GROWTH_MAX: Final = 64
+"""How many times its base the delay of unregistered work may be: it is doubled up to six times (RT-13.15)."""
+
 INCOMPATIBLE_PAUSE: Final = Millis(1000)
 """The delay of a batch this node cannot read or replay (RT-13.9, RT-14.16)."""
 
@@ -42,7 +45,7 @@ def ack_pause(retry: int) -> Millis:
 
 def unregistered_delay(attempt_count: int, *, base: Millis, most: Millis) -> Millis:
     """For work not registered here: base, doubled up to six times, at most `most` (RT-13.15)."""
-    return Millis(min(base << min(max(attempt_count - 1, 0), 6), most))
+    return Millis(min(base * min(1 << max(attempt_count - 1, 0), UNREGISTERED_GROWTH_MAX), most))
 
 
 def client_pause(poll_count: int) -> Millis:

@@ -7,8 +7,15 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import Final
 
-from holdfast.core.hosting.options import RENEWED_HALFWAY_BELOW, RuntimeOptions, to_millis
+from holdfast.core.hosting.backoff import UNREGISTERED_GROWTH_MAX
+from holdfast.core.hosting.options import (
+    RENEWED_HALFWAY_BELOW,
+    RuntimeOptions,
+    UnregisteredBackoff,
+    to_millis,
+)
 
+_SECOND: Final = timedelta(seconds=1)
 _WORKER: Final = (
     "worker_lock_timeout",
     "worker_lock_renewal_buffer",
@@ -23,11 +30,19 @@ _DISPATCHER: Final = (
     "orchestrator_lock_timeout",
     "orchestrator_lock_renewal_buffer",
     "supported_replay_versions",
+    "turn_cpu_limit",
     "max_sessions_per_orchestration",
+)
+_BOTH: Final = (
+    "dispatcher_min_poll_interval",
+    "dispatcher_long_poll_timeout",
+    "unregistered_backoff",
+    "max_attempts",
+    "worker_node_id",
 )
 _SESSIONS: Final = ("session_lock_duration", "session_idle_timeout")
 
-for _name in (*_WORKER, *_DISPATCHER, *_SESSIONS):
+for _name in (*_WORKER, *_DISPATCHER, *_BOTH, *_SESSIONS):
     assert hasattr(RuntimeOptions, _name), f"{_name!r} is no option, and would never be told to do nothing"
 
 
@@ -39,6 +54,8 @@ def without_effect(options: RuntimeOptions, *, supports_sessions: bool) -> Itera
         reasons |= dict.fromkeys(_WORKER, "worker_concurrency is 0, no activity runs here")
     if options.orchestration_concurrency == 0:
         reasons |= dict.fromkeys(_DISPATCHER, "orchestration_concurrency is 0, no orchestration runs here")
+    if options.worker_concurrency == 0 == options.orchestration_concurrency:
+        reasons |= dict.fromkeys(_BOTH, "both concurrencies are 0, nothing runs here")
     if not supports_sessions:
         for name in (*_SESSIONS, "max_sessions_per_worker", "max_sessions_per_orchestration"):
             reasons.setdefault(name, "the provider has no sessions")
@@ -53,6 +70,12 @@ def without_effect(options: RuntimeOptions, *, supports_sessions: bool) -> Itera
                 f"{kind}_lock_timeout is {lock.total_seconds():g} s, and a lock of less than "
                 f"{RENEWED_HALFWAY_BELOW / 1000:g} s is renewed halfway",
             )
+        elif getattr(options, f"{kind}_lock_renewal_buffer") > lock - _SECOND:
+            reasons.setdefault(
+                f"{kind}_lock_renewal_buffer",
+                f"{kind}_lock_timeout is {lock.total_seconds():g} s, and a lock is renewed after a second at "
+                "the earliest",
+            )
     for name, reason in reasons.items():
         if name in chosen:
             yield f"{name} {chosen[name]!r}: {reason}"
@@ -60,6 +83,11 @@ def without_effect(options: RuntimeOptions, *, supports_sessions: bool) -> Itera
     if backoff.base_delay > backoff.max_delay:
         yield (
             f"unregistered_backoff.base_delay {backoff.base_delay!r}: it is above max_delay, which is used"
+        )
+    longest = backoff.base_delay * UNREGISTERED_GROWTH_MAX
+    if longest < backoff.max_delay != UnregisteredBackoff().max_delay:
+        yield (
+            f"unregistered_backoff.max_delay {backoff.max_delay!r}: base_delay grows to {longest!r} at most"
         )
 
 

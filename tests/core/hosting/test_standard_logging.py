@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from holdfast.core.contract.errors import ConfigurationError, ProviderError
 from holdfast.core.contract.observe import Logged
+from holdfast.core.contract.provider import TagFilter
 from holdfast.core.contract.work_items import ActivityExecute
 from holdfast.core.hosting import standard_logging
 from holdfast.core.hosting.idle_options import without_effect
@@ -388,6 +390,29 @@ IDLE: list[tuple[str, dict[str, Any]]] = [
         {"unregistered_backoff": UnregisteredBackoff(base_delay=MINUTE, max_delay=SECOND)},
     ),
 ]
+IDLE += [
+    ("turn_cpu_limit", {"turn_cpu_limit": MINUTE}),  # the clock of these tests watches nothing
+    (
+        "observability.gauge_poll_interval",
+        {"observability": ObservabilityOptions(gauge_poll_interval=SECOND)},
+    ),
+    ("observability.service_name", {"observability": ObservabilityOptions(service_name="shop")}),
+    ("observability.log_format", {"observability": ObservabilityOptions(log_format="Json")}),
+    ("worker_lock_renewal_buffer", {"worker_lock_renewal_buffer": MINUTE, "worker_lock_timeout": MINUTE}),
+    (
+        "max_attempts",
+        {
+            "max_attempts": 3,
+            "worker_concurrency": 0,
+            "orchestration_concurrency": 0,
+            "dispatcher_long_poll_timeout": timedelta(seconds=30),
+        },
+    ),
+    (
+        "unregistered_backoff.max_delay",
+        {"unregistered_backoff": UnregisteredBackoff(base_delay=SECOND, max_delay=2 * MINUTE)},
+    ),
+]
 
 
 @pytest.mark.parametrize(("option", "options"), IDLE, ids=[option for option, _ in IDLE])
@@ -402,6 +427,29 @@ def test_an_option_that_has_no_effect_is_named_at_the_start(
     world.run(scenario())
     told = [r.getMessage() for r in heard.records if "has no effect" in r.getMessage()]
     assert [text.split(": ")[1].split(" ")[0] for text in told] == [option]
+
+
+def test_every_option_has_an_effect_or_says_that_it_has_none() -> None:
+    """RT-21.3: a worker that runs nothing; a new option has to be put on one side or the other."""
+    changed: dict[str, Any] = {
+        "dispatcher_min_poll_interval": SECOND,
+        "dispatcher_long_poll_timeout": SECOND,
+        "orchestration_concurrency": 0,
+        "worker_concurrency": 0,
+        "unregistered_backoff": UnregisteredBackoff(base_delay=2 * SECOND),
+        "max_attempts": 3,
+        "max_stuck_threads": 3,
+        "supported_replay_versions": (),
+        "worker_node_id": "w",
+        "worker_tag_filter": TagFilter.any(),
+        "observability": ObservabilityOptions(log_level="debug"),
+        "max_sessions_per_worker": 3,
+        "max_sessions_per_orchestration": 3,
+    }
+    names = {each.name for each in fields(RuntimeOptions)}
+    options = RuntimeOptions(**({name: 20 * SECOND for name in names} | changed))
+    told = {text.split(" ")[0] for text in without_effect(options, supports_sessions=True)}
+    assert names - told == {"orchestration_concurrency", "worker_concurrency", "observability"}
 
 
 def test_options_at_their_defaults_are_never_told_to_have_no_effect() -> None:
