@@ -74,7 +74,7 @@ async def failed_orchestration_closes_all_sessions(world: World) -> None:
         status = await world.finished(instance, check=False)
         left = stored(world, instance)
         with world.oracle("11.2"):
-            assert failure_text(status) == "given up"
+            assert failure_text(status) == "RuntimeError: given up"
             assert left == NOTHING, left
 
 

@@ -68,7 +68,6 @@ ADDED_COLUMNS: Final[dict[str, dict[str, str]]] = {
         "holder": "TEXT",
         "waits": "INTEGER NOT NULL DEFAULT 0",
     },
-    "sessions": {"held": "INTEGER NOT NULL DEFAULT 0"},
 }
 """Columns that a table of the reference or of an older version of ours may lack (SS-10.7)."""
 

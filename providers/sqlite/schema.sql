@@ -12,11 +12,12 @@
 --   kv_store            settled key-values, left by finished executions
 --   kv_delta            changes of the running execution; a null value is a tombstone
 --
--- Four columns are copies that only spare a fetch its search; what may be delivered never depends on them:
+-- Some columns and a table are copies that only spare a fetch its search; what may be delivered never depends on them:
 --   worker_queue.holder        null for an item of no session; the worker that holds its session; '' if none does
 --   worker_queue.waits         1 from an abandon with a delay until a fetch sees that the delay has passed
 --   orchestrator_queue.behind  1 if the instance has a lock or hold, live or run out
---   sessions.held              1 if the items of the session name its worker as their holder
+--   session_holds              the attached sessions and their expiry, kept by triggers, whoever writes to sessions;
+--                              noted: 1 if the items of the session name its worker as their holder
 --
 -- All times are integer milliseconds since the epoch (PV-30.6). Encoded items and events stand last in their
 -- rows, so that a scan over the other columns never touches the pages a long payload spills to. No table has
@@ -122,14 +123,43 @@ CREATE TABLE IF NOT EXISTS sessions (
     session_id   TEXT NOT NULL,
     worker_id    TEXT,
     locked_until INTEGER,
-    held         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (instance_id, session_id),
     CHECK ((worker_id IS NULL) = (locked_until IS NULL))
 ) WITHOUT ROWID;
 
 CREATE INDEX IF NOT EXISTS idx_sessions_worker ON sessions (worker_id) WHERE worker_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS idx_sessions_locked_until ON sessions (locked_until) WHERE locked_until IS NOT NULL;
-CREATE INDEX IF NOT EXISTS idx_sessions_held ON sessions (held, locked_until) WHERE locked_until IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS session_holds (
+    instance_id  TEXT    NOT NULL,
+    session_id   TEXT    NOT NULL,
+    locked_until INTEGER NOT NULL,
+    noted        INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (instance_id, session_id)
+) WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS idx_session_holds_noted ON session_holds (noted, locked_until);
+
+CREATE TRIGGER IF NOT EXISTS session_attached_first AFTER INSERT ON sessions WHEN new.worker_id IS NOT NULL BEGIN
+    INSERT OR REPLACE INTO session_holds (instance_id, session_id, locked_until)
+    VALUES (new.instance_id, new.session_id, new.locked_until);
+END;
+
+CREATE TRIGGER IF NOT EXISTS session_attached AFTER UPDATE ON sessions WHEN new.worker_id IS NOT old.worker_id BEGIN
+    DELETE FROM session_holds WHERE instance_id = old.instance_id AND session_id = old.session_id;
+    INSERT INTO session_holds (instance_id, session_id, locked_until)
+    SELECT new.instance_id, new.session_id, new.locked_until WHERE new.worker_id IS NOT NULL;
+END;
+
+CREATE TRIGGER IF NOT EXISTS session_extended AFTER UPDATE ON sessions
+WHEN new.worker_id IS old.worker_id AND new.locked_until IS NOT old.locked_until BEGIN
+    UPDATE session_holds SET locked_until = new.locked_until
+    WHERE instance_id = new.instance_id AND session_id = new.session_id;
+END;
+
+CREATE TRIGGER IF NOT EXISTS session_ended AFTER DELETE ON sessions BEGIN
+    DELETE FROM session_holds WHERE instance_id = old.instance_id AND session_id = old.session_id;
+END;
 
 CREATE TABLE IF NOT EXISTS kv_store (
     instance_id        TEXT    NOT NULL,

@@ -209,7 +209,7 @@ async def combinators(world: World) -> None:
     bound, plain = results["bound"], results["plain"]
     with world.oracle("32.9"):
         assert bound == plain, (bound, plain)
-        assert plain[0] == [[1, "3"], ["x", "error: y"], [1, "5"]], plain
+        assert plain[0] == [[1, "3"], ["x", "error: ValueError: y"], [1, "5"]], plain
         assert plain[1] == [1, [None, [0, "6"]]], plain
 
 

@@ -6,16 +6,16 @@ INSERT INTO worker_queue (visible_at, created_at, instance_id, execution_id, act
                           holder, work_item)
 VALUES (:now, :now, :instance, :execution, :activity, :session, :tag,
         CASE WHEN :session IS NOT NULL THEN coalesce(
-            (SELECT worker_id FROM sessions
-             WHERE instance_id = :instance AND session_id = :session AND held = 1), '') END,
+            (SELECT worker_id FROM sessions JOIN session_holds USING (instance_id, session_id)
+             WHERE instance_id = :instance AND session_id = :session AND noted = 1), '') END,
         :work_item);
 
 -- name: outdated_copies
 -- Whether a delay has passed that is still marked, a held session has lapsed, a session is claimed and its items
 -- do not say so.
 SELECT EXISTS (SELECT 1 FROM worker_queue INDEXED BY idx_worker_delayed WHERE waits = 1 AND visible_at <= :now),
-       EXISTS (SELECT 1 FROM sessions INDEXED BY idx_sessions_held WHERE held = 1 AND locked_until <= :now),
-       EXISTS (SELECT 1 FROM sessions INDEXED BY idx_sessions_held WHERE held = 0 AND locked_until > :now);
+       EXISTS (SELECT 1 FROM session_holds WHERE noted = 1 AND locked_until <= :now),
+       EXISTS (SELECT 1 FROM session_holds WHERE noted = 0 AND locked_until > :now);
 
 -- name: end_delays
 -- Items whose delay has passed wait no more.
@@ -24,26 +24,26 @@ UPDATE worker_queue SET waits = 0 WHERE waits = 1 AND visible_at <= :now;
 -- name: free_items
 -- The items of lapsed sessions have no holder.
 UPDATE worker_queue SET holder = ''
-FROM sessions AS s
-WHERE s.held = 1 AND s.locked_until <= :now
+FROM session_holds AS s
+WHERE s.noted = 1 AND s.locked_until <= :now
   AND worker_queue.instance_id = s.instance_id AND worker_queue.session_id = s.session_id
   AND worker_queue.session_id IS NOT NULL;
 
 -- name: note_lapsed
 -- Their sessions are not held.
-UPDATE sessions SET held = 0 WHERE held = 1 AND locked_until <= :now;
+UPDATE session_holds SET noted = 0 WHERE noted = 1 AND locked_until <= :now;
 
 -- name: bind_items
 -- The items of claimed sessions have their worker as their holder.
 UPDATE worker_queue SET holder = s.worker_id
-FROM sessions AS s
-WHERE s.held = 0 AND s.locked_until > :now
+FROM session_holds AS h JOIN sessions AS s USING (instance_id, session_id)
+WHERE h.noted = 0 AND h.locked_until > :now
   AND worker_queue.instance_id = s.instance_id AND worker_queue.session_id = s.session_id
   AND worker_queue.session_id IS NOT NULL;
 
 -- name: note_claimed
 -- Their sessions are held.
-UPDATE sessions SET held = 1 WHERE held = 0 AND locked_until > :now;
+UPDATE session_holds SET noted = 1 WHERE noted = 0 AND locked_until > :now;
 
 -- name: free_items_of_session
 -- The items of a released session have no holder.
@@ -166,7 +166,6 @@ VALUES (:instance, :session, :worker, :locked_until)
 ON CONFLICT (instance_id, session_id) DO UPDATE
 SET locked_until = CASE WHEN worker_id = excluded.worker_id THEN max(locked_until, excluded.locked_until)
                         ELSE excluded.locked_until END,
-    held = CASE WHEN worker_id = excluded.worker_id THEN held ELSE 0 END,
     worker_id = excluded.worker_id;
 
 -- name: extend_session
@@ -176,5 +175,5 @@ WHERE instance_id = :instance AND session_id = :session AND worker_id = :worker;
 
 -- name: release_session
 -- Unattach the session, if it named the worker (PV-26.5).
-UPDATE sessions SET held = 0, worker_id = NULL, locked_until = NULL
+UPDATE sessions SET worker_id = NULL, locked_until = NULL
 WHERE instance_id = :instance AND session_id = :session AND worker_id = :worker;

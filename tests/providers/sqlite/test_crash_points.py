@@ -151,6 +151,8 @@ class Recovery:
             if found != "ok":
                 raise BrokenPromise(f"it is damaged: {found}")
             return state_of(connection)
+        except apsw.CorruptError as error:
+            raise BrokenPromise(f"it is damaged: {error}") from error
         finally:
             store.close()
 

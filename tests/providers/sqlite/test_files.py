@@ -291,11 +291,11 @@ VERSION_1 = """
 DROP INDEX idx_orch_ready; DROP INDEX idx_orch_behind;
 DROP INDEX idx_worker_ready; DROP INDEX idx_worker_ready_any;
 DROP INDEX idx_worker_expiry; DROP INDEX idx_worker_delayed; DROP INDEX idx_instance_locks_until;
-DROP INDEX idx_sessions_held;
+DROP TRIGGER session_attached_first; DROP TRIGGER session_attached;
+DROP TRIGGER session_extended; DROP TRIGGER session_ended; DROP TABLE session_holds;
 ALTER TABLE orchestrator_queue DROP COLUMN behind;
 ALTER TABLE worker_queue DROP COLUMN holder;
 ALTER TABLE worker_queue DROP COLUMN waits;
-ALTER TABLE sessions DROP COLUMN held;
 PRAGMA user_version = 1;
 """
 
