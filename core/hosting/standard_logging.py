@@ -112,7 +112,6 @@ class OwnHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __init__(self, options: ObservabilityOptions) -> None:
         super().__init__(sys.stderr)
-        self.format_name = options.log_format
         self.setFormatter(_formatter(options))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -172,28 +171,23 @@ def _formatter(options: ObservabilityOptions) -> logging.Formatter:
 def set_up(options: ObservabilityOptions) -> Iterator[str]:
     """Levels, and a handler if the program has none; tells what of the options has no effect.
 
-    A second call in one process, by another runtime, changes nothing of the first one's (RT-23.2).
+    A later call in one process, by another runtime, replaces what an earlier one has set up (RT-23.2).
     """
     ours = logging.getLogger(ROOT)
     mine = [handler for handler in ours.handlers if isinstance(handler, OwnHandler)]
     assert len(mine) <= 1, f"{len(mine)} handlers of ours write each record: {mine}"
-    if mine:
-        handler = mine[0]
-        if handler.format_name != options.log_format:
-            yield (
-                f"observability.log_format {options.log_format}: an earlier runtime of this process has "
-                f"chosen {handler.format_name}"
-            )
-    elif ours.handlers or logging.getLogger().handlers:
+    if logging.getLogger().handlers or len(ours.handlers) > len(mine):
         if options.log_format != ObservabilityOptions().log_format:
             yield (
                 f"observability.log_format {options.log_format}: the program has configured `logging`, "
                 "and its handlers decide"
             )
+    elif mine:
+        mine[0].setFormatter(_formatter(options))
     else:
         ours.addHandler(OwnHandler(options))
-        if ours.level == logging.NOTSET:
-            ours.setLevel(logging.WARNING)
+        if _is_free(ours):
+            _set_level(ours, logging.WARNING)
     if options.log_format != "Json":
         for name in ("service_name", "service_version"):
             if getattr(options, name) != getattr(ObservabilityOptions(), name):
@@ -201,8 +195,8 @@ def set_up(options: ObservabilityOptions) -> Iterator[str]:
     level = LOG_LEVELS[options.log_level]
     for target in _USER_TARGETS:
         logger = logger_of(target)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(level)
+        if _is_free(logger):
+            _set_level(logger, level)
         elif logger.level != level and options.log_level != ObservabilityOptions().log_level:
             yield (
                 f"observability.log_level {options.log_level}: the level of the logger {logger.name} "
@@ -220,4 +214,18 @@ def _filter(text: str) -> Iterator[str]:
         name = target.strip().removeprefix(ROOT).removeprefix(".")
         logger_names = [name] if name else ["", *_USER_TARGETS]
         for name in logger_names:
-            logging.getLogger(f"{ROOT}.{name}".removesuffix(".")).setLevel(LOG_LEVELS[level.lower()])
+            _set_level(logging.getLogger(f"{ROOT}.{name}".removesuffix(".")), LOG_LEVELS[level.lower()])
+
+
+_levels_set: Final[dict[str, int]] = {}
+"""The levels that `set_up` has given to loggers, so as to tell them from those that the program has set."""
+
+
+def _is_free(logger: logging.Logger) -> bool:
+    return logger.level in (logging.NOTSET, _levels_set.get(logger.name))
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    assert logger.name.split(".")[0] == ROOT, f"the level of the logger {logger.name} is the program's to set"
+    _levels_set[logger.name] = level
+    logger.setLevel(level)

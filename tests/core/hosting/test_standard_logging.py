@@ -20,7 +20,7 @@ from holdfast.core.hosting import standard_logging
 from holdfast.core.hosting.idle_options import without_effect
 from holdfast.core.hosting.log import Log, StructuredLog, tee
 from holdfast.core.hosting.options import ObservabilityOptions, RuntimeOptions, UnregisteredBackoff
-from holdfast.core.hosting.standard_logging import OwnHandler, logger_of, set_up
+from holdfast.core.hosting.standard_logging import OwnHandler, TextLines, logger_of, set_up
 from holdfast.core.program.registry import Registry
 
 MINUTE = timedelta(minutes=1)
@@ -56,6 +56,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         logger.handlers[:] = []
     monkeypatch.setattr(logging.getLogger(), "handlers", WithoutPytest())
     monkeypatch.delenv(standard_logging.ENVIRONMENT, raising=False)
+    monkeypatch.setattr(standard_logging, "_levels_set", {})
     yield
     for logger, level, handlers in before:
         logger.setLevel(level)
@@ -316,16 +317,27 @@ def test_rt_23_2_a_program_that_has_configured_logging_keeps_it(heard: Heard) ->
 
 
 def test_rt_23_2_a_second_initialisation_is_tolerated(bare: None) -> None:
-    """RT-23.2: it changes nothing, and says what it cannot do."""
+    """RT-23.2: it replaces what the first one has set up, and adds no second handler."""
     assert list(set_up(ObservabilityOptions(log_format="Json"))) == []
-    assert list(set_up(ObservabilityOptions(log_format="Json"))) == []
-    idle = list(set_up(ObservabilityOptions(log_format="Compact", log_level="debug")))
-    assert [text.split(":")[0] for text in idle] == [
-        "observability.log_format Compact",
-        "observability.log_level debug",
-        "observability.log_level debug",
-    ]
-    assert len(logging.getLogger("holdfast").handlers) == 1
+    (handler,) = logging.getLogger("holdfast").handlers
+    assert list(set_up(ObservabilityOptions(log_format="Compact", log_level="debug"))) == []
+    assert logging.getLogger("holdfast").handlers == [handler]
+    assert isinstance(handler.formatter, TextLines)
+    assert logger_of("activity").level == logging.DEBUG
+    assert list(set_up(ObservabilityOptions())) == []
+    assert logger_of("activity").level == logging.INFO
+
+
+def test_rt_23_2_a_level_that_the_program_has_set_stays(bare: None) -> None:
+    """RT-23.2: and the option that cannot do anything is named."""
+    logger_of("activity").setLevel(logging.ERROR)
+    logging.getLogger("holdfast").setLevel(logging.DEBUG)
+    assert list(set_up(ObservabilityOptions())) == []
+    (idle,) = set_up(ObservabilityOptions(log_level="debug"))
+    assert idle.endswith("debug: the level of the logger holdfast.activity is ERROR already")
+    levels = [logger_of(name).level for name in ("activity", "orchestration")]
+    assert levels == [logging.ERROR, logging.DEBUG]
+    assert logging.getLogger("holdfast").level == logging.DEBUG
 
 
 def test_rt_23_2_a_filter_of_the_environment_overrides_the_levels(
