@@ -142,6 +142,7 @@ class Runtime:
 
     def _ends_process(self, why: str) -> None:
         """Called on another thread, as the last thing before the process is gone."""
+        assert why, "the process ends, and nobody says why"
         self._log.error("Worker process ends: its code cannot be interrupted", error=why)
 
     def _make_runner(self, ids: IdSource, log: Log) -> ActivityRunner:

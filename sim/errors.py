@@ -6,6 +6,7 @@ HoldfastError
     ├── ForeignLoop          a process woke what belongs to another process
     ├── ProviderSuspended    a provider waited for something inside a call
     ├── NeverWaits           a process keeps running without ever waiting
+    ├── NeverYields          code of a process computes without an end
     ├── Deadlock             nothing is enabled, and no time will change that
     └── TapeMismatch         an answer on the tape is out of range for its draw
 GeneratorExit
@@ -37,6 +38,13 @@ class ProviderSuspended(SimulationError, RuntimeError):
 
 class NeverWaits(SimulationError, RuntimeError):
     """A process ran more callbacks in one step than any sensible code needs: it never waits."""
+
+
+class NeverYields(SimulationError, RuntimeError):
+    """Code of a process used up its CPU time without giving control back; the message names the code line.
+
+    The run is evidence for nothing: it has a tape up to that place, and no digest.
+    """
 
 
 class Deadlock(SimulationError):

@@ -39,6 +39,7 @@ class Watchdog(Protocol):
 class Watching(Protocol):
     """A clock that can watch as well: it knows the CPU time of its process."""
 
-    def watchdog(self, cpu_us: Micros, stuck: Callable[[str], None]) -> Watchdog:
-        """A watchdog with this limit for each call; `stuck` hears of a call that ends the process."""
+    @property
+    def watchdog(self) -> Callable[[Micros, Callable[[str], None]], Watchdog | None]:
+        """Makes a watchdog with a limit for each call; the function hears of a call that ends the process."""
         ...

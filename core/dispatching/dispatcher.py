@@ -127,6 +127,7 @@ class Dispatcher:
         end on any worker ends as poison (RT-4.56).
         """
         item = fetched.item
+        assert str(overrun), f"a turn of {item.instance!r} was interrupted, and nobody says where"
         self._log.error(
             "Orchestration turn exceeded its CPU limit, abandoning",
             instance_id=item.instance,

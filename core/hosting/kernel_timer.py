@@ -16,7 +16,7 @@ import faulthandler
 import signal
 import sys
 import threading
-import time
+from time import pthread_getcpuclockid
 from typing import Any, Final
 
 from holdfast.core.contract.watchdog import STUCK_EXIT_CODE
@@ -58,6 +58,7 @@ class KernelTimers:
 
     def push(self, thread: int, now_ns: int, limit_ns: int) -> None:
         """End the process when this thread has used some more limits of CPU time, unless pushed again."""
+        assert limit_ns > 0, f"thread {thread} may use {limit_ns} ns"
         if self._ready and (timer := self._timer_of(thread)) is not None:
             self._set(timer, now_ns + LIMITS_MAX * limit_ns)
 
@@ -78,7 +79,7 @@ class KernelTimers:
             self._libc.timer_delete(timer)  # of a thread that has ended; this one has its identity
         timer = ctypes.c_void_p()
         event = _Event(signal=STUCK_EXIT_CODE, notify=_THREAD_ID, thread=native)
-        clock = time.pthread_getcpuclockid(thread)
+        clock = pthread_getcpuclockid(thread)
         if self._libc.timer_create(clock, ctypes.byref(event), ctypes.byref(timer)):
             return None
         self._timers[thread] = native, timer

@@ -17,6 +17,9 @@ AtLine = Callable[[FrameType | None], None]
 """Called at each line on the thread it runs on; may raise."""
 
 
+_OURS: Final = ("holdfast.core.", "holdfast.sim.")
+
+
 def raise_into(thread: int, error: type[BaseException]) -> None:
     """Let a thread raise it at its next call or jump.
 
@@ -32,7 +35,7 @@ def breathe() -> None:
 
 def is_ours(frame: FrameType | None) -> bool:
     """Whether the runtime's own code runs there: nothing is raised into it."""
-    return frame is None or str(frame.f_globals.get("__name__", "")).startswith("holdfast.core.")
+    return frame is None or str(frame.f_globals.get("__name__", "")).startswith(_OURS)
 
 
 if sys.version_info >= (3, 12):

@@ -20,9 +20,9 @@ import math
 import os
 import sys
 import threading
-import time
 from _thread import get_ident
 from collections.abc import Callable
+from time import clock_gettime_ns, pthread_getcpuclockid, sleep  # the simulator guards those of the module
 from types import FrameType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -45,7 +45,7 @@ CpuClock = Callable[[int], int]
 
 def cpu_of(thread: int) -> int:
     """The CPU time of a thread."""
-    return time.clock_gettime_ns(time.pthread_getcpuclockid(thread))
+    return clock_gettime_ns(pthread_getcpuclockid(thread))
 
 
 class CallLimits(NamedTuple):
@@ -157,20 +157,27 @@ class WatchingThread:
     def interrupts(self, thread: int) -> bool:
         """Whether the call on this thread has been interrupted and is not over."""
         watch = self.watched.get(thread)
+        assert watch is None or watch.outer is not watch, f"{watch.subject} is watched within itself"
         return watch is not None and bool(watch.text) and not watch.over
 
     # --- the watching thread ----------------------------------------------------------------------------
 
-    def _wake_up(self, thread: int, limit_ns: int) -> None:
+    def start(self) -> None:
+        """Start the watching thread, where no code that is watched runs yet."""
         with self._lock:
-            self._idle = False
-            if self._kernel is not None:
-                self._kernel.push(thread, self._cpu(thread), limit_ns)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._look_for_ever, name="holdfast watchdog", daemon=True
                 )
                 self._thread.start()
+
+    def _wake_up(self, thread: int, limit_ns: int) -> None:
+        if self._thread is None:
+            self.start()
+        with self._lock:
+            self._idle = False
+            if self._kernel is not None:
+                self._kernel.push(thread, self._cpu(thread), limit_ns)
         self._wake.set()
 
     def _look_for_ever(self) -> None:
@@ -180,18 +187,21 @@ class WatchingThread:
                 self._wake.wait()
                 self._wake.clear()
             else:
-                time.sleep(pause)
+                sleep(pause)
 
     def look(self) -> float | None:
         """Look at every watched thread once; the seconds until the next look, None if nothing is watched."""
         with self._lock:
+            # First idle, then the look: a call that begins between the two finds it idle, and wakes it.
+            self._idle = True
             if not self.watched:
-                self._idle = True
                 if self._kernel is not None:
                     self._kernel.stop()
                 return None
+            self._idle = False
             for thread, watch in list(self.watched.items()):
                 self._look_at(thread, watch)
+            assert not self._idle, f"{len(self.watched)} calls are watched by a thread that rests"
             least_ns = min(watch.limits.cpu_ns for watch in self.watched.values())
             return min(least_ns / _NS / _LOOKS_PER_LIMIT, LOOK_S_MAX)
 

@@ -29,6 +29,7 @@ from holdfast.sim.stage.draws import Draws
 from holdfast.sim.stage.engine import Engine
 from holdfast.sim.stage.faults import FaultBudget, Faults
 from holdfast.sim.stage.misfortune import Misfortunes
+from holdfast.sim.stage.passes import CPU_US
 from holdfast.sim.stage.stage import Stage
 from holdfast.sim.stage.strategy import Strategy
 from holdfast.sim.toolkit.bench import StoreFactory
@@ -49,6 +50,8 @@ class Limits:
 
     max_steps: int = 20_000
     max_virtual_us: int = 48 * _HOUR_US
+    max_pass_cpu_us: int = CPU_US
+    """CPU time of one pass of a process, after which it is taken for one that has no end (`NeverYields`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +201,18 @@ def run_schedule(
             guards.collecting(refused, scenario.virtual_clock_for),
             store_loop_running(stage.store_loop),
         ):
-            run = _Running(engine, World(stage, store, options, workers, scenario.body), limits or Limits())
+            limits = limits or Limits()
+            stage.passes.limit(limits.max_pass_cpu_us)
+            run = _Running(engine, World(stage, store, options, workers, scenario.body), limits)
             try:
                 run.to_the_end()
-                digest = _digest(engine, store) if full else None
+                digest = _digest(engine, store) if full and not stage.passes.overran else None
             finally:
-                stage.bury()
+                stage.passes.end(stage.bury)
         strategy.learn(draws.tape, draws.counts())
-        assert (digest is not None) == full, (
-            f"digest {digest!r} of a run that is {'' if full else 'not '}full"
-        )
+        if stage.passes.overran:
+            digest = None
+        assert digest is None or full, f"digest {digest!r} of a run that is not full"
         ended = run.result(scenario.name, digest, made, refused)
         if ended.went_wrong:
             ended.stored = _readable(engine, store)
@@ -363,7 +368,7 @@ class _Running:
             if FAILED_ASSERTION in message
         ]
         if run.error is None:
-            run.error = next(iter((*refused, *chronicle.watcher_errors)), None)
+            run.error = next(iter((*refused, *chronicle.watcher_errors, *engine.stage.passes.overran)), None)
         self._judge_body(run)
         return run
 

@@ -31,7 +31,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from holdfast.core.contract.store import Store
-from holdfast.sim.loop import guards
 from holdfast.sim.loop.clock import ProcessClock
 from holdfast.sim.loop.event_loop import Callback, Loop, LostFailure
 from holdfast.sim.loop.ids import VirtualIds
@@ -43,6 +42,7 @@ from holdfast.sim.stage.chronicle import Chronicle
 from holdfast.sim.stage.draws import Draws
 from holdfast.sim.stage.gate import Gate
 from holdfast.sim.stage.parking import Parking
+from holdfast.sim.stage.passes import Passes
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import Script
 from holdfast.sim.stage.steps import FETCHES, Arguments, Delivery, DueTimers, Request, Step, settle_future
@@ -86,6 +86,7 @@ class Stage:
         self.chronicle = chronicle
         self.ready: list[Step] = []
         self.parking = Parking(self.ready.append, time.provider_ms)
+        self.passes = Passes()
         self.script = Script()
         self.processes: list[Process] = []
         self.complaints: list[str] = []
@@ -127,7 +128,7 @@ class Stage:
             name,
             program.boot_count,
             loop=loop,
-            clock=ProcessClock(self.time, loop),
+            clock=ProcessClock(self.time, loop, self.passes.watchdog),
             ids=VirtualIds(line, program.line << 16 | program.identity),
             notify=self.chronicle.local,
             draw=self.draw_data,
@@ -234,13 +235,9 @@ class Stage:
     def run(self, process: Process, callbacks: list[Callback]) -> None:
         """Call these in the process and run it until it is waiting again."""
         assert not process.stalled, f"{process!r} is stalled, it cannot run"
-        guards.enter(process.loop.name, process.loop)
-        try:
-            process.loop.run_until_waiting(callbacks)
-        except SystemExit as error:
-            self._exited(process, error)
-        finally:
-            guards.leave()
+        exited = self.passes.run(process, callbacks)
+        if exited is not None:
+            self._exited(process, exited)
         if not process.alive:
             return
         self._announce_timers(process)

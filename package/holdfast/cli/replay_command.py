@@ -55,7 +55,7 @@ def _check_steps(traced: Traced, recorded: RecordedRun) -> None:
     difference = first_difference(traced.trace.steps, recorded.steps)
     if difference is not None:
         _differs(f"first at step {difference.n}: recorded {difference.recorded}, now {difference.replayed}")
-    if recorded.run.digest != traced.trace.header.digest:
+    if (recorded.run.digest or "") != traced.trace.header.digest:
         _differs("the steps are the same, but the histories at the end differ")
 
 
@@ -75,4 +75,4 @@ def _say(traced: Traced, recorded: RecordedRun, rule: str | None, violated: bool
         click.echo(f"no longer violated: {rule}")
     for complaint in recorded.run.complaints:
         click.echo(f"would have been logged: {complaint}")
-    click.echo(f"digest {recorded.run.digest}")
+    click.echo(f"digest {recorded.run.digest or 'none: ' + str(recorded.run.error)}")
