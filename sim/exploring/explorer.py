@@ -19,9 +19,9 @@ from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.sim.errors import SimulationError
 from holdfast.sim.loop import guards
+from holdfast.sim.loop.asyncgens import asyncgen_hooks
 from holdfast.sim.loop.complaints import overhearing
 from holdfast.sim.loop.driving import drive, store_loop_running
-from holdfast.sim.loop.event_loop import asyncgen_hooks
 from holdfast.sim.loop.ids import VirtualIds
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.chronicle import Chronicle

@@ -30,9 +30,8 @@ import math
 import sys
 from asyncio import _set_running_loop
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import Context, copy_context
 from types import FrameType
 from typing import Any, Final, NoReturn, Protocol, TypeVarTuple
@@ -40,6 +39,7 @@ from weakref import ref
 
 from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits
 from holdfast.sim.loop import guards
+from holdfast.sim.loop.asyncgens import AsyncGenerators
 from holdfast.sim.loop.complaints import ComplainingLoop, raised_in, shown, text_of
 from holdfast.sim.loop.tasks import CallHandle, Future, SharedHandle, Task, Timer, is_task_step
 from holdfast.sim.loop.timers import Timers
@@ -60,8 +60,8 @@ Callback = tuple[Callable[..., object], tuple[object, ...]]
 LostFailure = tuple[ref[Future] | ref[Task], str]
 """A failed future whose exception nobody has retrieved, and the complaint if nobody ever can."""
 
-Blocking = Callable[[Callable[..., object], tuple[object, ...]], Future]
-"""Runs a blocking function of a process: how long it takes is the tape's decision."""
+Blocking = Callable[[Callable[..., object], tuple[object, ...]], tuple[Future, int]]
+"""Runs a blocking function of a process, and tells until when by its clock: that is the tape's decision."""
 
 
 class WallClock(Protocol):
@@ -89,6 +89,8 @@ class Loop(ComplainingLoop):
         self.offset_us = offset_us
         self.numbers = itertools.count(1)
         self.blocking: Blocking | None = None
+        self.generators = AsyncGenerators()
+        self._threads_until_us = 0
         self.clock: WallClock | None = None
         self._time = time
         self._ready: deque[tuple[Callable[..., object], tuple[object, ...], Context]] = deque()
@@ -129,7 +131,9 @@ class Loop(ComplainingLoop):
                 try:
                     for _ in itertools.repeat(None, _CALLBACKS_MAX):
                         if not ready:
-                            return
+                            callback, arguments = id, ()  # what only they have held may have more to do
+                            if not ready:
+                                return
                         callback, arguments, context = popleft()
                         context.run(callback, *arguments)
                 except (SystemExit, KeyboardInterrupt):
@@ -175,6 +179,18 @@ class Loop(ComplainingLoop):
     def unfinished(self) -> list[Task]:
         """The tasks that are not done, oldest first."""
         return self._standing or [task for known in self._tasks if (task := known()) and not task.done()]
+
+    @property
+    def passing(self) -> bool:
+        """Whether its process is in a pass, and may schedule something."""
+        return self.call_soon is self._call_soon
+
+    @property
+    def at_work(self) -> bool:
+        """Whether something is left to cancel, close or wait for before its process can end."""
+        if self.unfinished() or self.generators.open():
+            return True
+        return self._threads_until_us > self.reading_us("monotonic")
 
     def unheard(self) -> list[LostFailure]:
         """Tasks, then futures, whose exceptions nobody has retrieved, oldest first, with the complaint."""
@@ -345,7 +361,10 @@ class Loop(ComplainingLoop):
         if self._dead:
             self._fenced()
         if self.blocking is not None:
-            return self.blocking(func, args)
+            answer, due_us = self.blocking(func, args)
+            if executor is None:  # its threads are waited for when the process ends
+                self._threads_until_us = max(self._threads_until_us, due_us)
+            return answer
         future = Future(loop=self)
         try:
             result = func(*args)
@@ -363,10 +382,18 @@ class Loop(ComplainingLoop):
             raise TypeError("executor must be ThreadPoolExecutor instance")
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Nothing to shut down."""
+        """Wait until every call of it has come back, or for `timeout` seconds."""
+        until_us = self._threads_until_us
+        if timeout is not None:
+            until_us = min(until_us, self.reading_us("monotonic") + first_us(timeout))
+        if until_us > self.reading_us("monotonic"):
+            over = self.create_future()
+            self.call_at_us(until_us, over.set_result, None)
+            await over
 
     async def shutdown_asyncgens(self) -> None:
-        """Nothing to shut down."""
+        """Close what is left of the async generators of the process."""
+        await self.generators.close(self)
 
     # --- the rest of the interface --------------------------------------------------------------------
 
@@ -417,23 +444,3 @@ def _what_is_shared() -> tuple[str, str]:
         return shared, ""
     file = frame.f_code.co_filename.rsplit("/", 1)[-1]
     return shared, f" ({file}:{frame.f_lineno} in {frame.f_code.co_qualname})"
-
-
-@contextmanager
-def asyncgen_hooks() -> Iterator[None]:
-    """Within this block an async generator dropped half-way is closed by a task of the loop that is running.
-
-    As on asyncio's own loop. One dropped outside every pass belongs to a dead process: nothing of it runs.
-    """
-    before = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(finalizer=_close_asyncgen)
-    try:
-        yield
-    finally:
-        sys.set_asyncgen_hooks(*before)
-
-
-def _close_asyncgen(generator: AsyncGenerator[Any, Any]) -> None:
-    loop = asyncio._get_running_loop()
-    if isinstance(loop, Loop) and not loop.is_closed():
-        loop.create_task(generator.aclose(), name="aclose")

@@ -43,6 +43,20 @@ class RunningLoop(Protocol):
     name: str
     complaints: list[str]
 
+    @property
+    def passing(self) -> bool:
+        """Whether something may be scheduled on it."""
+        ...
+
+    @property
+    def generators(self) -> Any:
+        """Its async generators."""
+        ...
+
+    def create_task(self, coro: Any, *, name: str) -> Any:
+        """A task of its own."""
+        ...
+
     def reading_us(self, clock: str) -> int:
         """What a clock shows: `wall` or `monotonic`."""
         ...

@@ -37,8 +37,11 @@ def run_blocking(
     known_delays_ms: Callable[[], tuple[int, ...]],
     function: Callable[..., object],
     arguments: tuple[object, ...],
-) -> Future:
-    """Run a function of a process as if in a thread; the future is settled when the drawn time is over."""
+) -> tuple[Future, int]:
+    """Run a function of a process as if in a thread; the future is settled when the drawn time is over.
+
+    Says as well when that is, by the process's monotonic clock.
+    """
     delays_ms: tuple[int, ...]
     if process.blocking_ms is not None:
         delays_ms, drawn = (process.blocking_ms,), 2  # it acts at the end of that time
@@ -50,14 +53,14 @@ def run_blocking(
     outcome = _Outcome(function, arguments)
     if not drawn:
         outcome.tell(future)
-        return future
+        return future, 0
     acts_late, index = divmod(drawn - 1, len(delays_ms))
     assert acts_late in (0, 1), f"{drawn} is no time for a blocking call, there are {len(delays_ms)} delays"
     if not acts_late:
         outcome.happen()
     due_us = time.now_us + process.loop.offset_us + delays_ms[index] * 1000
     process.loop.call_at_us(due_us, outcome.tell, future)
-    return future
+    return future, due_us
 
 
 class _Outcome:

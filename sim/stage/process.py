@@ -16,6 +16,7 @@ A crash cuts it off at once, but its coroutines still stand where they waited, w
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import _set_running_loop
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -74,6 +75,8 @@ class Process:
         self.timers_announced = False
         """Whether the world already lists this process's due timers as a step."""
         self.main: Task | None = None
+        self.ending: Task | None = None
+        """What ends it in good order, once its boot function is over and something is left."""
         self.blocking_ms: int | None = None
         """How long its blocking calls take, set by the scenario; None leaves it to the tape."""
         self._notify = notify
@@ -108,6 +111,24 @@ class Process:
 
         self.main = self.loop.create_task(main(), name=f"{self.name}/{self.boot}")
 
+    def end(self) -> None:
+        """Begin to end, as `asyncio.run` does: cancel what is left, wait for it, close generators, wait for
+        the threads of the default executor. Called in a pass of the loop."""
+        assert self.ending is None, f"{self!r} is ending already"
+        self.ending = self.loop.create_task(self._end(), name=f"end of {self.name}/{self.boot}")
+
+    async def _end(self) -> None:
+        left = [task for task in self.loop.unfinished() if task is not self.ending]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        for task in left:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                message = "unhandled exception during asyncio.run() shutdown"
+                self.loop.call_exception_handler({"message": message, "exception": error, "task": task})
+        await self.loop.shutdown_asyncgens()
+        await self.loop.shutdown_default_executor()
+
     def kill(self) -> None:
         """Cut it off."""
         assert self.alive, f"{self!r} is cut off twice"
@@ -126,7 +147,7 @@ class Process:
         finally:
             _set_running_loop(None)
         self.loop.forget()
-        self.main = None
+        self.main = self.ending = None
 
 
 def _close(task: Task) -> None:

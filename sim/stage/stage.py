@@ -40,6 +40,7 @@ from holdfast.sim.stage.agenda import Agenda
 from holdfast.sim.stage.blocking import run_blocking
 from holdfast.sim.stage.chronicle import Chronicle
 from holdfast.sim.stage.draws import Draws
+from holdfast.sim.stage.ending import Endings
 from holdfast.sim.stage.gate import Gate
 from holdfast.sim.stage.parking import Parking
 from holdfast.sim.stage.passes import Passes
@@ -90,7 +91,8 @@ class Stage:
         self.script = Script()
         self.processes: list[Process] = []
         self.complaints: list[str] = []
-        self.broken: list[str] = []
+        self._endings = Endings(self.run, self.remove)
+        self.broken = self._endings.broken
         self.on_boot: Callable[[Process], None] = _ignore
         self._store = store
         self._delays_ms = delays_ms
@@ -236,29 +238,13 @@ class Stage:
         """Call these in the process and run it until it is waiting again."""
         assert not process.stalled, f"{process!r} is stalled, it cannot run"
         exited = self.passes.run(process, callbacks)
-        if exited is not None:
-            self._exited(process, exited)
         if not process.alive:
             return
         self._announce_timers(process)
-        main = process.main
-        if main is not None and main.done():
-            self._ended(process)
-
-    def _exited(self, process: Process, error: SystemExit) -> None:
-        """Code of the process called `sys.exit`: its process ends, not the simulator's."""
-        if process.fallible:
-            self.broken.append(f"{process.name}: it called sys.exit({error.code!r})")
-            self.remove(process)
-
-    def _ended(self, process: Process) -> None:
-        main = process.main
-        assert main is not None
-        error = None if main.cancelled() else main.exception()
-        if error is not None and process.fallible:
-            self.broken.append(f"{process.name}: its boot function raised {error!r}")
-        if process.fallible:
-            self.remove(process)
+        if process.fallible and exited is not None:
+            self._endings.exited(process, exited)
+        elif process.fallible:
+            self._endings.after_pass(process)
 
     def _announce_timers(self, process: Process) -> None:
         """Enable a step for the due timers of a process, unless one is enabled already.

@@ -69,7 +69,10 @@ async def no_session_closed_events_at_terminal(world: World) -> None:
     statuses = [await world.finished(instance, check=False) for instance in ("i", "j", "k")]
     with world.oracle("28.7"):
         assert isinstance(statuses[0], Completed), statuses
-        assert [failure_text(status) for status in statuses[1:]] == ["RuntimeError: given up", "canceled: enough"]
+        assert [failure_text(status) for status in statuses[1:]] == [
+            "RuntimeError: given up",
+            "canceled: enough",
+        ]
         for instance in ("i", "j", "k"):
             history = await world.history(instance)
             assert session_events(history) == [("SessionOpened", "s"), ("SessionOpened", "t")], history

@@ -243,7 +243,7 @@ def _old_registry() -> Registry:
 
     @registry.activity("fail")
     async def fail(ctx: ActivityContext, input: str) -> str:
-        raise ValueError(input)
+        raise ActivityError(input)  # the application's own word is stored as it is (RT-6.9)
 
     return registry
 
