@@ -19,7 +19,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import pytest
 from hypothesis import strategies as st
@@ -45,6 +45,8 @@ __all__ = [
     "fault_plans",
     "simulated",
 ]
+
+_COMPLAINTS_SHOWN_MAX: Final = 10
 
 FaultPlan = Mapping[tuple[Stream, int], int]
 """What deviates from the plain run: answer by stream and position, modulo the number of answers there."""
@@ -143,13 +145,20 @@ def _check(scenario: Scenario, provider: NamedProvider, strategy: Strategy, sche
     run = run_once(Subject(scenario, provider), strategy)
     wrong = run.wrong
     if wrong is None:
-        for complaint in run.complaints:
+        for complaint in _some_of(run.complaints):
             warnings.warn(f"schedule {schedule}: {complaint}", Complaint, stacklevel=2)
     else:
         rule, _, detail = wrong.partition("\n")  # pytest explains an assertion on further lines
         line = f"schedule {schedule}, replay: {VARIABLE}={tape_to_text(run.tape)} pytest {node}"
-        heard = [f"heard in this run: {complaint}" for complaint in run.complaints if complaint not in wrong]
+        heard = _some_of([complaint for complaint in run.complaints if complaint not in wrong])
+        heard = [f"heard in this run: {complaint}" for complaint in heard]
         pytest.fail("\n".join(filter(None, (rule, line, detail, *heard))), pytrace=False)
+
+
+def _some_of(complaints: Sequence[str]) -> list[str]:
+    """The first few, and how many more there are."""
+    left = len(complaints) - _COMPLAINTS_SHOWN_MAX
+    return [*complaints[:_COMPLAINTS_SHOWN_MAX], *([f"and {left} more"] if left > 0 else [])]
 
 
 class Complaint(UserWarning):

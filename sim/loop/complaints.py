@@ -29,6 +29,9 @@ from holdfast.sim.loop.tasks import CallHandle, Timer
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
+_SHOWN_MAX: Final = 1000
+"""Characters of a value that are shown: it may be as large as its author likes."""
+
 _OWNER_KEYS: Final = ("task", "future", "handle")
 """Where the context of an exception handler says whose exception it is, in the order asyncio looks there."""
 
@@ -41,7 +44,7 @@ def shown(value: object) -> str:
         text = f"<{type(value).__qualname__} whose repr() raises>"
     text = _ADDRESS.sub("", " ".join(text.split()))
     assert "\n" not in text, f"{text!r} is to be one line"
-    return text
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}... ({len(text)} characters)"
 
 
 def place_of(traceback: TracebackType | None) -> str:
@@ -57,7 +60,8 @@ def place_of(traceback: TracebackType | None) -> str:
 
 def text_of(context: Mapping[str, Any]) -> str:
     """What the context of an exception handler says, in one line."""
-    words = _ADDRESS.sub("", str(context.get("message") or "Unhandled exception in event loop"))
+    message = context.get("message") or "Unhandled exception in event loop"
+    words = _ADDRESS.sub("", message) if isinstance(message, str) else shown(message)
     task = next((context[key] for key in _OWNER_KEYS if context.get(key) is not None), None)
     if isinstance(task, asyncio.Task):
         words += f" (task {task.get_name()!r} of {getattr(task.get_coro(), '__qualname__', 'unknown code')})"
@@ -112,9 +116,9 @@ class ComplainingLoop(RefusingLoop):
         if self._handler is None:
             self.default_exception_handler(context)
             return
-        if context.get("message") == FAILED_ASSERTION:
-            self.default_exception_handler(context)
         try:
+            if context.get("message") == FAILED_ASSERTION:
+                self.default_exception_handler(context)
             own = _context_of(context)
             if own is None:
                 self._handler(self, context)
@@ -129,8 +133,13 @@ class ComplainingLoop(RefusingLoop):
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         """Record the complaint: what asyncio would log."""
-        if not self._dead:
-            self.complaints.append(f"{self.name}: {text_of(context)}")
+        if self._dead:
+            return
+        try:
+            words = text_of(context)
+        except Exception as error:  # what code under test hands in need not be what a context is
+            words = f"Exception in default exception handler: {shown(error)}"
+        self.complaints.append(f"{self.name}: {words}")
 
     def set_exception_handler(self, handler: Any) -> None:
         """Called instead of recording complaints; None to have them recorded again."""

@@ -41,7 +41,7 @@ from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits
 from holdfast.sim.loop import guards
 from holdfast.sim.loop.asyncgens import AsyncGenerators
 from holdfast.sim.loop.complaints import ComplainingLoop, raised_in, shown, text_of
-from holdfast.sim.loop.tasks import CallHandle, Future, SharedHandle, Task, Timer, is_task_step
+from holdfast.sim.loop.tasks import BUILTIN, STEP, CallHandle, Future, SharedHandle, Task, Timer
 from holdfast.sim.loop.timers import Timers
 from holdfast.sim.loop.virtual_time import EPOCH_MS, VirtualTime, first_us
 
@@ -231,11 +231,14 @@ class Loop(ComplainingLoop):
         def call_soon(
             callback: Callable[..., object], *args: object, context: Context | None = None
         ) -> CallHandle | SharedHandle:
-            if context is not None and is_task_step(callback):
-                append((callback, args, context))
-                return _UNSEEN
             if context is None:
                 context = copy_context()
+            else:
+                kind: Any = type(callback)
+                # a task schedules its own steps, drops the handle, and never cancels one
+                if kind is STEP or (kind is BUILTIN and type(callback.__self__) is Task):  # type: ignore[attr-defined]
+                    append((callback, args, context))
+                    return _UNSEEN
             handle = CallHandle(callback, args, self, context)
             append((handle.run, (), context))
             return handle

@@ -62,6 +62,17 @@ class CallHandle(asyncio.Handle):
     _callback: Callable[..., object] | None
     _args: Sequence[Any]
 
+    # asyncio's own asks the loop whether it is debugged; this one is made at every `call_soon`
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[object, ...], loop: Any, context: Context
+    ) -> None:
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
     def run(self) -> None:
         """Call it, unless it was cancelled; a pass runs this in the context of the handle."""
         if self._callback is not None:
@@ -162,13 +173,8 @@ def _step_type() -> type:
     return found[0]
 
 
-STEP: Final = _step_type()
-"""A step of a task: the loop hands out no handle for it."""
+STEP: Final[Any] = _step_type()
+"""The first step of a task, or one after a bare yield."""
 
-_BUILTIN: Final = type(len)
-
-
-def is_task_step(callback: Callable[..., object]) -> bool:
-    """Whether a task has scheduled this, for itself: its next step, or its waking."""
-    kind = type(callback)
-    return kind is STEP or (kind is _BUILTIN and type(callback.__self__) is Task)  # type: ignore[attr-defined]
+BUILTIN: Final[Any] = type(len)
+"""What a task written in C hands to a future to be woken is one of these, bound to the task."""

@@ -176,6 +176,24 @@ def test_what_a_crash_cuts_off_is_no_complaint(run: Runs) -> None:
     assert result.counts and result.complaints == ()
 
 
+def test_whatever_an_exception_handler_is_told_is_a_complaint(run: Runs) -> None:
+    class Odd(Exception):
+        def __repr__(self) -> str:
+            raise SystemError("no text")
+
+    async def program() -> None:
+        tell = asyncio.get_running_loop().call_exception_handler
+        tell({"message": Odd(), "exception": Odd()})
+        tell({"exception": "no exception", "task": 3})
+        tell(None)  # type: ignore[arg-type]
+        tell({"message": "long", "exception": ValueError("x" * 10**6)})
+
+    heard = complaints(run, program)
+    assert len(heard) == 4 and all(len(text) < 1500 for text in heard)
+    assert "<test_whatever" in heard[0] and "whose repr() raises>" in heard[0]
+    assert "Exception in default exception handler" in heard[2] and "characters)" in heard[3]
+
+
 def test_the_handler_that_a_process_has_set_is_called_instead(run: Runs) -> None:
     heard: list[tuple[str, str]] = []
 

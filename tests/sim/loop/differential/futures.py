@@ -278,6 +278,18 @@ async def a_handler_that_raises() -> Any:
     return tried(lambda: loop.set_exception_handler("x"))  # type: ignore[arg-type]
 
 
+async def an_exception_handler_is_told_odd_things() -> Any:
+    class Odd(Exception):
+        def __repr__(self) -> str:
+            raise ValueError("no text")
+
+    loop, seen = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda of, context: seen.append(type(context.get("exception"))))
+    loop.call_exception_handler({"message": 3, "exception": Odd()})
+    loop.call_exception_handler({"exception": Odd(), "more": Odd()})
+    return seen
+
+
 async def a_handler_in_the_context_of_a_task() -> Any:
     loop, seen = asyncio.get_running_loop(), list[str]()
     loop.set_exception_handler(lambda of, context: seen.append(context["message"].split(" in ")[0]))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 from typing import Any
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
@@ -138,6 +139,21 @@ async def a_coroutine_that_nobody_awaits() -> Any:
     forgotten()
     await asyncio.sleep(0)
     return "gone on"
+
+
+async def a_task_that_nobody_holds_is_collected() -> Any:
+    seen: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            seen.append("closed")
+
+    asyncio.create_task(waits(), name="lost")
+    await asyncio.sleep(1)
+    gc.collect()
+    return seen
 
 
 async def stop_iteration_out_of_a_coroutine() -> Any:
