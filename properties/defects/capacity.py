@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from holdfast.core.contract.ids import Micros
+from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.runtime import Runtime
 from holdfast.core.working.attempt import Attempt
@@ -90,15 +90,17 @@ class FailedReleasesFreeTheUnit(LeaseTable):
 class JoinsKeepTheReservation(LeaseTable):
     """A claiming fetch that brings an item of a session held already does not return its unit."""
 
-    def __init__(self, **limits: Any) -> None:
-        super().__init__(**limits)
+    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
+        super().__init__(duration=duration, idle=idle, limit=limit)
         self._leaked = 0
 
     def _unit_free(self) -> bool:
         return sum(self.units) + self._leaked < self._limit
 
-    def delivered(self, fetch: FetchUnderWay, *given: Any) -> tuple[SessionArrival, Lease | None]:
-        delivery, lease = super().delivered(fetch, *given)
+    def delivered(
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
+        delivery, lease = super().delivered(fetch, key, token, now)
         self._leaked += delivery == "joined" and fetch.reserved
         return delivery, lease
 
@@ -195,7 +197,7 @@ def zero_sessions_is_no_limit() -> Changes:
 def plain_fetch_at_capacity() -> Changes:
     """At its capacity a worker fetches items without session only, not those of its sessions."""
 
-    async def fetch_plainly(fetch_in_mode: Original, worker: Worker, fetch: FetchUnderWay | None) -> Any:
+    async def fetch_plainly(fetch_in_mode: Original, worker: Worker, fetch: FetchUnderWay | None) -> object:
         if fetch is not None and not fetch.claim_new:
             return await worker._provider.fetch_work_item(
                 worker._timing.item_lock, worker._keeper.poll_timeout(fetch), worker._tag_filter

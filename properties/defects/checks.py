@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core.contract.errors import SessionIdError
 from holdfast.core.dispatching import limit_checks
@@ -117,7 +117,7 @@ def idle_closes_are_left_out() -> Changes:
 def refused_calls_are_recorded() -> Changes:
     """An activity on a session that is not open is recorded before the check."""
 
-    def emit_first(context: OrchestrationContext, call: CallActivity) -> Any:
+    def emit_first(context: OrchestrationContext, call: CallActivity) -> object:
         state = context._state
         is_recorded = state.next_is_recorded
         operation = state.emit(call)

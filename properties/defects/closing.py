@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
@@ -37,12 +36,13 @@ def sessions_are_settled_first() -> Changes:
         tables.journal._steps.clear()
         write(tables, now, instance, conclusions)
 
-    def in_sqlite(put: Original, transaction: Transaction, instance: str, *rest: Any) -> None:
-        _execution_id, metadata = rest
+    def in_sqlite(
+        put: Original, transaction: Transaction, instance: str, execution_id: int, metadata: ExecutionMetadata
+    ) -> None:
         sqlite_acknowledgement._close_and_open_sessions(transaction, instance, metadata)
         transaction.execute("COMMIT")
         transaction.execute("BEGIN IMMEDIATE")
-        put(transaction, instance, *rest)
+        put(transaction, instance, execution_id, metadata)
 
     yield around(memory_acknowledgement, "_write_records", in_memory)
     yield around(sqlite_acknowledgement, "_put_records", in_sqlite)
@@ -88,7 +88,7 @@ def closes_come_last() -> Changes:
 
     def settle_in_sqlite(
         settle: Original, transaction: Transaction, instance: str, metadata: ExecutionMetadata
-    ) -> Any:
+    ) -> object:
         closed = settle(transaction, instance, metadata)
         if metadata.status not in TERMINAL_STATUSES:
             for each in metadata.cancelled_sessions:
@@ -114,7 +114,7 @@ def held_items_survive() -> Changes:
             if row.token is None:
                 super().remove(row)
 
-    def sparing(tables: Tables) -> Any:
+    def sparing(tables: Tables) -> object:
         work = object.__new__(Sparing)
         work.__dict__.update(tables.work.__dict__)
         return _Instead(tables, work)
@@ -139,7 +139,7 @@ class _Instead:
         self._tables = tables
         self.work = work
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._tables, name)
 
 
@@ -241,7 +241,7 @@ def ends_close_what_is_named() -> Changes:
 def deletion_forgets_sessions() -> Changes:
     """The deletion of an instance leaves its session rows."""
 
-    def remove_all_but_sessions(remove: Original, tables: Tables, instance: str) -> Any:
+    def remove_all_but_sessions(remove: Original, tables: Tables, instance: str) -> object:
         kept = tables.sessions.get(instance)
         result = remove(tables, instance)
         if kept:

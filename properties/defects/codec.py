@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any, Final
+from typing import Final
 
 from msgspec import structs
+from msgspec.json import Decoder
 
 from holdfast.core.contract import codec
 from holdfast.core.contract.events import ActivityScheduled, SessionClosed, SessionOpened
@@ -64,10 +65,10 @@ def items_are_written_sessionless() -> Changes:
 class _ReadsEmptyIds:
     """A decoder for which an id that is missing is the empty one."""
 
-    def __init__(self, decoder: Any) -> None:
+    def __init__(self, decoder: Decoder[object]) -> None:
         self._decoder = decoder
 
-    def decode(self, text: Any) -> Any:
+    def decode(self, text: bytes | str) -> object:
         value = self._decoder.decode(text)
         if isinstance(value, _MAY_BE_ON_A_SESSION) and value.session_id is None:
             return structs.replace(value, session_id="")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from msgspec import structs
 
@@ -30,7 +29,7 @@ from holdfast.properties.defects.replacements import encoded, scheduled_on
 def lost_selects_work_on() -> Changes:
     """An activity of a session that loses a select is left to the session and not cancelled."""
 
-    def collect_plain(collect: Original, operations: Iterable[Operation], **rest: Any) -> Any:
+    def collect_plain(collect: Original, operations: Iterable[Operation], **rest: object) -> object:
         plain = [
             each
             for each in operations
@@ -53,7 +52,7 @@ def unopened_means_plain() -> Changes:
 def carried_sessions_are_free() -> Changes:
     """The limit of open sessions counts those that the execution has opened, not the carried ones."""
 
-    def open_uncounted(open_counted: Original, context: OrchestrationContext, session_id: str) -> Any:
+    def open_uncounted(open_counted: Original, context: OrchestrationContext, session_id: str) -> object:
         state = context._state
         turn_input = state.turn_input
         limits = turn_input.limits
@@ -78,7 +77,7 @@ def carried_sessions_are_free() -> Changes:
 def carried_sessions_open_again() -> Changes:
     """Opening the id of a carried session opens it once more."""
 
-    def open_if_carried(open_with_id: Original, context: OrchestrationContext, session_id: str) -> Any:
+    def open_if_carried(open_with_id: Original, context: OrchestrationContext, session_id: str) -> object:
         carried = session_id in context._state.started.open_sessions
         return context._open(session_id) if carried else open_with_id(context, session_id)
 
@@ -116,8 +115,8 @@ class IdleSessionsAreForgotten(LeaseTable):
 class NoTimeoutIsNoTime(LeaseTable):
     """A missing idle timeout is taken for one of zero: a session is released as soon as it is idle."""
 
-    def __init__(self, *, idle: Micros | None, **limits: Any) -> None:
-        super().__init__(idle=idle or Micros(0), **limits)
+    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
+        super().__init__(duration=duration, idle=idle or Micros(0), limit=limit)
 
 
 @defect(
@@ -145,7 +144,7 @@ def renewals_wait_for_the_slot() -> Changes:
 def plain_functions_run_inline() -> Changes:
     """An activity that is a plain function is called on the event loop instead of in a thread."""
 
-    async def called(function: Original, context: Any, input: str) -> object:
+    async def called(function: Original, context: object, input: str) -> object:
         outcome = function(context, input)
         return await outcome if asyncio.iscoroutine(outcome) else outcome
 
@@ -158,7 +157,7 @@ def fetches_take_turns() -> Changes:
     """The fetches of a runtime go through one lock, so that a long poll for work holds up its turns."""
     locks: dict[Clock, asyncio.Lock] = {}
 
-    async def fetch_in_turn(fetch: Original, fetching: Dispatcher | Worker, *how: Any) -> Any:
+    async def fetch_in_turn(fetch: Original, fetching: Dispatcher | Worker, *how: object) -> object:
         async with locks.setdefault(fetching._clock, asyncio.Lock()):
             return await fetch(fetching, *how)
 

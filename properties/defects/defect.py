@@ -128,7 +128,7 @@ def _without_shortcuts() -> list[Change]:
     ]
 
 
-def _title(planting: Callable[..., Any]) -> str:
+def _title(planting: Callable[..., object]) -> str:
     first, _, _ = (planting.__doc__ or "").partition("\n\n")
     return " ".join(first.split()).removesuffix(".")
 
@@ -142,11 +142,11 @@ def _changes(planting: Callable[[], Iterable[Change]] | type) -> Iterable[Change
     return [Change(_MADE_IN[base], base.__name__, planting)]
 
 
-def around(owner: object, name: str, otherwise: Callable[..., Any]) -> Change:
+def around(owner: object, name: str, otherwise: Callable[..., object]) -> Change:
     """Replace an attribute with a function that gets the original before its other arguments."""
     before = original(owner, name)
 
-    def call(*given: Any, **named: Any) -> Any:
+    def call(*given: object, **named: object) -> object:
         return otherwise(before, *given, **named)
 
     return Change(owner, name, call)

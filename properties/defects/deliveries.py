@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import TagFilter
@@ -21,6 +21,7 @@ from holdfast.providers.arguments import Conclusions
 from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
+from holdfast.providers.memory.affinity import Claimant
 from holdfast.providers.memory.tables import Tables, WorkRow
 from holdfast.providers.memory.work import WorkQuery
 from holdfast.providers.sqlite import acknowledgement as sqlite_acknowledgement
@@ -34,7 +35,9 @@ CANDIDATES: Final = 100
 def plain_fetches_take_anything() -> Changes:
     """A plain fetch does not ask whether an item is bound to a session."""
 
-    def fetch_anything(fetch: Original, tables: Tables, now: Millis, query: WorkQuery, *rest: Any) -> Any:
+    def fetch_anything(
+        fetch: Original, tables: Tables, now: Millis, query: WorkQuery, *rest: object
+    ) -> object:
         rows = list(tables.work.by_seq.values())
         bound_to = [row.session_id for row in rows]
         if query.claimant is None:
@@ -52,7 +55,7 @@ def plain_fetches_take_anything() -> Changes:
 def _fetching_from(choose: Callable[[list[WorkRow], Millis], list[WorkRow]]) -> Change:
     """A fetch of the memory provider that looks at these rows only, in this order."""
 
-    def fetch_chosen(fetch: Original, tables: Tables, now: Millis, *rest: Any) -> Any:
+    def fetch_chosen(fetch: Original, tables: Tables, now: Millis, *rest: object) -> object:
         kept = tables.work.by_seq
         tables.work.by_seq = {row.seq: row for row in choose(list(kept.values()), now)}
         try:
@@ -94,15 +97,15 @@ def candidates_come_in_a_window() -> Changes:
 def claims_last_as_long_as_the_item() -> Changes:
     """A fetch locks the session for the item-lock timeout."""
 
-    def in_memory(fetch: Original, tables: Tables, now: Millis, query: WorkQuery, *rest: Any) -> Any:
+    def in_memory(fetch: Original, tables: Tables, now: Millis, query: WorkQuery, *rest: object) -> object:
         if query.claimant is not None:
             claimant = query.claimant._replace(session_lock_duration=query.lock_timeout)
             query = replace(query, claimant=claimant)
         return fetch(tables, now, query, *rest)
 
     def in_sqlite(
-        fetch: Original, transaction: Transaction, lock: Millis, tags: TagFilter, **rest: Any
-    ) -> Any:
+        fetch: Original, transaction: Transaction, lock: Millis, tags: TagFilter, **rest: object
+    ) -> object:
         return fetch(transaction, lock, tags, **{**rest, "session_lock_duration": lock})
 
     yield around(memory_work, "fetch", in_memory)
@@ -113,11 +116,18 @@ def claims_last_as_long_as_the_item() -> Changes:
 def owners_are_not_extended() -> Changes:
     """A fetch for a session that the worker owns does not extend it."""
 
-    def attach_once(attach: Original, tables: Tables, now: Millis, *given: Any) -> None:
-        instance, session_id, claimant, _observer = given
+    def attach_once(
+        attach: Original,
+        tables: Tables,
+        now: Millis,
+        instance: str,
+        session_id: str,
+        claimant: Claimant,
+        observer: object,
+    ) -> None:
         row = tables.session(instance, session_id)
         if row is None or row.worker_id != claimant.worker_id or not row.is_live(now):
-            attach(tables, now, *given)
+            attach(tables, now, instance, session_id, claimant, observer)
 
     yield around(memory_affinity, "attach", attach_once)
     yield statements(
@@ -135,7 +145,7 @@ def owners_are_not_extended() -> Changes:
 def given_back_means_enqueued_again() -> Changes:
     """An item given back goes to the end of the queue."""
 
-    def in_memory(abandon: Original, tables: Tables, now: Millis, token: LockToken, *how: Any) -> None:
+    def in_memory(abandon: Original, tables: Tables, now: Millis, token: LockToken, *how: object) -> None:
         row = tables.work.by_token.get(token)
         abandon(tables, now, token, *how)
         assert row is not None, "a token that names no row is refused"
@@ -208,7 +218,7 @@ def sessions_run_one_at_a_time() -> Changes:
         if attempt.session is None:
             await run(runner, attempt)
             return
-        locks: dict[Any, asyncio.Lock] = vars(runner).setdefault("_one_at_a_time", {})
+        locks: dict[object, asyncio.Lock] = vars(runner).setdefault("_one_at_a_time", {})
         async with locks.setdefault(attempt.session, asyncio.Lock()):
             await run(runner, attempt)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from holdfast.core.contract import events
 from holdfast.core.contract.failures import application
@@ -28,7 +28,7 @@ class OpenedMeansEverOpened(SessionScan):
         super().__init__()
         self._opened: dict[str, None] = {}
 
-    def read(self, events_read: Any) -> None:
+    def read(self, events_read: Iterable[events.Event]) -> None:
         known = tuple(events_read)
         self._opened |= dict.fromkeys(
             event.session_id for event in known if isinstance(event, events.SessionOpened)
@@ -73,7 +73,7 @@ def closes_cancel_everything() -> Changes:
 def closes_fail_their_activities() -> Changes:
     """A close fails the activities that it cancels, so that nobody waits for them."""
 
-    def fail_closed(cancel_closed: Original, this: turn._Turn, arrived_count: int) -> Any:
+    def fail_closed(cancel_closed: Original, this: turn._Turn, arrived_count: int) -> object:
         before = len(this._writer.delta)
         closed = cancel_closed(this, arrived_count)
         for event in tuple(this._writer.delta[before:]):
@@ -109,7 +109,13 @@ def late_completions_vanish() -> Changes:
 def ends_write_closes() -> Changes:
     """The sessions that an end takes along are closed in history as well."""
 
-    def write_closes(write_end: Original, writer: EventWriter, before: Any, kind: Any, **members: Any) -> Any:
+    def write_closes(
+        write_end: Original,
+        writer: EventWriter,
+        before: Sequence[events.Event],
+        kind: object,
+        **members: object,
+    ) -> object:
         scan = SessionScan()
         scan.read(before)
         if kind is not events.OrchestrationContinuedAsNew:
@@ -130,7 +136,7 @@ def ends_write_closes() -> Changes:
 def ended_instances_run_on() -> Changes:
     """A batch for an instance that has ended gets a turn like any other."""
 
-    def decide_alike(decide: Original, batch: begin._Batch) -> Any:
+    def decide_alike(decide: Original, batch: begin._Batch) -> object:
         return batch._resolve() if batch._has_ended else decide(batch)
 
     yield around(begin._Batch, "decide", decide_alike)

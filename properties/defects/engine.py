@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from holdfast.core.contract.events import Event, OrchestrationStarted
 from holdfast.core.engine.actions import CallActivity
 from holdfast.core.engine.context import OrchestrationContext
-from holdfast.core.engine.intake import Intake
+from holdfast.core.engine.event_writer import EventWriter
+from holdfast.core.engine.intake import Intake, Warn
 from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.properties.defects.defect import Changes, defect
 from holdfast.properties.defects.replacements import activities_emitted
@@ -24,8 +24,16 @@ from holdfast.properties.defects.replacements import activities_emitted
 class LateCompletionsCount(Intake):
     """A completion that arrives after the close of its session is recorded like any other."""
 
-    def __init__(self, *, ended: Iterable[int], **rest: Any) -> None:
-        super().__init__(ended=(), **rest)
+    def __init__(
+        self,
+        *,
+        execution_id: int,
+        baseline: Sequence[Event],
+        ended: Iterable[int],
+        writer: EventWriter,
+        warn: Warn,
+    ) -> None:
+        super().__init__(execution_id=execution_id, baseline=baseline, ended=(), writer=writer, warn=warn)
 
 
 @defect(
@@ -38,8 +46,16 @@ class LateCompletionsCount(Intake):
 class DuplicatesCount(Intake):
     """A completion is compared with those of its own batch, not with those in history."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(
+        self,
+        *,
+        execution_id: int,
+        baseline: Sequence[Event],
+        ended: Iterable[int],
+        writer: EventWriter,
+        warn: Warn,
+    ) -> None:
+        super().__init__(execution_id=execution_id, baseline=baseline, ended=ended, writer=writer, warn=warn)
         self._answered = set()
 
 
@@ -70,7 +86,7 @@ class ExecutionsStartEmpty(SessionScan):
 def unchecked_sessions() -> Changes:
     """An activity is scheduled on a session without a look at whether it is open."""
 
-    def emit_unchecked(context: OrchestrationContext, call: CallActivity) -> Any:
+    def emit_unchecked(context: OrchestrationContext, call: CallActivity) -> object:
         return context._state.emit(call)
 
     yield activities_emitted(emit_unchecked)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Micros, Millis
@@ -30,8 +29,8 @@ from holdfast.properties.defects.defect import Change, Changes, Original, around
 class TimerFromTheFirstFinish(LeaseTable):
     """The idle timer of a session counts from the first end of several activities that overlapped."""
 
-    def __init__(self, **limits: Any) -> None:
-        super().__init__(**limits)
+    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
+        super().__init__(duration=duration, idle=idle, limit=limit)
         self._first: dict[ScheduledSessionIdentifier, Micros] = {}
 
     def finished(self, lease: Lease, token: LockToken, now: Micros) -> None:
@@ -53,8 +52,8 @@ class TimerFromTheFirstFinish(LeaseTable):
 class TimerNotCancelled(LeaseTable):
     """A new activity does not cancel the idle timer: it goes on from where it was."""
 
-    def __init__(self, **limits: Any) -> None:
-        super().__init__(**limits)
+    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
+        super().__init__(duration=duration, idle=idle, limit=limit)
         self._since: dict[ScheduledSessionIdentifier, Micros] = {}
 
     def _start_idling(self, lease: Lease, now: Micros) -> None:
@@ -78,8 +77,8 @@ class IdleSessionsLapse(LeaseTable):
 class ZeroIsNoTimeout(LeaseTable):
     """An idle timeout of zero is taken for none at all."""
 
-    def __init__(self, *, idle: Micros | None, **limits: Any) -> None:
-        super().__init__(idle=idle or None, **limits)
+    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
+        super().__init__(duration=duration, idle=idle or None, limit=limit)
 
 
 @defect(
@@ -92,9 +91,9 @@ class ZeroIsNoTimeout(LeaseTable):
 class IdleNoLongerThanTheLock(LeaseTable):
     """A session is given up after D of idleness, if the idle timeout is longer."""
 
-    def __init__(self, *, duration: Micros, idle: Micros | None, **limits: Any) -> None:
+    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
         capped = None if idle is None else min(idle, duration)
-        super().__init__(duration=duration, idle=capped, **limits)
+        super().__init__(duration=duration, idle=capped, limit=limit)
 
 
 @defect("lease manager", "20.5", "idle_release_versus_fetch_race", needs="a slow release")
@@ -105,12 +104,12 @@ class FetchesBesideReleases(LeaseTable):
         return not any(self._idle_due(lease, by=now) for lease in self._leases.values())
 
     def delivered(
-        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, *given: Any
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
     ) -> tuple[SessionArrival, Lease | None]:
         kept = self._kept.get(key)
         if kept is not None:
             kept.releasing = False
-        return super().delivered(fetch, key, *given)
+        return super().delivered(fetch, key, token, now)
 
 
 @defect(
@@ -153,7 +152,7 @@ class ReleasesBesideFetches(FetchesBesideReleases):
 def idle_before_the_final_call() -> Changes:
     """A session is idle once its handlers have ended, while their results are still on their way."""
 
-    async def count_first(dispose: Original, runner: ActivityRunner, attempt: Attempt, *rest: Any) -> None:
+    async def count_first(dispose: Original, runner: ActivityRunner, attempt: Attempt, *rest: object) -> None:
         if attempt.lease is not None:
             runner._keeper.finished(attempt)
             attempt.lease = None
@@ -184,7 +183,7 @@ def no_timer_after_cancellation() -> Changes:
 def lock_covers_the_idle_timeout() -> Changes:
     """Sessions are locked for the idle timeout, if that is longer than D."""
 
-    def begin(init: Original, *given: Any, timing: Timing, **named: Any) -> None:
+    def begin(init: Original, *given: object, timing: Timing, **named: object) -> None:
         if timing.session_idle is not None:
             lock = Millis(max(timing.session_lock, timing.session_idle // 1000))
             timing = replace(timing, session_lock=lock)

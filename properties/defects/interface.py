@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from holdfast.core.contract.ids import Millis
 from holdfast.core.engine.context import OrchestrationContext
@@ -61,10 +60,10 @@ def typed_inputs_are_quoted() -> Changes:
         name: str,
         value: object,
         session_id: str,
-        result_type: Any,
+        result_type: type[object],
         *,
         tag: str | None = None,
-    ) -> Any:
+    ) -> object:
         text = payload.encode_json(value)
         return self._decoded(self._activity(name, text, tag=tag, session_id=session_id), result_type)
 
@@ -76,7 +75,12 @@ def injected_identities_are_ignored() -> Changes:
     """A worker makes up its owner identity although one is injected."""
 
     def init_afresh(
-        init: Original, this: Runtime, provider: Any, registry: Any, options: Any = None, **rest: Any
+        init: Original,
+        this: Runtime,
+        provider: object,
+        registry: object,
+        options: RuntimeOptions | None = None,
+        **rest: object,
     ) -> None:
         given = RuntimeOptions() if options is None else options
         init(this, provider, registry, replace(given, worker_node_id=None), **rest)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.core.contract.provider import Provider
 from holdfast.core.engine import open_sessions as core_sessions
 from holdfast.core.engine.context import OrchestrationContext
@@ -72,7 +70,7 @@ def activities_join_the_open_session() -> Changes:
 def activities_know_no_session() -> Changes:
     """ctx.session_id is None in every activity."""
 
-    def begin(init: Original, context: ActivityContext, *given: Any) -> None:
+    def begin(init: Original, context: ActivityContext, *given: object) -> None:
         init(context, *given)
         context.session_id = None
 
@@ -83,7 +81,7 @@ def activities_know_no_session() -> Changes:
 def no_session_reads_as_empty() -> Changes:
     """ctx.session_id is an empty text in an activity without a session."""
 
-    def begin(init: Original, context: ActivityContext, *given: Any) -> None:
+    def begin(init: Original, context: ActivityContext, *given: object) -> None:
         init(context, *given)
         context.session_id = context.session_id or ""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import session_not_owned
@@ -12,6 +10,7 @@ from holdfast.properties.defects.defect import Change, Changes, Original, around
 from holdfast.properties.defects.replacements import session_owner
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
+from holdfast.providers.memory.affinity import Claimant
 from holdfast.providers.memory.tables import SessionRow, Tables, WorkRow, WorkTable
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
@@ -44,16 +43,22 @@ def lapsed_sessions_are_not_renewed() -> Changes:
             raise ProviderError.permanent("renew_session_lock", "the session lock has expired")
         extend(tables, row, until)
 
-    def renew_at(renew: Original, tables: Tables, now: Millis, *rest: Any) -> None:
+    def renew_at(renew: Original, tables: Tables, now: Millis, *rest: object) -> None:
         tables_now[0] = now
         renew(tables, now, *rest)
 
-    def extend_live_row(extend: Original, transaction: Transaction, *given: Any) -> None:
-        instance, session_id, worker_id, _ = given
+    def extend_live_row(
+        extend: Original,
+        transaction: Transaction,
+        instance: str,
+        session_id: str,
+        worker_id: str | None,
+        extend_for: Millis,
+    ) -> None:
         owner = session_owner(transaction, instance, session_id)
         if owner is None or owner[1] is None or owner[1] <= transaction.now:
             raise session_not_owned(transaction.operation, instance, session_id, str(worker_id))
-        extend(transaction, *given)
+        extend(transaction, instance, session_id, worker_id, extend_for)
 
     yield around(memory_affinity, "extend", extend_live)
     yield around(memory_affinity, "renew", renew_at)
@@ -71,11 +76,12 @@ def lapsed_sessions_are_not_renewed() -> Changes:
 def own_lapsed_sessions_are_served() -> Changes:
     """An owned-only fetch gets items of a session that has expired in the caller's name."""
 
-    def open_to_its_owner(is_open_to: Original, tables: Tables, now: Millis, *given: Any) -> Any:
-        instance, session_id, claimant = given
+    def open_to_its_owner(
+        is_open_to: Original, tables: Tables, now: Millis, instance: str, session_id: str, claimant: Claimant
+    ) -> object:
         row = tables.session(instance, session_id)
         own = row is not None and row.worker_id == claimant.worker_id
-        return own or is_open_to(tables, now, *given)
+        return own or is_open_to(tables, now, instance, session_id, claimant)
 
     yield around(memory_affinity, "is_open_to", open_to_its_owner)
     yield statements(
@@ -161,7 +167,7 @@ def second_results_are_welcome() -> Changes:
 def redelivery_is_free() -> Changes:
     """An item that is delivered again after its lock has run out keeps its attempt number."""
 
-    def lock_again(lock: Original, work: WorkTable, row: WorkRow, *given: Any) -> None:
+    def lock_again(lock: Original, work: WorkTable, row: WorkRow, *given: object) -> None:
         again = row.token is not None
         lock(work, row, *given)
         if again:
@@ -184,8 +190,8 @@ def held_items_are_never_free() -> Changes:
     """An item whose lock has run out waits for its holder to give it back."""
 
     def eligible_if_given_back(
-        is_eligible: Original, tables: Tables, now: Millis, query: Any, row: WorkRow
-    ) -> Any:
+        is_eligible: Original, tables: Tables, now: Millis, query: object, row: WorkRow
+    ) -> object:
         return row.token is None and is_eligible(tables, now, query, row)
 
     lapsed = "(w.locked_until IS NULL OR w.locked_until <= :now)"

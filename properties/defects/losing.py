@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core.contract.clock import IdSource
 from holdfast.core.contract.errors import ProviderError
@@ -88,7 +88,9 @@ def discarded_attempts_are_charged() -> Changes:
 def discarded_attempts_wait() -> Changes:
     """An item whose handler was told to stop is given back with a delay."""
 
-    async def abandon_later(abandon: Original, runner: ActivityRunner, attempt: Attempt, **how: Any) -> None:
+    async def abandon_later(
+        abandon: Original, runner: ActivityRunner, attempt: Attempt, **how: object
+    ) -> None:
         if how.get("ignore_attempt"):
             how["delay"] = 5000
         await abandon(runner, attempt, **how)
@@ -216,7 +218,7 @@ class _FewBits:
     def __init__(self, ids: IdSource) -> None:
         self._ids = ids
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._ids, name)
 
     def bits(self, count: int) -> int:
@@ -227,7 +229,9 @@ class _FewBits:
 def short_identities() -> Changes:
     """The identity of a worker is made of twelve random bits."""
 
-    def begin_with_few_bits(begin: Original, this: Runtime, *args: Any, ids: IdSource, **rest: Any) -> None:
+    def begin_with_few_bits(
+        begin: Original, this: Runtime, *args: object, ids: IdSource, **rest: object
+    ) -> None:
         begin(this, *args, ids=_FewBits(ids), **rest)
 
     yield around(Runtime, "__init__", begin_with_few_bits)

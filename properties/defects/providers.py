@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
 
 from holdfast.core.contract.ids import LockToken, Millis
 from holdfast.core.contract.provider import TERMINAL_STATUSES
@@ -23,7 +22,8 @@ from holdfast.providers.memory import acknowledgement as memory_acknowledgement
 from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import turns as memory_turns
 from holdfast.providers.memory import work as memory_work
-from holdfast.providers.memory.tables import InstanceLock, Tables
+from holdfast.providers.memory.affinity import Claimant
+from holdfast.providers.memory.tables import InstanceLock, Tables, WorkRow
 from holdfast.providers.sqlite import acknowledgement as sqlite_acknowledgement
 from holdfast.providers.sqlite import turns as sqlite_turns
 from holdfast.providers.sqlite import work as sqlite_work
@@ -43,7 +43,7 @@ def items_without_session() -> Changes:
     """
     unbound = statements(sqlite_work, ("enqueue_work", ":session", "NULL"))
 
-    def enqueue_unbound(enqueue: Original, tables: Tables, *given: Any) -> None:
+    def enqueue_unbound(enqueue: Original, tables: Tables, *given: object) -> None:
         before = set(tables.work.by_seq)
         enqueue(tables, *given)
         for seq, row in tables.work.by_seq.items():
@@ -68,16 +68,24 @@ def items_without_session() -> Changes:
 def claims_of_taken_sessions() -> Changes:
     """A session claim does not check that it won: it takes a live session from its owner."""
 
-    def open_to_claims(is_open_to: Original, *given: Any) -> Any:
-        claimant = given[-1]
-        return claimant.claim_new or is_open_to(*given)
+    def open_to_claims(
+        is_open_to: Original, tables: Tables, now: Millis, instance: str, session_id: str, claimant: Claimant
+    ) -> object:
+        return claimant.claim_new or is_open_to(tables, now, instance, session_id, claimant)
 
-    def take(attach: Original, tables: Tables, now: Millis, *given: Any) -> None:
-        instance, session_id, claimant, _observer = given
+    def take(
+        attach: Original,
+        tables: Tables,
+        now: Millis,
+        instance: str,
+        session_id: str,
+        claimant: Claimant,
+        observer: object,
+    ) -> None:
         row = tables.session(instance, session_id)
         if row is not None and row.worker_id != claimant.worker_id:
             row.worker_id = row.locked_until = None
-        attach(tables, now, *given)
+        attach(tables, now, instance, session_id, claimant, observer)
 
     yield around(memory_affinity, "is_open_to", open_to_claims)
     yield around(memory_affinity, "attach", take)
@@ -96,12 +104,13 @@ def claims_of_taken_sessions() -> Changes:
 def lapsed_sessions_stay_taken() -> Changes:
     """A fetch takes a session that names a worker for taken, without a look at its expiry."""
 
-    def open_if_released(is_open_to: Original, tables: Tables, now: Millis, *given: Any) -> Any:
-        instance, session_id, claimant = given
+    def open_if_released(
+        is_open_to: Original, tables: Tables, now: Millis, instance: str, session_id: str, claimant: Claimant
+    ) -> object:
         row = tables.session(instance, session_id)
         if row is not None and row.worker_id is not None:
             return row.worker_id == claimant.worker_id
-        return is_open_to(tables, now, *given)
+        return is_open_to(tables, now, instance, session_id, claimant)
 
     yield around(memory_affinity, "is_open_to", open_if_released)
     yield statements(sqlite_work, ("take_work", "WHEN s.locked_until > :now", "WHEN s.worker_id IS NOT NULL"))
@@ -148,7 +157,7 @@ def continue_as_new_closes_sessions() -> Changes:
 def every_attempt_is_charged() -> Changes:
     """An item given back without fault of its own is charged the attempt all the same."""
 
-    def abandon(before: Original, *given: Any) -> None:
+    def abandon(before: Original, *given: object) -> None:
         *others, _ignore_attempt = given
         before(*others, False)
 
@@ -166,11 +175,12 @@ def every_attempt_is_charged() -> Changes:
 def held_items_are_delivered() -> Changes:
     """A fetch looks at when an item becomes visible and forgets its lock."""
 
-    def eligible_though_held(is_eligible: Original, *given: Any) -> Any:
-        row = given[-1]
+    def eligible_though_held(
+        is_eligible: Original, tables: Tables, now: Millis, query: object, row: WorkRow
+    ) -> object:
         until, row.locked_until = row.locked_until, 0
         try:
-            return is_eligible(*given)
+            return is_eligible(tables, now, query, row)
         finally:
             row.locked_until = until
 
@@ -182,7 +192,7 @@ def held_items_are_delivered() -> Changes:
 def item_renewal_forgets_the_session() -> Changes:
     """The renewal of an item lock does not extend the session that is to go with it."""
 
-    def renew(before: Original, *given: Any) -> None:
+    def renew(before: Original, *given: object) -> None:
         *others, _session = given
         before(*others, Millis(0))
 
@@ -198,7 +208,7 @@ def late_turns_are_stored() -> Changes:
     def last_lock(tables: Tables, operation: str, token: LockToken, now: int) -> InstanceLock:
         return memory_turns.current_lock(tables, operation, token)
 
-    def last_instance(transaction: Transaction, token: LockToken) -> Any:
+    def last_instance(transaction: Transaction, token: LockToken) -> object:
         return lock_of(transaction, token)[0]
 
     yield Change(memory_acknowledgement, "held_lock", last_lock)

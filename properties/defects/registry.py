@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from holdfast.core.contract.ids import LockToken, Micros, Millis
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.working.activity_run import ActivityRunner
 from holdfast.core.working.attempt import Attempt
+from holdfast.core.working.handler import Handler
 from holdfast.core.working.lease_records import FetchUnderWay, Lease, SessionArrival
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
@@ -45,7 +45,7 @@ class LeaseOfTheNewest(LeaseTable):
 def one_item_at_a_time() -> Changes:
     """An item of a session is not delivered while another one of it is being worked on."""
 
-    def is_next(is_eligible: Original, tables: Tables, now: Millis, query: Any, row: WorkRow) -> bool:
+    def is_next(is_eligible: Original, tables: Tables, now: Millis, query: object, row: WorkRow) -> bool:
         if not is_eligible(tables, now, query, row):
             return False
         key = row.identity.instance, row.session_id
@@ -69,13 +69,14 @@ def one_item_at_a_time() -> Changes:
 def _joins_no_lease(stays_out: Callable[[ActivityRunner, Attempt], bool]) -> Change:
     """Items for which there will be no handler are disposed of before leases are considered."""
 
-    async def dispose_at_once(dispose: Original, worker: Worker, *given: Any) -> None:
-        fetch, attempt = given
+    async def dispose_at_once(
+        dispose: Original, worker: Worker, fetch: FetchUnderWay | None, attempt: Attempt
+    ) -> None:
         if fetch is not None and attempt.session is not None and stays_out(worker._runner, attempt):
             worker._keeper.fetch_ended(fetch)
             await worker._runner.run(attempt)
             return
-        await dispose(worker, *given)
+        await dispose(worker, fetch, attempt)
 
     return around(Worker, "_dispose", dispose_at_once)
 
@@ -106,13 +107,14 @@ def unregistered_joins_no_lease() -> Changes:
 def failure_stops_the_others() -> Changes:
     """An exception of one activity signals the other activities of its session."""
 
-    async def dispose_and_stop(dispose: Original, runner: ActivityRunner, *given: Any) -> None:
-        attempt, handler, _outcome, _duration = given
+    async def dispose_and_stop(
+        dispose: Original, runner: ActivityRunner, attempt: Attempt, handler: Handler, *outcome: object
+    ) -> None:
         if handler.done and handler.error is not None and attempt.session is not None:
             for other in tuple(runner._running):
                 if other is not attempt and other.session == attempt.session:
                     other.signal("session_lost", runner._clock.monotonic_us())
-        await dispose(runner, *given)
+        await dispose(runner, attempt, handler, *outcome)
 
     yield around(ActivityRunner, "_dispose", dispose_and_stop)
 
@@ -124,11 +126,17 @@ def failure_ends_the_lease() -> Changes:
     """A session is given up after an activity that failed."""
     failed: dict[LockToken, None] = {}
 
-    async def dispose_and_note(dispose: Original, runner: ActivityRunner, *given: Any) -> None:
-        attempt, _handler, outcome, _duration = given
+    async def dispose_and_note(
+        dispose: Original,
+        runner: ActivityRunner,
+        attempt: Attempt,
+        handler: Handler,
+        outcome: str,
+        duration: object,
+    ) -> None:
         if outcome == "failed":
             failed[attempt.token] = None
-        await dispose(runner, *given)
+        await dispose(runner, attempt, handler, outcome, duration)
 
     def finish(finished: Original, table: LeaseTable, lease: Lease, token: LockToken, now: Micros) -> None:
         finished(table, lease, token, now)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.core.contract.ids import LockToken, Micros, Millis
-from holdfast.core.contract.provider import session_not_owned
+from holdfast.core.contract.provider import ScheduledSessionIdentifier, session_not_owned
 from holdfast.core.working.lease_records import (
     Ended,
     FetchUnderWay,
@@ -22,7 +20,7 @@ from holdfast.providers.memory import affinity as memory_affinity
 from holdfast.providers.memory import work as memory_work
 from holdfast.providers.memory.tables import SessionRow, Tables
 from holdfast.providers.sqlite import work as sqlite_work
-from holdfast.providers.sqlite.database import Transaction
+from holdfast.providers.sqlite.database import Transaction, Values
 
 
 @defect("lease manager", "22.1", "single_flight_renewal", caught_by="INV-26", needs="a slow renewal")
@@ -79,8 +77,8 @@ class NothingWhileBusy(LeaseTable):
 class OneSecondBetweenRenewals(LeaseTable):
     """Sessions are not renewed more often than once a second, however short their lock is."""
 
-    def __init__(self, **limits: Any) -> None:
-        super().__init__(**limits)
+    def __init__(self, *, duration: Micros, idle: Micros | None, limit: int) -> None:
+        super().__init__(duration=duration, idle=idle, limit=limit)
         self._interval = Micros(max(self._interval, 1_000_000))
 
 
@@ -102,8 +100,10 @@ class SlotsRenew(LeaseTable):
 class EachDeliveryConfirmed(LeaseTable):
     """Every item of a session that is held already has its session renewed at once."""
 
-    def delivered(self, fetch: FetchUnderWay, *given: Any) -> tuple[SessionArrival, Lease | None]:
-        delivery, lease = super().delivered(fetch, *given)
+    def delivered(
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
+        delivery, lease = super().delivered(fetch, key, token, now)
         if lease is not None and delivery == "joined":
             lease.recheck = True
         return delivery, lease
@@ -113,8 +113,10 @@ class EachDeliveryConfirmed(LeaseTable):
 class SlowClaimsUnconfirmed(LeaseTable):
     """A claim that a fetch brings after long waiting is not renewed at once."""
 
-    def delivered(self, fetch: FetchUnderWay, *given: Any) -> tuple[SessionArrival, Lease | None]:
-        delivery, lease = super().delivered(fetch, *given)
+    def delivered(
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
+        delivery, lease = super().delivered(fetch, key, token, now)
         if lease is not None:
             lease.recheck = False
         return delivery, lease
@@ -124,8 +126,10 @@ class SlowClaimsUnconfirmed(LeaseTable):
 class DeadlineFromTheCall(LeaseTable):
     """The deadline of a new lease counts from when its fetch was sent."""
 
-    def delivered(self, fetch: FetchUnderWay, *given: Any) -> tuple[SessionArrival, Lease | None]:
-        delivery, lease = super().delivered(fetch, *given)
+    def delivered(
+        self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros
+    ) -> tuple[SessionArrival, Lease | None]:
+        delivery, lease = super().delivered(fetch, key, token, now)
         if lease is not None and delivery == "taken":
             lease.deadline = Micros(fetch.sent + self._duration)
         return delivery, lease
@@ -158,13 +162,23 @@ def items_renewed_without_their_session() -> Changes:
             return
         row.locked_until = Millis(now + durations[0])
 
-    def extend_in_sqlite(extend: Original, transaction: Transaction, *given: Any) -> None:
+    def extend_in_sqlite(
+        extend: Original,
+        transaction: Transaction,
+        instance: str,
+        session_id: str,
+        worker_id: str,
+        extend_for: Millis,
+    ) -> None:
         if transaction.operation == "renew_session_lock":
-            extend(transaction, *given)
+            extend(transaction, instance, session_id, worker_id, extend_for)
             return
-        *names, extend_for = given
-        values = dict(zip(("instance", "session", "worker"), names, strict=True))
-        values["locked_until"] = Millis(transaction.now + extend_for)
+        values: Values = {
+            "instance": instance,
+            "session": session_id,
+            "worker": worker_id,
+            "locked_until": transaction.now + extend_for,
+        }
         transaction.change(sqlite_work.SQL["extend_session"], values)
 
     yield around(memory_work, "renew", renew_in_memory)
@@ -177,7 +191,7 @@ def items_renewed_without_their_session() -> Changes:
 def one_duration_for_both() -> Changes:
     """The renewal of an item extends its session by the duration of the item."""
 
-    def renew(before: Original, *given: Any) -> None:
+    def renew(before: Original, *given: object) -> None:
         *others, item, _session = given
         before(*others, item, item)
 
@@ -189,19 +203,32 @@ def one_duration_for_both() -> Changes:
 def only_live_sessions_renewed() -> Changes:
     """The renewal of a session that has just expired is refused although nobody else has it."""
 
-    def renew_in_memory(renew: Original, tables: Tables, now: Millis, *given: Any) -> None:
-        instance, session_id, worker_id, _ = given
+    def renew_in_memory(
+        renew: Original,
+        tables: Tables,
+        now: Millis,
+        instance: str,
+        session_id: str,
+        worker_id: str,
+        extend_for: Millis,
+    ) -> None:
         row = tables.session(instance, session_id)
         if row is not None and row.worker_id == worker_id and not row.is_live(now):
             raise session_not_owned("renew_session_lock", instance, session_id, worker_id)
-        renew(tables, now, *given)
+        renew(tables, now, instance, session_id, worker_id, extend_for)
 
-    def renew_in_sqlite(renew: Original, transaction: Transaction, *given: Any) -> None:
-        instance, session_id, worker_id, _ = given
+    def renew_in_sqlite(
+        renew: Original,
+        transaction: Transaction,
+        instance: str,
+        session_id: str,
+        worker_id: str,
+        extend_for: Millis,
+    ) -> None:
         owner = session_owner(transaction, instance, session_id)
-        if owner is not None and owner[0] == worker_id and owner[1] <= transaction.now:
+        if owner and owner[0] == worker_id and owner[1] is not None and owner[1] <= transaction.now:
             raise session_not_owned(transaction.operation, instance, session_id, worker_id)
-        renew(transaction, *given)
+        renew(transaction, instance, session_id, worker_id, extend_for)
 
     yield around(memory_affinity, "renew", renew_in_memory)
     yield around(sqlite_work, "renew_session", renew_in_sqlite)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 from holdfast.core.contract import codec
 from holdfast.core.engine.actions import CallActivity
@@ -21,7 +20,7 @@ def encoded(encode: Callable[..., bytes]) -> Change:
     return Change(codec, "_encoder", SimpleNamespace(encode=partial(encode, before)))
 
 
-def activities_emitted(emit: Callable[[OrchestrationContext, CallActivity], Any]) -> Change:
+def activities_emitted(emit: Callable[[OrchestrationContext, CallActivity], object]) -> Change:
     """Calls of activities, with a session or without, end up in this function."""
 
     def emit_activity(
@@ -30,7 +29,7 @@ def activities_emitted(emit: Callable[[OrchestrationContext, CallActivity], Any]
         input: str,
         tag: str | None = None,
         session_id: str | None = None,
-    ) -> Any:
+    ) -> object:
         return emit(self, CallActivity(name=name, input=input, session_id=session_id, tag=tag))
 
     return Change(OrchestrationContext, "_emit_activity", emit_activity)
@@ -40,13 +39,15 @@ def scheduled_on(session_of: Callable[[OrchestrationContext, str | None], str | 
     """Activities are scheduled on the session that the function makes of the one the code named."""
     emit = original(OrchestrationContext, "_emit_activity")
 
-    def emit_elsewhere(context: OrchestrationContext, call: CallActivity) -> Any:
+    def emit_elsewhere(context: OrchestrationContext, call: CallActivity) -> object:
         return emit(context, call.name, call.input, call.tag, session_of(context, call.session_id))
 
     return activities_emitted(emit_elsewhere)
 
 
-def session_owner(transaction: Transaction, instance: str, session_id: str) -> Any:
+def session_owner(
+    transaction: Transaction, instance: str, session_id: str
+) -> tuple[str | None, int | None] | None:
     """Worker and expiry of a stored session; None without a row."""
     values = {"instance": instance, "session": session_id}
     return transaction.one(sqlite_work.SQL["session_owner"], values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from holdfast.core.contract.events import (
     ActivityCancelRequested,
@@ -36,7 +35,7 @@ def missing_session_calls_are_tolerated() -> Changes:
 def new_session_calls_are_skipped() -> Changes:
     """An open or close that history does not have is taken for one that does nothing."""
 
-    def match_behind(match_next: Original, unmatched: deque[Operation], event: Event) -> Any:
+    def match_behind(match_next: Original, unmatched: deque[Operation], event: Event) -> object:
         if not isinstance(event, SessionOpened | SessionClosed):
             while unmatched and isinstance(unmatched[0].action, OpenSession | CloseSession):
                 unmatched.popleft()
@@ -51,7 +50,7 @@ def _fits_whatever_the_session(kinds: tuple[type[Action], ...]) -> Change:
     def fits_otherwise(fits: Original, action: Action, event: Event) -> bool:
         if isinstance(action, kinds) and isinstance(event, SessionOpened | SessionClosed | ActivityScheduled):
             assert isinstance(action, OpenSession | CloseSession | CallActivity)
-            changed: Any = replace(action, session_id=event.session_id)  # type: ignore[arg-type]
+            changed: object = replace(action, session_id=event.session_id)  # type: ignore[arg-type]
             return bool(fits(changed, event))
         return bool(fits(action, event))
 
@@ -86,7 +85,7 @@ def cancel_notes_answer() -> Changes:
 def ends_wait_for_session_events() -> Changes:
     """An execution whose last turn opens or closes a session waits for an answer to that."""
 
-    def conclude_later(conclude: Original, this: turn._Turn, *given: Any) -> TurnOutcome:
+    def conclude_later(conclude: Original, this: turn._Turn, *given: object) -> TurnOutcome:
         outcome: TurnOutcome = conclude(this, *given)
         if isinstance(outcome, ExecutionCompleted) and any(
             isinstance(action, OpenSession | CloseSession) for action in this._new_actions
@@ -101,7 +100,7 @@ def ends_wait_for_session_events() -> Changes:
 def carried_ids_last_one_turn() -> Changes:
     """Only the first turn of an execution knows the sessions that it carries over."""
 
-    def init_by_turn(init: Original, state: TurnState, turn_input: TurnInput, *rest: Any) -> None:
+    def init_by_turn(init: Original, state: TurnState, turn_input: TurnInput, *rest: object) -> None:
         init(state, turn_input, *rest)
         if turn_input.persisted_length > 0:
             state.sessions = OpenSessions()
@@ -114,7 +113,7 @@ def session_failures_are_results() -> Changes:
     """The failure of an activity on a session reaches the code as its result."""
 
     def complete_well(
-        complete: Original, this: Replay, event: Event, *rest: Any, is_error: bool = False
+        complete: Original, this: Replay, event: Event, *rest: object, is_error: bool = False
     ) -> None:
         operation = this._open.get(event.source_event_id or 0)
         on_session = (
@@ -131,7 +130,7 @@ def session_failures_are_results() -> Changes:
 def sessions_keep_timers_back() -> Changes:
     """A timer that is set while a session is open takes twice as long."""
 
-    def schedule_later(schedule_timer: Original, context: OrchestrationContext, delay: timedelta) -> Any:
+    def schedule_later(schedule_timer: Original, context: OrchestrationContext, delay: timedelta) -> object:
         return schedule_timer(context, delay * 2 if len(context._state.sessions) else delay)
 
     yield around(OrchestrationContext, "schedule_timer", schedule_later)

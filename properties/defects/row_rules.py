@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import LockToken, Millis
+from holdfast.core.contract.provider import ExecutionMetadata
 from holdfast.properties.defects.defect import Change, Changes, Original, around, defect, statements
 from holdfast.providers.memory import affinity
 from holdfast.providers.memory.affinity import Claimant
@@ -46,8 +45,15 @@ def anybody_releases() -> Changes:
 def anybody_renews() -> Changes:
     """A renewal extends a session whoever owns it."""
 
-    def renew_any(renew: Original, tables: Tables, now: Millis, *given: Any) -> None:
-        instance, session_id, worker_id, extend_for = given
+    def renew_any(
+        renew: Original,
+        tables: Tables,
+        now: Millis,
+        instance: str,
+        session_id: str,
+        worker_id: str,
+        extend_for: Millis,
+    ) -> None:
         row = tables.session(instance, session_id)
         owner = worker_id if row is None or row.worker_id is None else row.worker_id
         renew(tables, now, instance, session_id, owner, extend_for)
@@ -66,14 +72,21 @@ def anybody_renews() -> Changes:
 def renewals_make_the_row() -> Changes:
     """A renewal of a session that is gone makes its row anew."""
 
-    def renew_in_memory(renew: Original, tables: Tables, now: Millis, *given: Any) -> None:
-        instance, session_id, worker_id, _ = given
+    def renew_in_memory(
+        renew: Original,
+        tables: Tables,
+        now: Millis,
+        instance: str,
+        session_id: str,
+        worker_id: str,
+        extend_for: Millis,
+    ) -> None:
         if tables.session(instance, session_id) is None:
             rows = tables.of_instance(tables.sessions, instance)
             tables.journal.put(rows, session_id, SessionRow(worker_id=worker_id, locked_until=now))
-        renew(tables, now, *given)
+        renew(tables, now, instance, session_id, worker_id, extend_for)
 
-    def renew_in_sqlite(renew: Original, transaction: Transaction, *given: Any) -> None:
+    def renew_in_sqlite(renew: Original, transaction: Transaction, *given: object) -> None:
         instance, session_id, worker_id, _ = given
         transaction.execute(
             "INSERT OR IGNORE INTO sessions (instance_id, session_id, worker_id, locked_until) "
@@ -100,7 +113,7 @@ def owned_only_claims() -> Changes:
         row = tables.session(instance, session_id)
         return row is None or not row.is_live(now) or row.worker_id == claimant.worker_id
 
-    def fetch_anything(fetch: Original, *given: Any, **named: Any) -> Any:
+    def fetch_anything(fetch: Original, *given: object, **named: object) -> object:
         if "claim_new" in named:
             named["claim_new"] = True
             return fetch(*given, **named)
@@ -121,12 +134,17 @@ def refused_turns_open_their_sessions() -> Changes:
     """A turn opens its sessions although its acknowledgement is refused."""
 
     async def in_memory(
-        acknowledge: Original, provider: MemoryProvider, token: LockToken, **turn: Any
+        acknowledge: Original,
+        provider: MemoryProvider,
+        token: LockToken,
+        *,
+        metadata: ExecutionMetadata,
+        **turn: object,
     ) -> None:
         try:
-            await acknowledge(provider, token, **turn)
+            await acknowledge(provider, token, metadata=metadata, **turn)
         except ProviderError:
-            for opened in turn["metadata"].opened_sessions:
+            for opened in metadata.opened_sessions:
                 provider._calls.change(
                     "ack_orchestration_item",
                     lambda tables, now, each: affinity.open_session(tables, each.instance, each.session_id),
@@ -135,12 +153,17 @@ def refused_turns_open_their_sessions() -> Changes:
             raise
 
     async def in_sqlite(
-        acknowledge: Original, provider: SqliteProvider, token: LockToken, **turn: Any
+        acknowledge: Original,
+        provider: SqliteProvider,
+        token: LockToken,
+        *,
+        metadata: ExecutionMetadata,
+        **turn: object,
     ) -> None:
         try:
-            await acknowledge(provider, token, **turn)
+            await acknowledge(provider, token, metadata=metadata, **turn)
         except ProviderError:
-            for opened in turn["metadata"].opened_sessions:
+            for opened in metadata.opened_sessions:
                 await provider._calls.write(
                     "ack_orchestration_item",
                     lambda transaction, each: transaction.execute(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from holdfast.core.contract.ids import Millis
-from holdfast.core.contract.observe import LocalEvent, Logged, RenewalAnswered
+from holdfast.core.contract.observe import LocalEvent, Logged, Observer, RenewalAnswered
 from holdfast.core.dispatching import settlement
 from holdfast.core.dispatching.settlement import _Settlement
 from holdfast.core.hosting.log import Log
@@ -15,6 +14,7 @@ from holdfast.core.hosting.metrics import SESSION_RENEWALS, Metrics
 from holdfast.properties.defects.defect import Change, Changes, Original, around, defect
 from holdfast.properties.defects.replacements import session_owner
 from holdfast.providers.memory import affinity as memory_affinity
+from holdfast.providers.memory.affinity import Claimant
 from holdfast.providers.memory.tables import Tables
 from holdfast.providers.sqlite import work as sqlite_work
 from holdfast.providers.sqlite.database import Transaction
@@ -24,7 +24,7 @@ from holdfast.providers.sqlite.database import Transaction
 def replays_log_sessions() -> Changes:
     """Every turn logs the opens and closes of the whole history, not its own."""
 
-    def all_records(records: Original, settlement: _Settlement) -> Any:
+    def all_records(records: Original, settlement: _Settlement) -> object:
         result = settlement._result
         settlement._result = replace(result, delta=tuple(settlement._known))
         try:
@@ -53,8 +53,15 @@ def _claims_told_otherwise(tell: Callable[[list[Logged], bool, str | None], list
             assert isinstance(event, Logged)
             self.records.append(event)
 
-    def attach_in_memory(attach: Original, tables: Tables, now: Millis, *given: Any) -> None:
-        instance, session_id, claimant, observer = given
+    def attach_in_memory(
+        attach: Original,
+        tables: Tables,
+        now: Millis,
+        instance: str,
+        session_id: str,
+        claimant: Claimant,
+        observer: Observer | None,
+    ) -> None:
         row = tables.session(instance, session_id)
         owner, kept = None if row is None else row.worker_id, _Kept()
         attach(tables, now, instance, session_id, claimant, kept)
@@ -63,11 +70,17 @@ def _claims_told_otherwise(tell: Callable[[list[Logged], bool, str | None], list
             for record in tell(records, bool(kept.records), owner):
                 observer.notify(record)
 
-    def attach_in_sqlite(attach: Original, transaction: Transaction, *given: Any) -> None:
-        instance, session_id, worker_id, _duration = given
+    def attach_in_sqlite(
+        attach: Original,
+        transaction: Transaction,
+        instance: str,
+        session_id: str,
+        worker_id: str,
+        duration: object,
+    ) -> None:
         owner = (session_owner(transaction, instance, session_id) or (None, None))[0]
         before = len(transaction.log)
-        attach(transaction, *given)
+        attach(transaction, instance, session_id, worker_id, duration)
         told = transaction.log[before:]
         records = told or [_claim(instance, session_id, worker_id)]
         transaction.log[before:] = tell(records, bool(told), owner)

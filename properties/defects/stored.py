@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import apsw
 
@@ -27,7 +26,7 @@ from holdfast.providers.sqlite.database import Transaction
 def listed_by_events() -> Changes:
     """The provider reads from the events of a turn which sessions it opens and closes."""
 
-    def listed(conclusions: Conclusions, instance: str) -> Any:
+    def listed(conclusions: Conclusions, instance: str) -> object:
         def named(kind: type[events.Event]) -> list[ScheduledSessionIdentifier]:
             return [
                 ScheduledSessionIdentifier(instance, event.session_id)
@@ -98,7 +97,9 @@ def releases_keep_the_expiry() -> Changes:
 def wrappers_know_fewer_arguments() -> Changes:
     """A provider wrapper does not pass on whether a fetch may claim sessions."""
 
-    async def fetch_without(fetch: Original, *given: Any, claim_new: bool = True, **others: Any) -> Any:
+    async def fetch_without(
+        fetch: Original, *given: object, claim_new: bool = True, **others: object
+    ) -> object:
         return await fetch(*given, **others)
 
     yield around(ForwardingProvider, "fetch_session_work_item", fetch_without)
