@@ -11,7 +11,6 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -24,7 +23,7 @@ from holdfast.reports.timeline import Timeline, duration
 class Renderer:
     """Renders pages of one report; `shared` is what all of its templates may name."""
 
-    def __init__(self, shared: Mapping[str, Any]) -> None:
+    def __init__(self, shared: Mapping[str, object]) -> None:
         self._shared = shared
         self._style, self._script, self._viewer = map(_asset, ("report.css", "report.js", "timeline.js"))
         self._environment = Environment(
@@ -36,7 +35,7 @@ class Renderer:
         )
         self._environment.filters.update(prose=prose, amount=amount, seconds=told_seconds)
 
-    def page(self, template: str, *, timelines: Mapping[str, Timeline] | None = None, **given: Any) -> str:
+    def page(self, template: str, *, timelines: Mapping[str, Timeline] | None = None, **given: object) -> str:
         """A page. `timelines` are those that it can open, by the names its buttons use."""
         timelines = timelines or {}
         script = self._script + (self._viewer if timelines else "")

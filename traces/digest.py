@@ -77,7 +77,7 @@ def digest(commits: Iterable[Commit]) -> str:
     return made.hexdigest()
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """A text that is equal for equal values, whatever kind of sequence, mapping or set holds them."""
     if value is None or isinstance(value, str | int | float | bytes | bool):
         return repr(value)

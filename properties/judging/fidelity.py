@@ -8,7 +8,7 @@ place; here it costs nothing while all is well.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -24,7 +24,7 @@ RULE: Final = "MODEL"
 
 _TITLE: Final = "PV-2.15: the provider changed what it stored"
 _SHOWN_MAX: Final = 24
-_Identified = Iterator[tuple[object, Any]]
+_Identified = Iterator[tuple[object, msgspec.Struct]]
 """What is put in or handed out, each with what tells which it is."""
 
 
@@ -36,7 +36,7 @@ def altered(
     `stored` are the histories at the end, by instance. What nothing like it went in for is passed over: a
     scenario may have put it there by other ways.
     """
-    put_in: dict[object, list[Any]] = {}
+    put_in: dict[object, list[msgspec.Struct]] = {}
     instance_of: dict[str, str] = {}
     for commit in commits:
         for identity, given in _put_in(commit, instance_of):
@@ -57,7 +57,7 @@ def altered(
     return None
 
 
-def _first_change(put_in: Mapping[object, Sequence[Any]], found: _Identified) -> str | None:
+def _first_change(put_in: Mapping[object, Sequence[msgspec.Struct]], found: _Identified) -> str | None:
     """What came out unlike anything that went in for it, in words."""
     for identity, each in found:
         like = put_in.get(identity)
@@ -114,7 +114,7 @@ def _events(instance: str, events: Iterable[StoredEvent]) -> _Identified:
         yield (type(event), instance, event.event_id), event
 
 
-def _told(like: Sequence[Any], found: Any) -> str:
+def _told(like: Sequence[msgspec.Struct], found: msgspec.Struct) -> str:
     """The first member in which it differs from the one most like it."""
     sent = min(like, key=lambda each: sum(1 for _ in _differing(each, found)))
     member = next(_differing(sent, found), "")
@@ -122,7 +122,7 @@ def _told(like: Sequence[Any], found: Any) -> str:
     return f"a {type(found).__name__} whose {member} {difference}"
 
 
-def _differing(sent: Any, found: Any) -> Iterator[str]:
+def _differing(sent: msgspec.Struct, found: msgspec.Struct) -> Iterator[str]:
     return (name for name in sent.__struct_fields__ if getattr(sent, name) != getattr(found, name))
 
 

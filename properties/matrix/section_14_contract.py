@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
@@ -10,7 +10,7 @@ from holdfast.core.contract.provider import Provider
 from holdfast.sim.toolkit.scenario import scenario
 
 
-async def _nothing(self: Provider, *given: Any, **named: Any) -> None:
+async def _nothing(self: Provider, *given: object, **named: object) -> None:
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -37,9 +37,9 @@ def _item(session_id: str | None, tag: str | None = None) -> ActivityExecute:
     )
 
 
-def _members(text: bytes) -> dict[str, Any]:
+def _members(text: bytes) -> dict[str, object]:
     """The members of an encoded item."""
-    return msgspec.json.decode(text, type=dict[str, dict[str, Any]])["ActivityExecute"]
+    return msgspec.json.decode(text, type=dict[str, dict[str, object]])["ActivityExecute"]
 
 
 @scenario(covers=["16.1", "SS-11.3", "SS-11.9"], workers=0, level="unit")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.provider import Provider
 
 FETCHES = ("fetch_orchestration_item", "fetch_work_item", "fetch_session_work_item")
@@ -32,7 +33,7 @@ def faulty(provider: Provider, fault: MethodFault) -> Provider:
     calls = _Counter(fault.skip, fault.times)
     method = getattr(provider, fault.operation)
 
-    async def failing(*arguments: Any, **named: Any) -> Any:
+    async def failing(*arguments: object, **named: object) -> object:
         strikes = calls.strikes()
         answer = None if strikes and not fault.applied else await method(*arguments, **named)
         if strikes:
@@ -48,10 +49,10 @@ def with_inflated_attempts(
     """The provider, with attempt counts of its fetches raised by `by`, as if others had tried before."""
     calls = _Counter(skip, times)
 
-    def inflated(operation: str) -> Callable[..., Awaitable[Any]]:
+    def inflated(operation: str) -> Callable[..., Awaitable[object]]:
         method = getattr(provider, operation)
 
-        async def fetch(*arguments: Any, **named: Any) -> Any:
+        async def fetch(*arguments: object, **named: object) -> object:
             fetched = await method(*arguments, **named)
             if fetched is None or not calls.strikes():
                 return fetched
@@ -65,7 +66,7 @@ def with_inflated_attempts(
 def without_capability_filter(provider: Provider) -> Provider:
     """The provider, made to hand out every instance, whatever version its execution is pinned to."""
 
-    async def fetch(lock_timeout: Any, poll_timeout: Any, filter: Any = None) -> Any:
+    async def fetch(lock_timeout: Millis, poll_timeout: Millis, filter: object = None) -> object:
         return await provider.fetch_orchestration_item(lock_timeout, poll_timeout, None)
 
     return _replacing(provider, {"fetch_orchestration_item": fetch})
@@ -88,16 +89,16 @@ class _Counter:
         return self._left >= 0
 
 
-def _replacing(provider: Provider, methods: dict[str, Callable[..., Any]]) -> Provider:
+def _replacing(provider: Provider, methods: dict[str, Callable[..., object]]) -> Provider:
     return cast(Provider, _Replacing(provider, methods))
 
 
 class _Replacing:
     """Passes every call to the provider except those to the replaced methods."""
 
-    def __init__(self, provider: Provider, methods: dict[str, Callable[..., Any]]) -> None:
+    def __init__(self, provider: Provider, methods: dict[str, Callable[..., object]]) -> None:
         self._provider = provider
         self._methods = methods
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return self._methods.get(name) or getattr(self._provider, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.provider import FetchedWork
@@ -162,7 +162,7 @@ async def poll_one_item_many_waiters(fx: Fixture) -> None:
     expect.equal(expect.present(answered[0], "an item").item, activity(), "the item")
 
 
-async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+async def _cancelled(tasks: Sequence[asyncio.Task[object]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

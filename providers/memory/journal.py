@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ from holdfast.core.contract.errors import ProviderError
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+_Step = tuple[Callable[..., object], *tuple[object, ...]]
+"""A function that undoes a change, and its arguments."""
 
 
 class Journal:
@@ -20,7 +22,7 @@ class Journal:
     __slots__ = ("_steps",)
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Any, ...]] = []  # a function and its arguments
+        self._steps: list[_Step] = []
 
     def put(self, table: dict[_K, _V], key: _K, value: _V) -> None:
         """Set an entry, new or not."""
@@ -59,7 +61,7 @@ class Journal:
         self._steps = []
 
 
-class _Breaking(list[tuple[Any, ...]]):
+class _Breaking(list[_Step]):
     """Steps that fail at one of them."""
 
     def __init__(self, change: int, error: ProviderError) -> None:
@@ -67,13 +69,13 @@ class _Breaking(list[tuple[Any, ...]]):
         self._change = change
         self._error = error
 
-    def append(self, step: tuple[Any, ...]) -> None:
+    def append(self, step: _Step) -> None:
         if len(self) + 1 == self._change:
             raise self._error
         super().append(step)
 
 
-def _put_back(table: dict[Any, Any], key: Any, value: Any) -> None:
+def _put_back(table: dict[object, object], key: object, value: object) -> None:
     """Restore an entry; rows keyed by number go back to their place, because they are read in order."""
     table[key] = value
     if isinstance(key, int):

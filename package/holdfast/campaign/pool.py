@@ -18,7 +18,7 @@ DEADLINE_S: Final = 600.0
 
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
-JobT = TypeVar("JobT", bound="Job[Any]")
+JobT = TypeVar("JobT", bound="Job[object]")
 
 
 class Job(Protocol[ResultT_co]):
@@ -72,7 +72,7 @@ def run_jobs(
         yield from pool.run(jobs, result)
 
 
-def _run_here(job: Any) -> FinishedJob[Any, Any]:
+def _run_here(job: JobT) -> FinishedJob[JobT, Any]:
     try:
         return FinishedJob(job, job.run())
     except Exception as error:
@@ -90,7 +90,7 @@ class _Worker:
         self.job: Any = None
         self.deadline = 0.0
 
-    def give(self, job: Any) -> None:
+    def give(self, job: Job[object]) -> None:
         self.job = job
         self.deadline = time.monotonic() + DEADLINE_S
         self.pipe.send(job)
@@ -109,7 +109,7 @@ class _Workers:
         self._most = most
         self._workers: list[_Worker] = []
 
-    def run(self, jobs: Sequence[Any]) -> Iterator[FinishedJob[Any, Any]]:
+    def run(self, jobs: Sequence[JobT]) -> Iterator[FinishedJob[JobT, Any]]:
         """Deal jobs out one by one; replace workers that break."""
         while len(self._workers) < min(self._most, len(jobs)):
             self._workers.append(_Worker(self._context))
@@ -129,7 +129,7 @@ class _Workers:
                     self._give(worker, waiting.popleft())
                 yield done
 
-    def _give(self, worker: _Worker, job: Any) -> None:
+    def _give(self, worker: _Worker, job: Job[object]) -> None:
         """Hand it a job; one that died while idle is replaced."""
         try:
             worker.give(job)
@@ -145,7 +145,7 @@ class _Workers:
         now = time.monotonic()
         return [worker for worker in busy if id(worker.pipe) in heard or worker.deadline <= now]
 
-    def _hear(self, worker: _Worker, job: Any) -> FinishedJob[Any, Any]:
+    def _hear(self, worker: _Worker, job: JobT) -> FinishedJob[JobT, Any]:
         if worker.deadline <= time.monotonic() and not worker.pipe.poll():
             worker.process.kill()
             worker.process.join()

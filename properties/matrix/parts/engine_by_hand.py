@@ -10,10 +10,10 @@ Every turn begins with the decoded history alone, as after a restart.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from dataclasses import replace
 from types import coroutine
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast.core import OrchestrationContext, Registry
 from holdfast.core.contract import codec, work_items
@@ -50,7 +50,7 @@ class Emitted(NamedTuple):
 
     event_id: int | None
     kind: str
-    members: dict[str, Any]
+    members: dict[str, object]
 
 
 class EngineByHand:
@@ -149,7 +149,7 @@ class EngineByHand:
             return await counted(code(ctx, input))
 
         @coroutine
-        def counted(inner: Any) -> Generator[Any, Any, Any]:
+        def counted(inner: Coroutine[object, None, object]) -> Generator[object, object, object]:
             while True:
                 try:
                     awaited = inner.send(None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import Event, SessionClosed, SessionOpened
@@ -40,10 +40,10 @@ class Wish(NamedTuple):
     """A call to be made."""
 
     operation: str
-    arguments: dict[str, Any]
+    arguments: dict[str, object]
 
 
-def wish(operation: str, **arguments: Any) -> Wish:
+def wish(operation: str, **arguments: object) -> Wish:
     """A call with these arguments."""
     return Wish(operation, arguments)
 
@@ -227,12 +227,13 @@ class Trial:
     async def make(self, wish: Wish) -> Commit:
         """Make a call, by one provider object or another, whatever its outcome."""
         calls = self.bench.record.commits
-        provider: Any = self.providers[len(calls) % 3]
+        provider = self.providers[len(calls) % 3]
+        target: object = provider
         name = wish.operation
         if name.startswith("management."):
-            provider, name = provider.as_management(), name.removeprefix("management.")
+            target, name = provider.as_management(), name.removeprefix("management.")
         with suppress(ProviderError):
-            await getattr(provider, name)(**wish.arguments)
+            await getattr(target, name)(**wish.arguments)
         return calls[-1]  # it is recorded when it is done, and nothing else runs between
 
     async def make_both(self, one: Wish, other: Wish) -> list[Commit]:

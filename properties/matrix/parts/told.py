@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from holdfast.core.contract.observe import HandlerSignalled, HandlerStarted, HandlerStopped, LeaseEnded
 from holdfast.sim.toolkit.world import World
-from holdfast.traces.record import Commit, Local
 
 E = TypeVar("E")
+
+
+class _Timed(Protocol):
+    """What happened at a time: a commit, a local event, or one that was told."""
+
+    @property
+    def time_us(self) -> int: ...
 
 
 class ToldEvent(NamedTuple, Generic[E]):
@@ -57,12 +63,12 @@ def events(
     return [one.event for one in told(world, kind, process, **about)]
 
 
-def at(happened: Commit | Local | ToldEvent[E]) -> float:
+def at(happened: _Timed) -> float:
     """When something happened, in seconds since the run began."""
     return happened.time_us / 1_000_000
 
 
-def since(earlier: Commit | Local | ToldEvent[Any], happened: Commit | Local | ToldEvent[Any]) -> float:
+def since(earlier: _Timed, happened: _Timed) -> float:
     """How many seconds after the earlier thing this one happened."""
     return (happened.time_us - earlier.time_us) / 1_000_000
 

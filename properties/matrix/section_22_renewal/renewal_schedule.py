@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import OrchestrationContext, Registry
 from holdfast.core.client import Completed
-from holdfast.core.contract.ids import Micros
+from holdfast.core.contract.ids import Micros, Millis
 from holdfast.core.contract.observe import RenewalAnswered, RenewalSent
-from holdfast.core.contract.provider import TagFilter
+from holdfast.core.contract.provider import DEFAULT_ONLY, FetchedWork, TagFilter
 from holdfast.core.hosting.forwarding import ForwardingProvider
 from holdfast.properties.matrix.parts.conversations import MINUTE, Orchestration, running, sole, start
 from holdfast.properties.matrix.parts.deliveries import (
@@ -79,12 +79,14 @@ class _SlowRenewals(ForwardingProvider):
         self._before = before
         self._count = 0
 
-    async def renew_session_lock(self, *arguments: Any, **named: Any) -> None:
+    async def renew_session_lock(
+        self, instance_id: str, session_id: str, worker_id: str, *, extend_for: Millis
+    ) -> None:
         wait_s = self._waits_s[self._count % len(self._waits_s)]
         self._count += 1
         if self._before:
             await _wait(self._process, wait_s)
-        await super().renew_session_lock(*arguments, **named)
+        await super().renew_session_lock(instance_id, session_id, worker_id, extend_for=extend_for)
         if not self._before:
             await _wait(self._process, wait_s)
 
@@ -97,8 +99,24 @@ class _SlowFetches(ForwardingProvider):
         self._process = process
         self._wait_s = wait_s
 
-    async def fetch_session_work_item(self, *arguments: Any, **named: Any) -> Any:
-        work = await super().fetch_session_work_item(*arguments, **named)
+    async def fetch_session_work_item(
+        self,
+        lock_timeout: Millis,
+        poll_timeout: Millis,
+        *,
+        worker_id: str,
+        session_lock_duration: Millis,
+        tag_filter: TagFilter = DEFAULT_ONLY,
+        claim_new: bool = True,
+    ) -> FetchedWork | None:
+        work = await super().fetch_session_work_item(
+            lock_timeout,
+            poll_timeout,
+            worker_id=worker_id,
+            session_lock_duration=session_lock_duration,
+            tag_filter=tag_filter,
+            claim_new=claim_new,
+        )
         if work is not None:
             await _wait(self._process, self._wait_s)
         return work

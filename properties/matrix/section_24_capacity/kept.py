@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core import OrchestrationContext
 from holdfast.core.client import Completed
@@ -163,7 +163,7 @@ async def item_without_free_unit_is_given_back(world: World) -> None:
     """An item of a session the worker had given up is returned when no unit is free."""
     by_clock = bool(world.draw("by the clock", 2))
     live = not world.draw("the row has expired", 2)
-    options: dict[str, Any] = {"session_idle_timeout": timedelta(seconds=4)} if by_clock else {}
+    options: dict[str, object] = {"session_idle_timeout": timedelta(seconds=4)} if by_clock else {}
     if not by_clock and not live:  # the item is locked until the row has long expired
         options["worker_lock_timeout"] = timedelta(seconds=100)
     registry = running(_used_again_at_a_word, _busy, _one_answer)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from holdfast.core import OrchestrationContext
+from holdfast.core import DurableFuture, OrchestrationContext
 from holdfast.core.client import Completed, Failed
 from holdfast.core.contract.events import ActivityCompleted, ActivityFailed
 from holdfast.properties.matrix.parts.conversations import MINUTE, of_kind, running, start
@@ -14,8 +14,8 @@ from holdfast.sim import FaultBudget
 from holdfast.sim.toolkit.scenario import scenario
 from holdfast.sim.toolkit.world import World
 
-Instruction = list[Any]
-"""What an orchestration does next: a word, and what goes with it."""
+Instruction = tuple[str, str, int, str]
+"""What an orchestration does next: a word, and with it a session, seconds, the kind of an activity."""
 
 SECONDS: Final = (28, 3, 0, 70)
 SESSIONS: Final = ("s", "t")
@@ -30,7 +30,7 @@ def _step(world: World) -> Instruction:
     word = ("on session", "plain", "wait", "select", "join", "reopen", "again")[world.draw("word", 7)]
     session, seconds = SESSIONS[world.draw("session", 2)], SECONDS[world.draw("seconds", 4)]
     kind = ("work", "insist")[world.draw("kind", 2)]
-    return [word, session, seconds, kind]
+    return word, session, seconds, kind
 
 
 async def obey(ctx: OrchestrationContext, input: str) -> str | None:
@@ -38,7 +38,7 @@ async def obey(ctx: OrchestrationContext, input: str) -> str | None:
     program: list[Instruction] = json.loads(input)
     for session in SESSIONS:
         ctx.open_session_with_id(session)
-    started: list[Any] = []
+    started: list[DurableFuture[str]] = []
     for number, (word, session, seconds, kind) in enumerate(program):
         match word:
             case "on session":

@@ -19,7 +19,7 @@ from holdfast.core.contract.provider import ExecutionMetadata, FetchedWork, Prov
 from holdfast.core.contract.work_items import ActivityCompletedMessage, WorkItem
 from holdfast.core.engine import actions
 from holdfast.core.hosting.forwarding import FencedProvider, ForwardingProvider
-from holdfast.core.hosting.instrumented import InstrumentedProvider
+from holdfast.core.hosting.instrumented import InstrumentedProvider, MeasureSink
 from holdfast.properties.matrix.parts.conversations import MINUTE, encoded, observations, running, start
 from holdfast.properties.matrix.parts.corpus_without_sessions import EVENTS, ITEMS
 from holdfast.properties.matrix.parts.deliveries import delivered, deliveries, item_of
@@ -38,7 +38,7 @@ class _Recording:
     """An inner provider that notes what it is asked, and answers with the name of the method."""
 
     def __init__(self, *, sessions: bool) -> None:
-        self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.asked: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
         self._sessions = sessions
 
     def supports_sessions(self) -> bool:
@@ -53,7 +53,7 @@ class _Recording:
         return None
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[object]]:
-        async def ask(*positional: Any, **by_name: Any) -> object:
+        async def ask(*positional: object, **by_name: object) -> object:
             self.asked.append((method, positional, by_name))
             return method
 
@@ -63,8 +63,9 @@ class _Recording:
 def _gate(inner: Provider) -> Provider:
     """The simulator's: what it submits is asked of the inner provider as the world asks it."""
 
-    def submit(process: Process, operation: str, arguments: dict[str, Any]) -> Any:
-        return getattr(inner, operation)(**arguments)
+    def submit(process: Process, operation: str, arguments: dict[str, object]) -> Awaitable[object]:
+        answer: Awaitable[object] = getattr(inner, operation)(**arguments)
+        return answer
 
     return Gate(cast(Process, SimpleNamespace(alive=True, name="a")), inner, submit)
 
@@ -75,12 +76,12 @@ _WRAPPERS: Final[dict[str, Callable[[Provider], Provider]]] = {
     "instrumented": lambda inner: InstrumentedProvider(
         inner,
         clock=cast(Clock, SimpleNamespace(monotonic_us=lambda: 0)),
-        sink=cast(Any, SimpleNamespace(measured=lambda call: None)),
+        sink=cast(MeasureSink, SimpleNamespace(measured=lambda call: None)),
     ),
     "gate": _gate,
 }
 
-_CALLS: Final[dict[str, dict[str, Any]]] = {
+_CALLS: Final[dict[str, dict[str, object]]] = {
     "fetch_session_work_item": {
         "lock_timeout": 11,
         "poll_timeout": 12,

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from typing import Any, Final
 
-from holdfast.core import ActivityContext, OrchestrationContext, Registry
+from holdfast.core import ActivityContext, Durable, OrchestrationContext, Registry
 from holdfast.core.contract.errors import ActivityError
 from holdfast.core.contract.events import (
     ActivityScheduled,
@@ -78,7 +78,7 @@ BAD: Final = (("echo", "no number"), ("break", "broken"))
 async def _types_both_ways(ctx: OrchestrationContext, input: str) -> str:
     """Every value goes round without a session and with one; then payloads that are no number."""
     session = ctx.open_session_with_id("s")
-    futures: list[Any] = []
+    futures: list[Durable[object]] = []
     for name, value, wanted in [*(("echo", *pair) for pair in TYPED), *((*pair, int) for pair in BAD)]:
         futures.append(ctx.schedule_activity_typed(name, value, wanted))
         futures.append(ctx.schedule_activity_on_session_typed(name, value, session, wanted))
@@ -171,7 +171,7 @@ async def _combines(ctx: OrchestrationContext, input: str) -> str:
     if input:
         ctx.open_session_with_id("s")
 
-    def call(name: str, text: str) -> Any:
+    def call(name: str, text: str) -> Durable[str]:
         if input:
             return ctx.schedule_activity_on_session(name, text, "s")
         return ctx.schedule_activity(name, text)

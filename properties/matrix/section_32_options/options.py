@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -190,7 +191,7 @@ async def workers_with_different_options(world: World) -> None:
         assert lowered == [], lowered
 
 
-def _recording(world: World, after: dict[int, SessionRecord | None]) -> Any:
+def _recording(world: World, after: dict[int, SessionRecord | None]) -> Callable[[], bool]:
     """A predicate that is always true, and keeps the row as the latest commit left it."""
 
     def look() -> bool:
