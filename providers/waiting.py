@@ -209,11 +209,22 @@ def _wake_next(kind: FetchKind) -> None:
         future = me.future
         try:
             if future is not None:
-                future.get_loop().call_soon_threadsafe(_settle, future)
+                loop = future.get_loop()
+                if loop is _running_loop():
+                    _settle(future)
+                else:
+                    loop.call_soon_threadsafe(_settle, future)
         except RuntimeError:
             continue
         me.woken = kind.awake = True
         return
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _settle(future: asyncio.Future[None]) -> None:

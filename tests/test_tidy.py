@@ -47,6 +47,7 @@ TIME_AND_CHANCE: dict[str, str] = {
     "core/working/plain_threads.py": "plain functions have threads of their own (RT-6.14)",
     "providers/waiting.py": "fetches of several loops in several threads wait for one store (PV-29.4)",
     "providers/sqlite/database.py": "closing interrupts what another thread runs (PV-28.12)",
+    "providers/sqlite/one_thread.py": "calls in memory are run by whoever makes them, one at a time (PV-1.8)",
     "providers/memory/calls.py": "one store serves several loops in several threads (PV-29.4)",
 }
 

@@ -36,6 +36,34 @@ class Question(NamedTuple):
     poll_timeout: Millis
 
 
+BRIEF: Final = frozenset(
+    {
+        "enqueue_for_orchestrator",
+        "fetch_orchestration_item",
+        "ack_orchestration_item",
+        "abandon_orchestration_item",
+        "renew_orchestration_item_lock",
+        "enqueue_for_worker",
+        "fetch_work_item",
+        "fetch_session_work_item",
+        "ack_work_item",
+        "renew_work_item_lock",
+        "abandon_work_item",
+        "renew_session_lock",
+        "release_session_lock",
+        "read",
+        "get_custom_status",
+        "get_kv_value",
+        "get_instance_info",
+    }
+)
+"""Calls about one instance or item, of which a database in memory does thousands a second."""
+
+LONG_S: Final = 0.008
+"""How long a call may take before others of its operation are run on the thread: PV-28.9 allows 10 ms."""
+
+CALLS_SENT_AFTER_A_LONG_ONE: Final = 20
+
 NextChange = Callable[[Transaction], int]
 """The next time at which time alone may bring something to a queue."""
 
@@ -68,6 +96,7 @@ class SqliteCalls:
             Elsewhere(LOOK_ELSEWHERE_MS, self._look_elsewhere) if close_timeout is not None else None
         )
         self._looked_elsewhere = 0.0  # on the loop's clock
+        self._long: dict[str, int] = {}  # how many calls of an operation go to the thread
 
     async def close(self) -> None:
         """Let running calls end, then free what this provider owns (PV-28.12). Closing again does nothing.
@@ -103,7 +132,9 @@ class SqliteCalls:
         """Run an effect in a transaction of its own. Raises ProviderError."""
         self._check_open(operation)
         log: list[Logged] = []
-        result = await self._run(lambda: self._database.write(operation, log, effect, *args, **kwargs))
+        result = await self._run(
+            lambda: self._database.write(operation, log, effect, *args, **kwargs), operation
+        )
         self._tell(log)
         return result
 
@@ -116,7 +147,7 @@ class SqliteCalls:
     ) -> _R:
         """Run a query without a transaction of its own. Raises ProviderError."""
         self._check_open(operation)
-        return await self._run(lambda: self._database.read(operation, query, *args, **kwargs))
+        return await self._run(lambda: self._database.read(operation, query, *args, **kwargs), operation)
 
     def now(self) -> Millis:
         """The store's clock, for a read that decides nothing; a `write` gets its own reading."""
@@ -172,7 +203,7 @@ class SqliteCalls:
                     self._database.write(operation, [], give_back, fetched.token, Millis(0), True)
 
         try:
-            answer = await self._run(take)
+            answer = await self._run(take, operation)
         except asyncio.CancelledError:
             # Calls run in the order they were submitted, so this one knows what the other one took.
             asyncio.get_running_loop().run_in_executor(self._database.thread, undo)
@@ -195,9 +226,28 @@ class SqliteCalls:
         if self._database.thread.is_elsewhere:
             raise ProviderError.permanent(operation, FORKED)
 
-    async def _run(self, call: Callable[[], _R]) -> _R:
+    async def _run(self, call: Callable[[], _R], operation: str = "") -> _R:
+        """On the connection's thread; at once if it is brief and the database is in memory.
+
+        Such a call takes less time than waking the thread and coming back. One that turns out to be long,
+        because there is much to store or to read, sends those that follow to the thread again (PV-28.9).
+        """
+        thread = self._database.thread
         loop = self._database.asked_from = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._database.thread, call)
+        if self._close_timeout is not None or operation not in BRIEF:
+            return await loop.run_in_executor(thread, call)
+        if self._long.get(operation, 0) > 0:
+            self._long[operation] -= 1
+            return await loop.run_in_executor(thread, call)
+        if not thread.begin_now():
+            return await loop.run_in_executor(thread, call)
+        began = loop.time()
+        try:
+            return call()
+        finally:
+            thread.end_now()
+            if loop.time() - began > LONG_S:
+                self._long[operation] = CALLS_SENT_AFTER_A_LONG_ONE
 
     def _tell(self, log: list[Logged]) -> None:
         if self._observer is not None:

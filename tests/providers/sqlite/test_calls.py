@@ -26,7 +26,7 @@ from holdfast.providers.conformance.messages import (
     start,
     started,
 )
-from holdfast.providers.sqlite import SqliteProvider, SqliteStore, sqlite_store
+from holdfast.providers.sqlite import SqliteProvider, SqliteStore, calls, sqlite_store
 from holdfast.providers.sqlite.database import CONTENTION_ATTEMPTS, Database, Transaction
 from holdfast.providers.sqlite.memory_image import give_back, take_connection
 
@@ -138,7 +138,9 @@ def test_calls_of_several_loops_do_not_meet_inside_a_transaction(memory: SqliteS
 
 
 @pytest.mark.parametrize("queue", ["worker", "orchestrator"])
-def test_a_cancelled_fetch_gives_back_what_it_took(queue: str, clock: SteppedClock, ids: CountingIds) -> None:
+def test_a_cancelled_fetch_gives_back_what_it_took(
+    queue: str, path: Path, clock: SteppedClock, ids: CountingIds
+) -> None:
     """PV-23.9: the caller leaves while the thread is inside the transaction; the attempt is not counted."""
     inside, go_on = threading.Event(), threading.Event()
     go_on.set()
@@ -148,7 +150,7 @@ def test_a_cancelled_fetch_gives_back_what_it_took(queue: str, clock: SteppedClo
         go_on.wait()
         return clock()
 
-    store = sqlite_store(slow_clock, ids)
+    store = sqlite_store(slow_clock, ids, path=path)
 
     async def body() -> None:
         provider = store.open()
@@ -292,3 +294,53 @@ def test_a_reader_is_not_kept_waiting_by_a_writer(path: Path, clock: SteppedCloc
         store.close()
 
     asyncio.run(body())
+
+
+def test_pv_28_9_brief_calls_in_memory_need_no_thread_and_long_ones_get_it(
+    memory: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done to one item is done at once; when such a call was long, the next ones go to the thread."""
+
+    async def body() -> None:
+        provider = memory.open()
+        thread = provider._calls._database.thread
+        await provider.enqueue_for_worker(activity())
+        assert await provider.fetch_work_item(LOCK, NOW) is not None
+        assert thread._made == {}
+        monkeypatch.setattr(calls, "LONG_S", -1.0)
+        await provider.enqueue_for_worker(activity(2))
+        monkeypatch.undo()
+        assert thread._made == {}
+        await provider.enqueue_for_worker(activity(3))
+        assert thread._made
+        await provider.as_management().list_instances()
+        assert [row.seq for row in memory.worker_rows()] == [1, 2, 3]
+
+    asyncio.run(body())
+
+
+def test_pv_1_8_a_brief_call_waits_on_the_thread_for_the_one_that_runs(memory: SqliteStore) -> None:
+    """Two loops: while one is in the middle of a call, the other's does not enter it."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    async def long(provider: SqliteProvider) -> None:
+        def effect(transaction: Transaction) -> None:
+            transaction.execute("INSERT INTO sessions (instance_id, session_id) VALUES ('i', 's')")
+            inside.set()
+            go_on.wait()
+
+        await provider._calls.write("prune_executions", effect)
+
+    async def brief(provider: SqliteProvider) -> int:
+        task = asyncio.ensure_future(provider.enqueue_for_worker(activity()))
+        await asyncio.sleep(0)
+        assert not task.done()
+        go_on.set()
+        await task
+        return len(memory.session_records())
+
+    with ThreadPoolExecutor(1) as other:
+        running = other.submit(lambda: asyncio.run(long(memory.open())))
+        inside.wait()
+        assert asyncio.run(brief(memory.open())) == 1
+        running.result()

@@ -264,7 +264,7 @@ def test_with_fewer_syncs_than_a_level_needs_the_promise_is_broken(
     """The test above can fail: one step less, in either journal mode, and it does."""
     monkeypatch.setitem(durability.WITHOUT_LOG if real else durability.WITH_LOG, level, too_little)
     recording = record(folder, level, nothing, real)
-    with pytest.raises(BrokenPromise):
+    with pytest.raises((BrokenPromise, apsw.CorruptError)):  # a file that cannot be read breaks it as well
         judge(recording, level, disk_folder, set(range(len(recording.changes) + 1)), drawn=6)
 
 
