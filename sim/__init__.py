@@ -13,7 +13,7 @@ only the Strategy protocol and the fault table of the stage.
 
 from holdfast.sim.exploring.checks import run_check
 from holdfast.sim.exploring.determinism import Difference, run_twice
-from holdfast.sim.exploring.explorer import Limits, Run, StoreView, explore, run_schedule
+from holdfast.sim.exploring.explorer import Run, StoreView, explore, run_schedule
 from holdfast.sim.stage.faults import FAULT_TABLE, FaultBudget, held_back_us
 from holdfast.sim.stage.process import Process
 from holdfast.sim.strategies import (
@@ -28,6 +28,7 @@ from holdfast.sim.strategies import (
 from holdfast.sim.toolkit.bench import Bench
 from holdfast.sim.toolkit.bench import StoreFactory as Factory
 from holdfast.sim.toolkit.handle import Handle
+from holdfast.sim.toolkit.limits import Limits
 from holdfast.sim.toolkit.scenario import Scenario, scenario, scenarios
 from holdfast.sim.toolkit.world import World
 

@@ -28,7 +28,7 @@ from holdfast.campaign.providers import NamedProvider, find_provider
 from holdfast.campaign.single import Subject, run_once
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.pytest_plugin import VARIABLE, tape_given
-from holdfast.sim import FaultBudget, Scenario, World
+from holdfast.sim import FaultBudget, Limits, Scenario, World
 from holdfast.sim.strategies import Deviations, PlainFirst, ReplayTape, Strategy, make_strategy
 from holdfast.sim.toolkit.instance_failed import InstanceFailed
 from holdfast.sim.toolkit.scenario import package_names
@@ -75,6 +75,7 @@ def simulated(
     faults: FaultBudget | None = None,
     options: Mapping[str, Any] | None = None,
     virtual_clock_for: Sequence[str] = (),
+    limits: Limits | None = None,
 ) -> Callable[[Callable[[World], Awaitable[None]]], SimulatedTest]:
     """Make a pytest test of an `async def test(world)`: the plain run first, then schedules of the strategy.
 
@@ -85,6 +86,7 @@ def simulated(
         faults: how many faults of each kind may strike in one run; none by default.
         options: overrides of `RuntimeOptions` for the workers.
         virtual_clock_for: packages that read the time themselves, such as `tenacity`: they get virtual time.
+        limits: where a run is cut off, which fails the test.
 
     Raises ConfigurationError for invalid values.
     """
@@ -102,6 +104,7 @@ def simulated(
             faults=faults or FaultBudget(),
             options=dict(options or {}),
             virtual_clock_for=packages,
+            limits=limits or Limits(),
         )
         scenario.runtime_options  # noqa: B018 - raises for invalid options
 

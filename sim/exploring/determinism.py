@@ -10,10 +10,11 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
-from holdfast.sim.exploring.explorer import Limits, MakeWatchers, Run, no_watchers, run_schedule
+from holdfast.sim.exploring.explorer import MakeWatchers, Run, no_watchers, run_schedule
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.strategies.replay import ReplayTape
 from holdfast.sim.toolkit.bench import StoreFactory
+from holdfast.sim.toolkit.limits import Limits
 from holdfast.sim.toolkit.scenario import Scenario
 from holdfast.traces.choice import Tape
 from holdfast.traces.digest import Digest

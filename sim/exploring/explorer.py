@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from holdfast.core.contract.clock import ProviderClock
-from holdfast.core.contract.errors import ConfigurationError, ProviderError
+from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.events import StoredEvent
 from holdfast.core.contract.store import HookMissing, Store
 from holdfast.core.contract.user_texts import class_name, error_text, shown
 from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.sim.errors import SimulationError
+from holdfast.sim.exploring.cut_off import STEPS_KEPT, CutOff, cut_off
+from holdfast.sim.exploring.stored import digest_of, readable_histories
 from holdfast.sim.loop import guards
 from holdfast.sim.loop.asyncgens import asyncgen_hooks
 from holdfast.sim.loop.complaints import overhearing
-from holdfast.sim.loop.driving import drive, store_loop_running
+from holdfast.sim.loop.driving import store_loop_running
 from holdfast.sim.loop.ids import VirtualIds
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.chronicle import Chronicle
@@ -29,29 +32,17 @@ from holdfast.sim.stage.draws import Draws
 from holdfast.sim.stage.engine import Engine
 from holdfast.sim.stage.faults import FaultBudget, Faults
 from holdfast.sim.stage.misfortune import Misfortunes
-from holdfast.sim.stage.passes import CPU_US
 from holdfast.sim.stage.stage import Stage
+from holdfast.sim.stage.steps import Step
 from holdfast.sim.stage.strategy import Strategy
 from holdfast.sim.toolkit.bench import StoreFactory
+from holdfast.sim.toolkit.limits import Limits
 from holdfast.sim.toolkit.scenario import Scenario
 from holdfast.sim.toolkit.suspects import Suspect
 from holdfast.sim.toolkit.world import OracleFailed, World
 from holdfast.traces.choice import Draw, Stream, Tape
-from holdfast.traces.digest import Digest
 from holdfast.traces.failure import Failure
 from holdfast.traces.record import Commit, Fault, Local, Watcher
-
-_HOUR_US: Final = 3_600_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Where a run is cut off; such a run is evidence for nothing."""
-
-    max_steps: int = 20_000
-    max_virtual_us: int = 48 * _HOUR_US
-    max_pass_cpu_us: int = CPU_US
-    """CPU time of one pass of a process, after which it is taken for one that has no end (`NeverYields`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +77,8 @@ class Run:
     """One run and its result.
 
     `digest` is None unless the run was recorded in full; `fingerprint` tells distinct sequences of commits
-    apart and is always there. `error` is set if something went wrong that no oracle is about: a run
+    apart and is always there. `cut_off` is why it ended early, and `cut_off_at` where, if a limit did that.
+    `error` is set if something went wrong that no oracle is about: a run
     with an error is evidence for nothing. `raised` is the exception that the body ended with, unless that was
     an assertion's. `complaints` are what asyncio would have logged in its processes,
     `suspects` names in registered code that may leave the simulation: hints, not verdicts.
@@ -105,6 +97,7 @@ class Run:
     failures: list[Failure] = field(default_factory=list)
     asserted: tuple[str, ...] = ()
     cut_off: str | None = None
+    cut_off_at: CutOff | None = None
     steps: int = 0
     virtual_us: int = 0
     error: str | None = None
@@ -145,7 +138,10 @@ class Run:
             return f"{self.failures[0].rule}: {self.failures[0].message}"
         if self.error is not None:
             return f"the run failed: {self.error}"
-        return None if self.cut_off is None else f"the run was cut off: {self.why_cut_off}"
+        if self.cut_off is None:
+            return None
+        details = () if self.cut_off_at is None else self.cut_off_at.lines()
+        return "\n".join((f"the run was cut off: {self.why_cut_off}", *details))
 
 
 def no_watchers(view: StoreView) -> Sequence[Watcher]:
@@ -170,6 +166,7 @@ def run_schedule(
         watchers: makes the monitors of this run; called with the live store.
         budget: which faults may strike, instead of the scenario's own budget.
         full: label every draw and compute the digest; a lean run does neither.
+        limits: where it is cut off, instead of the scenario's own limits.
 
     Raises ConfigurationError for a scenario without a world, within a running event loop, and under
     `python -O`: the simulator relies on its assertions.
@@ -201,12 +198,13 @@ def run_schedule(
             guards.collecting(refused, scenario.virtual_clock_for),
             store_loop_running(stage.store_loop),
         ):
-            limits = limits or Limits()
+            world = World(stage, store, options, workers, scenario.body)
+            limits = limits or scenario.limits
             stage.passes.limit(limits.max_pass_cpu_us)
-            run = _Running(engine, World(stage, store, options, workers, scenario.body), limits)
+            run = _Running(engine, world, limits)
             try:
                 run.to_the_end()
-                digest = _digest(engine, store) if full and not stage.passes.overran else None
+                digest = digest_of(chronicle, store) if full and not stage.passes.overran else None
             finally:
                 stage.passes.end(stage.bury)
         strategy.learn(draws.tape, draws.counts())
@@ -215,7 +213,8 @@ def run_schedule(
         assert digest is None or full, f"digest {digest!r} of a run that is not full"
         ended = run.result(scenario.name, digest, made, refused)
         if ended.went_wrong:
-            ended.stored = _readable(engine, store)
+            with store_loop_running(stage.store_loop):
+                ended.stored = readable_histories(chronicle, store)
         return ended
     finally:
         store.close()
@@ -264,7 +263,9 @@ class _Running:
         self._world = world
         self._limits = limits
         self._steps = 0
-        self._cut_off: str | None = None
+        self._eventful_steps = 0
+        self._last_steps = deque[Step](maxlen=STEPS_KEPT)
+        self._cut_off: CutOff | None = None
         self._error: str | None = None
         self._raised: BaseException | None = None
 
@@ -276,10 +277,12 @@ class _Running:
         except SimulationError as error:
             self._error = f"{type(error).__name__}: {error}"
         self._raised = self._world.raised
-        self._engine.stage.chronicle.end(self._steps, self._cut_off)
+        reason = None if self._cut_off is None else self._cut_off.reason
+        self._engine.stage.chronicle.end(self._steps, reason)
 
     def _loop(self) -> None:
-        engine, world, chronicle = self._engine, self._world, self._engine.stage.chronicle
+        engine, world, limits = self._engine, self._world, self._limits
+        chronicle = engine.stage.chronicle
         while True:
             if world.over:
                 engine.misfortunes.faults.stop()
@@ -289,11 +292,16 @@ class _Running:
             if chronicle.violated:
                 return
             if not engine.stage.quiet:
-                if self._steps >= self._limits.max_steps:
-                    self._cut_off = f"{self._steps} steps"
+                if self._eventful_steps >= limits.max_steps:
+                    self._end_early(f"{limits.max_steps} steps in which something happened")
+                    return
+                if self._steps >= limits.max_steps_in_all:
+                    self._end_early(f"{limits.max_steps_in_all} steps in all")
                     return
                 self._steps += 1
-                engine.step()
+                events = chronicle.event_count
+                self._last_steps.append(engine.step())
+                self._eventful_steps += chronicle.event_count > events
             elif not self._pass_time():
                 return
             world.serve()
@@ -307,30 +315,42 @@ class _Running:
             engine.misfortunes.strike_while_idle()
             if not engine.stage.quiet:
                 return True
-        next_us = engine.stage.next_time_us()
+        stage, until_us = engine.stage, None
+        now_us, event_us = stage.time.now_us, stage.chronicle.event_us
         if world.over:
-            open_until_us = engine.stage.chronicle.open_until_us()
-            now_us = engine.stage.time.now_us
-            assert open_until_us > now_us, (
-                f"the run goes on at {now_us} us, but nothing is open after {open_until_us} us"
+            until_us = stage.chronicle.open_until_us()
+            assert until_us > now_us, (
+                f"the run goes on at {now_us} us, but nothing is open after {until_us} us"
             )
-            next_us = open_until_us if next_us is None else min(next_us, open_until_us)
+        if stage.long_waits.to_consider(now_us, event_us):
+            change_us = _earlier(stage.long_waits.next_change_us(stage.processes, stage.time), until_us)
+            if change_us is None and stage.long_waits.only_polls(now_us, event_us, stage.processes):
+                self._end_early(
+                    "deadlock: only fetches that find nothing go on, but the scenario still waits"
+                )
+                return False
+            stage.long_waits.put_off(now_us, event_us, stage.next_time_us(), change_us)
+        next_us = _earlier(stage.next_time_us(), until_us)
         if next_us is None:
-            self._cut_off = "deadlock: nothing is enabled and nothing is due, but the scenario still waits"
+            self._end_early("deadlock: nothing is enabled and nothing is due, but the scenario still waits")
             return False
         if next_us > self._limits.max_virtual_us:
-            self._cut_off = f"{self._limits.max_virtual_us // 1_000_000} virtual seconds"
+            self._end_early(f"{self._limits.max_virtual_us // 1_000_000} virtual seconds")
             return False
-        engine.stage.advance(next_us)
+        stage.advance(next_us)
         return True
+
+    def _end_early(self, reason: str) -> None:
+        stage = self._engine.stage
+        self._cut_off = cut_off(reason, stage.chronicle, stage.processes, self._last_steps)
 
     def result(
         self, scenario: str, digest: str | None, watchers: Sequence[Watcher], refused: Sequence[str]
     ) -> Run:
         """The result of the run."""
         limits, now_us = self._limits, self._engine.stage.time.now_us
-        assert self._steps <= limits.max_steps, (
-            f"{self._steps} steps, at most {limits.max_steps} were allowed"
+        assert self._eventful_steps <= limits.max_steps, (
+            f"{self._eventful_steps} steps with events, at most {limits.max_steps} were allowed"
         )
         assert now_us <= limits.max_virtual_us, f"{now_us} us, at most {limits.max_virtual_us} were allowed"
         engine, world, chronicle = self._engine, self._world, self._engine.stage.chronicle
@@ -347,7 +367,8 @@ class _Running:
             watchers=watchers,
             failures=list(world.failures),
             asserted=tuple(world.asserted),
-            cut_off=self._cut_off,
+            cut_off=None if self._cut_off is None else self._cut_off.reason,
+            cut_off_at=self._cut_off,
             steps=self._steps,
             virtual_us=engine.stage.time.now_us,
             error=self._error,
@@ -389,36 +410,8 @@ class _Running:
             run.error = run.error or run.raised
 
 
-def _digest(engine: Engine, store: Store) -> str:
-    """Commits in order, then the history of every execution that was seen."""
-    made = Digest()
-    chronicle = engine.stage.chronicle
-    for commit in chronicle.commits:
-        made.commit(commit)
-    for instance, execution_id, history in _histories(engine, store):
-        if history is None:
-            made.unreadable(instance, execution_id)
-        else:
-            made.history(instance, execution_id, history)
-    return made.hexdigest()
-
-
-def _histories(engine: Engine, store: Store) -> Iterator[tuple[str, int, list[StoredEvent] | None]]:
-    """Each execution that was seen and its history; None if it cannot be read, as a scenario corrupted it."""
-    provider = store.open()
-    executions = engine.stage.chronicle.executions
-    for instance in sorted(executions):
-        assert executions[instance] >= 1, f"{instance!r} was seen with execution {executions[instance]}"
-        for execution_id in range(1, executions[instance] + 1):
-            try:
-                history = drive(provider.read_with_execution(instance, execution_id), "read_with_execution")
-            except ProviderError:
-                history = None
-            yield instance, execution_id, history
-
-
-def _readable(engine: Engine, store: Store) -> dict[str, list[StoredEvent]]:
-    made: dict[str, list[StoredEvent]] = {}
-    for instance, _, history in _histories(engine, store):
-        made.setdefault(instance, []).extend(history or ())
-    return made
+def _earlier(one: int | None, other: int | None) -> int | None:
+    """The earlier of two times, of which either may never come."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -13,7 +13,8 @@ class Agenda:
     """Actions in the order of their due time, and those due at the same time in the order they were put.
 
     An action put with a request is void once that request has its answer: the poll of a fetch that found
-    something never ends. Void ones stay where they are until their turn comes, but they let no time pass.
+    something never ends. So is one whose request was given another deadline. Void ones stay where they are
+    until their turn comes, but they let no time pass.
     """
 
     def __init__(self, time: VirtualTime) -> None:
@@ -31,16 +32,20 @@ class Agenda:
     def next_us(self) -> int | None:
         """When the next one is due; None if none ever is."""
         entries = self._entries
-        while entries and _is_void(entries[0][3]):
+        while entries and _is_void(entries[0][0], entries[0][3]):
             heappop(entries)
         return entries[0][0] if entries else None
+
+    def next_other_us(self) -> int | None:
+        """When the next one without a request is due; None if none ever is."""
+        return min((at_us for at_us, _, _, request in self._entries if request is None), default=None)
 
     def do_what_is_due(self) -> None:
         """Do everything that is due, including what this adds to the agenda for now."""
         entries, now_us = self._entries, self._time.now_us
         while entries and entries[0][0] <= now_us:
             at_us, _, action, request = heappop(entries)
-            if not _is_void(request):
+            if not _is_void(at_us, request):
                 assert at_us == now_us, f"{action!r} was due at {at_us} us, it is done at {now_us} us"
                 action()
 
@@ -49,5 +54,5 @@ class Agenda:
         self._entries.clear()
 
 
-def _is_void(request: Request | None) -> bool:
-    return request is not None and (request.settled or request.future.done())
+def _is_void(at_us: int, request: Request | None) -> bool:
+    return request is not None and (request.settled or request.future.done() or request.deadline_us != at_us)

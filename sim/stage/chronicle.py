@@ -13,6 +13,7 @@ from holdfast.core.contract.observe import LocalEvent
 from holdfast.core.contract.provider import TERMINAL_STATUSES, FetchedTurn, FetchedWork
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.stage.process import Process
+from holdfast.sim.stage.steps import FETCHES
 from holdfast.traces.calls import AckOrchestrationItemCall
 from holdfast.traces.record import Booted, CallOutcome, Commit, Fault, FaultKind, Local, RunEnd, Watcher
 
@@ -20,12 +21,28 @@ _NOTHING: Final = b"-"
 _SOMETHING: Final = b"+"
 _ERROR: Final = b"!"
 
+_NO_EVENTS: Final = frozenset(
+    {
+        "renew_orchestration_item_lock",
+        "renew_work_item_lock",
+        "renew_session_lock",
+        "read",
+        "read_with_execution",
+        "get_custom_status",
+        "get_kv_value",
+        "get_kv_all_values",
+    }
+)
+"""Calls that, if they succeed, change nothing that anybody waits for; nor does a fetch that finds nothing."""
+
 
 class Chronicle:
     """Commits, local events and faults in order; instances seen and how their executions ended.
 
     `ended` maps an instance to the status of its latest acknowledged end of an execution, `executions` to its
-    highest execution number fetched; both in order of first appearance.
+    highest execution number fetched; both in order of first appearance. `event_count` says how often
+    something has happened, and `event_us` when it last did: a fault, a start, or a commit that is more
+    than a look.
     """
 
     def __init__(self, time: VirtualTime, watchers: Sequence[Watcher]) -> None:
@@ -35,6 +52,8 @@ class Chronicle:
         self.watcher_errors: list[str] = []
         self.ended: dict[str, str] = {}
         self.executions: dict[str, int] = {}
+        self.event_count = 0
+        self.event_us = 0
         self._time = time
         self._over = False
         self._watchers = tuple(watchers)
@@ -76,6 +95,8 @@ class Chronicle:
             time.provider_ms(),
         )
         self.commits.append(commit)
+        if error is not None or outcome != "answered" or _is_event(operation, result):
+            self._event()
         self._sequence += self._summary(commit)
         if error is None and outcome in ("answered", "lost"):
             if operation == "ack_orchestration_item":
@@ -98,13 +119,19 @@ class Chronicle:
         assert amount_ms >= 0 or may_be_negative, f"a {kind} of {amount_ms} ms"
         fault = Fault(kind, process, self._time.now_us, amount_ms)
         self.faults.append(fault)
+        self._event()
         self._tell("on_fault", fault)
 
     def booted(self, process: Process) -> None:
         """A process was started."""
         assert process.alive, f"{process!r} was started, yet it is dead"
+        self._event()
         booted = Booted(process.name, process.boot, self._time.now_us)
         self._tell("on_boot", booted)
+
+    def _event(self) -> None:
+        self.event_count += 1
+        self.event_us = self._time.now_us
 
     def end(self, steps: int, cut_off: str | None) -> None:
         """The run is over."""
@@ -123,6 +150,11 @@ class Chronicle:
                 self._watchers = tuple(other for other in self._watchers if other is not watcher)
 
     # --- what follows from it -------------------------------------------------------------------------
+
+    @property
+    def now_us(self) -> int:
+        """Virtual time."""
+        return self._time.now_us
 
     @property
     def violated(self) -> bool:
@@ -173,3 +205,8 @@ class Chronicle:
             instance, status = self._turns.get(call.token), call.metadata.status
             if instance is not None and (status in TERMINAL_STATUSES or status == "ContinuedAsNew"):
                 self.ended[instance] = status
+
+
+def _is_event(operation: str, result: object) -> bool:
+    """Whether a call that was answered is more than a look."""
+    return result is not None if operation in FETCHES else operation not in _NO_EVENTS

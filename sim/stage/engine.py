@@ -29,7 +29,7 @@ from holdfast.sim.stage.misfortune import Misfortunes
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import Strike
 from holdfast.sim.stage.stage import Stage
-from holdfast.sim.stage.steps import FETCHES, Request, settle_future
+from holdfast.sim.stage.steps import FETCHES, Request, Step, settle_future
 from holdfast.traces.record import CallOutcome, FaultKind
 
 
@@ -43,8 +43,8 @@ class Engine:
         self._offer = stage.draws.offer
         self._faults = misfortunes.faults
 
-    def step(self) -> None:
-        """Take one of the enabled steps; there must be one."""
+    def step(self) -> Step:
+        """Take one of the enabled steps; there must be one. Returns which it was."""
         ready = self.stage.ready
         count = len(ready)
         assert count, "no step is enabled: only time can go on"
@@ -59,6 +59,7 @@ class Engine:
             self._commit(step)
         else:
             self.stage.deliver(step)
+        return step
 
     # --- committing -----------------------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class Engine:
             if planned is not None:
                 planned.spare()
             self.stage.chronicle.commit(process, request.operation, request.arguments, "answered")
-            self.stage.nothing_found(request)
+            self.stage.polls.nothing_found(request)
             return
         outcome: CallOutcome = "answered"
         if kind in ("lost_answer", "crash") or request.future.done() or not process.alive:

@@ -74,7 +74,7 @@ Moment = tuple[int, tuple[FetchQueue, ...]]
 class Parking:
     """The parked fetches of a world, and the times at which they must look again.
 
-    `enable` puts a request back among the enabled steps; `store_ms` reads the store's clock.
+    `enable` lets a request look again; `store_ms` reads the store's clock.
     """
 
     def __init__(self, enable: Callable[[Request], None], store_ms: Callable[[], int]) -> None:
@@ -153,6 +153,10 @@ class Parking:
                 self._awake.add(kind)
                 self._enable(request)
                 return
+
+    def waiting(self) -> list[Request]:
+        """All parked fetches: kinds as they were first seen, the oldest of each first."""
+        return [request for waiting in self._parked.values() for request in waiting]
 
     # --- times ----------------------------------------------------------------------------------------
 

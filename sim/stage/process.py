@@ -79,6 +79,8 @@ class Process:
         """What ends it in good order, once its boot function is over and something is left."""
         self.blocking_ms: int | None = None
         """How long its blocking calls take, set by the scenario; None leaves it to the tape."""
+        self.poll_timeout_max = 0
+        """The longest poll timeout of its fetches so far, in milliseconds."""
         self._notify = notify
         self._draw = draw
 

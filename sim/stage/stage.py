@@ -42,8 +42,9 @@ from holdfast.sim.stage.chronicle import Chronicle
 from holdfast.sim.stage.draws import Draws
 from holdfast.sim.stage.ending import Endings
 from holdfast.sim.stage.gate import Gate
-from holdfast.sim.stage.parking import Parking
+from holdfast.sim.stage.long_waits import LongWaits
 from holdfast.sim.stage.passes import Passes
+from holdfast.sim.stage.polls import Polls
 from holdfast.sim.stage.process import Process
 from holdfast.sim.stage.script import Script
 from holdfast.sim.stage.steps import FETCHES, Arguments, Delivery, DueTimers, Request, Step, settle_future
@@ -86,7 +87,9 @@ class Stage:
         self.draws = draws
         self.chronicle = chronicle
         self.ready: list[Step] = []
-        self.parking = Parking(self.ready.append, time.provider_ms)
+        self.agenda = Agenda(time)
+        self.polls = Polls(self.ready, time, self.agenda, answer=self.answer, post=self.post)
+        self.parking = self.polls.parking
         self.passes = Passes()
         self.script = Script()
         self.processes: list[Process] = []
@@ -100,7 +103,7 @@ class Stage:
         self._unheard: list[LostFailure] = []
         self._programs: dict[str, _Program] = {}
         self._withheld: dict[Process, list[Step]] = {}
-        self._agenda = Agenda(time)
+        self.long_waits = LongWaits(self.agenda, self.parking, draws, self.polls.wait_until)
 
     # --- processes ------------------------------------------------------------------------------------
 
@@ -176,7 +179,7 @@ class Stage:
         for process in self._dead:
             process.bury()
         self.ready.clear()
-        self._agenda.clear()
+        self.agenda.clear()
         self._dead.clear()
 
     def _find_lost(self) -> None:
@@ -338,56 +341,10 @@ class Stage:
         future = Future(loop=process.loop)
         request = Request(process, operation, arguments, future, self.time.now_us)
         if operation in FETCHES and arguments["poll_timeout"] and self.parking.is_hopeless(request):
-            self._park(request)
+            self.polls.park(request)
         else:
             self.ready.append(request)
         return future
-
-    def nothing_found(self, request: Request) -> None:
-        """A fetch found nothing: it waits for a change, or until its poll timeout is over.
-
-        Enabled fetches that ask the same wait with it: they would find nothing either.
-        """
-        assert request.operation in FETCHES, f"{request.operation} is no fetch, it does not wait"
-        if request.future.done() or not request.process.alive:
-            self.parking.gave_up(request)
-        elif request.issued_us + request.arguments["poll_timeout"] * 1000 <= self.time.now_us:
-            self.parking.gave_up(request)
-            self.answer(request, None, None)
-        else:
-            self._park(request)
-            kind = request.fetch_kind()
-            alike = [
-                step
-                for step in self.ready
-                if type(step) is Request
-                and step.process is request.process
-                and step.operation == request.operation
-                and step.arguments["poll_timeout"]
-                and step.fetch_kind() == kind
-            ]
-            for step in alike:
-                self.ready.remove(step)
-                self._park(step)
-
-    def _park(self, request: Request) -> None:
-        if request.deadline_us is None:
-            request.deadline_us = request.issued_us + request.arguments["poll_timeout"] * 1000
-            self._agenda.put(request.deadline_us, partial(self._give_up, request), request)
-        self.parking.park(request)
-
-    def _give_up(self, request: Request) -> None:
-        """The poll timeout of a fetch has passed: only now does its process learn that there was nothing."""
-        now_us, due_us = self.time.now_us, request.deadline_us
-        assert due_us is not None, f"{request.actor} gives up, but has never waited"
-        assert now_us >= due_us, f"{request.actor} gives up at {now_us} us, it is to wait until {due_us} us"
-        self.parking.remove(request)
-        if request in self.ready:
-            self.ready.remove(request)
-            self.parking.gave_up(request)
-        request.settled = True
-        if request.process.alive and not request.future.done():
-            self.post(request.process, settle_future, request.future, None, None)
 
     def draw_data(self, site: str, arity: int) -> int:
         """A generated value."""
@@ -399,13 +356,13 @@ class Stage:
         """Do something after a delay; at once if it is 0."""
         assert delay_ms >= 0, f"an action is due {-delay_ms} ms in the past"
         if delay_ms:
-            self._agenda.put(self.time.now_us + delay_ms * 1000, action)
+            self.agenda.put(self.time.now_us + delay_ms * 1000, action)
         else:
             action()
 
     def next_time_us(self) -> int | None:
         """The next time at which something is due; None if nothing ever is."""
-        agenda_us = self._agenda.next_us()
+        agenda_us = self.agenda.next_us()
         times = [] if agenda_us is None else [agenda_us]
         for process in self.processes:
             if not process.stalled and (due_us := process.loop.next_due_us()) is not None:
@@ -421,7 +378,7 @@ class Stage:
         due_us = self.next_time_us()
         assert due_us is None or to_us <= due_us, f"time goes on to {to_us} us, beyond {due_us} us"
         self.time.advance(to_us)
-        self._agenda.do_what_is_due()
+        self.agenda.do_what_is_due()
         for process in self.processes:
             self._announce_timers(process)
         self.parking.pass_time()

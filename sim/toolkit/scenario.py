@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, get_args
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.sim.stage.faults import FaultBudget
+from holdfast.sim.toolkit.limits import Limits
 
 ScenarioLevel = Literal["unit", "provider", "runtime", "multi-runtime", "fault"]
 LEVELS: Final[tuple[ScenarioLevel, ...]] = get_args(ScenarioLevel)
@@ -42,6 +43,7 @@ class Scenario:
     level: ScenarioLevel = "runtime"
     options: Mapping[str, Any] = field(default_factory=dict)
     virtual_clock_for: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def module(self) -> str:
@@ -71,6 +73,7 @@ def scenario(
     level: ScenarioLevel = "runtime",
     options: Mapping[str, Any] | None = None,
     virtual_clock_for: Sequence[str] = (),
+    limits: Limits | None = None,
     register: bool = True,
 ) -> Callable[[ScenarioBody], Scenario]:
     """Make a scenario of an `async def`; its name is the function's, its title the docstring's first line.
@@ -84,6 +87,7 @@ def scenario(
         options: overrides of `RuntimeOptions` for the workers.
         virtual_clock_for: packages that read the time by themselves, such as `tenacity`: their calls of
             `time.monotonic`, `perf_counter` and `time.time` read virtual time instead of being refused.
+        limits: where its runs are cut off.
         register: whether to put it in the registry as well as return it.
 
     Raises ConfigurationError for a name that is taken, empty `covers`, an unknown level, or invalid options.
@@ -108,6 +112,7 @@ def scenario(
             level=level,
             options=dict(options or {}),
             virtual_clock_for=packages,
+            limits=limits or Limits(),
         )
         made.runtime_options  # noqa: B018 - raises if the options are invalid
         if register:

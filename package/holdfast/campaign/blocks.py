@@ -7,7 +7,7 @@ of a campaign does not depend on how its blocks were dealt out.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from holdfast.campaign.providers import NamedProvider, find_provider, search_here
 from holdfast.campaign.recording import Origin, record
@@ -15,7 +15,7 @@ from holdfast.campaign.selection import all_scenarios
 from holdfast.campaign.single import Subject, monitors, result_of, run_once
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.reports.evidence import EVERY_PROVIDER, ScheduleResult
-from holdfast.sim import Run, Scenario, Strategy, make_strategy, run_twice
+from holdfast.sim import Limits, Run, Scenario, Strategy, make_strategy, run_twice
 from holdfast.sim.strategies import BLOCK, PlainFirst
 from holdfast.traces.choice import Tape
 from holdfast.traces.file import Trace
@@ -34,6 +34,7 @@ class Block:
     defect: str | None = None
     module: str | None = None
     """The module that registers the scenario, if it is not one of Holdfast's."""
+    limits: Limits | None = None
 
     def run(self) -> BlockResult:
         """Run all its schedules; keep a trace of the first violation of each rule."""
@@ -88,9 +89,14 @@ def planted(defect: str | None) -> AbstractContextManager[object]:
     return plant(defect)
 
 
+def _subject(block: Block) -> Subject:
+    subject = subject_of(block.scenario, find_provider(block.provider), block.defect, block.module)
+    return replace(subject, limits=block.limits)
+
+
 def run_block(block: Block) -> BlockResult:
     """Run all its schedules; keep a trace of the first violation of each rule."""
-    subject = subject_of(block.scenario, find_provider(block.provider), block.defect, block.module)
+    subject = _subject(block)
     strategy: Strategy = PlainFirst(make_strategy(block.strategy, block.seed))
     made = BlockResult()
     where = EVERY_PROVIDER if subject.scenario.level == "unit" else block.provider
@@ -152,13 +158,17 @@ class Retelling:
 
     def run(self) -> Trace:
         """The trace of it."""
-        block = self.block
-        subject = subject_of(block.scenario, find_provider(block.provider), block.defect, block.module)
-        return record(subject, self.tape, _origin(block, self.schedule), None)
+        return record(_subject(self.block), self.tape, _origin(self.block, self.schedule), None)
 
 
 def _check_determinism(subject: Subject, run: Run) -> str | None:
     """None if a tape gives the same run twice, else where the two differ."""
     with subject.planting():
-        difference = run_twice(subject.scenario, subject.provider.factory, run.tape, watchers=monitors)
+        difference = run_twice(
+            subject.scenario,
+            subject.provider.factory,
+            run.tape,
+            watchers=monitors,
+            limits=subject.limits,
+        )
     return None if difference is None else str(difference)

@@ -20,7 +20,7 @@ from holdfast.reports.evidence import (
     ScheduleResult,
     Tally,
 )
-from holdfast.sim import Scenario
+from holdfast.sim import Limits, Scenario
 from holdfast.sim.strategies import BLOCK
 from holdfast.traces.file import SUFFIX, Trace, trace_file_name
 
@@ -60,6 +60,7 @@ class Order:
     jobs: int = 1
     defect: str | None = None
     module: str | None = None
+    limits: Limits | None = None
 
 
 @dataclass(slots=True)
@@ -186,6 +187,7 @@ class Campaign:
             strategy=order.strategy,
             defect=order.defect,
             module=order.module,
+            limits=order.limits,
         )
         if not scenario.explored:
             return [replace(block, count=1)]

@@ -66,6 +66,7 @@ def replayed(subject: Subject, tape: Tape, *, strict: bool) -> RecordedRun:
             watchers=watchers,
             budget=subject.budget,
             full=True,
+            limits=subject.limits,
         )
     return RecordedRun(fairly_blamed(run), tuple(recorder.steps))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final
 
 from holdfast.campaign.providers import NamedProvider
 from holdfast.core.hosting.options import RuntimeOptions
@@ -18,20 +17,22 @@ from holdfast.sim import FaultBudget, Limits, Run, Scenario, StoreView, Strategy
 from holdfast.sim.exploring.explorer import MakeWatchers
 from holdfast.traces.record import Watcher
 
-DEFAULT_LIMITS: Final = Limits()
-
 PlantsDefect = Callable[[], AbstractContextManager[object]]
 """Switches a planted defect on for as long as the context is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is run: a scenario on a provider, with a defect planted or none; `budget` replaces its own."""
+    """What is run: a scenario on a provider, with a defect planted or none.
+
+    `budget` and `limits` replace its own.
+    """
 
     scenario: Scenario
     provider: NamedProvider
     planting: PlantsDefect = nullcontext
     budget: FaultBudget | None = None
+    limits: Limits | None = None
 
 
 class _WorkerTimings(Mapping[str, WorkerTiming]):
@@ -90,7 +91,7 @@ def run_once(
     *,
     full: bool = False,
     rules: Sequence[str] | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits | None = None,
     to_the_end: bool = False,
 ) -> Run:
     """Run it under a strategy that has begun, watched by all rules or by those named.
@@ -111,7 +112,7 @@ def run_once(
             watchers=watchers,
             budget=subject.budget,
             full=full,
-            limits=limits,
+            limits=limits or subject.limits,
         )
     return run if rules is not None else fairly_blamed(run)
 

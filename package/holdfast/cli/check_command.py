@@ -16,6 +16,7 @@ from holdfast.campaign.campaign import PROFILES, Campaign, CampaignResult, Order
 from holdfast.campaign.providers import find_provider
 from holdfast.campaign.selection import select
 from holdfast.cli.ending import Exit
+from holdfast.cli.limit_options import limited, limits
 from holdfast.cli.output import TRACES, prepared, write_results
 from holdfast.cli.terminal import console, progress
 from holdfast.reports.coverage import Coverage, encode_coverage
@@ -41,6 +42,7 @@ _SHOWN_MAX: Final = 10
     "--max-time", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Start nothing new after this."
 )
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; default one per core.")
+@limited
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
 @click.option("--defect", metavar="NAME", help="Plant a known defect for this check.")
 @click.option("--scenario", "module", metavar="MODULE", help="A module that registers scenarios of your own.")
@@ -54,6 +56,9 @@ def command(
     seed: int,
     max_time: float | None,
     jobs: int | None,
+    max_steps: int | None,
+    max_all_steps: int | None,
+    max_virtual: float | None,
     profile: str,
     defect: str | None,
     module: str | None,
@@ -75,6 +80,7 @@ def command(
         jobs=jobs or os.cpu_count() or 1,
         defect=defect,
         module=module,
+        limits=limits(max_steps, max_all_steps, max_virtual),
     )
     if not order.selection:
         click.echo(f"holdfast: no scenario or check is about {', '.join(names)} yet", err=True)

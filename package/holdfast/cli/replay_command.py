@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from holdfast.campaign.recording import RecordedRun, replayed
 from holdfast.cli.ending import Exit
+from holdfast.cli.limit_options import limited, limits
 from holdfast.cli.traced import Traced, load
 from holdfast.sim.errors import TapeMismatch
 from holdfast.traces.steps import first_difference
@@ -19,16 +21,26 @@ from holdfast.traces.steps import first_difference
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--provider", metavar="NAME", help="Run on this provider instead; needed for module:factory.")
 @click.option("--scenario", "module", metavar="MODULE", help="The module that registers the scenario.")
+@limited
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def command(file: Path, provider: str | None, module: str | None, as_json: bool) -> None:
+def command(
+    file: Path,
+    provider: str | None,
+    module: str | None,
+    max_steps: int | None,
+    max_all_steps: int | None,
+    max_virtual: float | None,
+    as_json: bool,
+) -> None:
     """Run the trace FILE again: exit code 1 if its rule is still violated, 0 if not, 4 if the run differs.
 
     With the code that made the trace the replay is strict: every step must be the same. With other code
     it follows the tape as far as it fits, and says so.
     """
     traced = load(file, provider, module)
+    subject = replace(traced.subject, limits=limits(max_steps, max_all_steps, max_virtual))
     try:
-        recorded = replayed(traced.subject, traced.trace.tape, strict=traced.same_code)
+        recorded = replayed(subject, traced.trace.tape, strict=traced.same_code)
     except TapeMismatch as error:
         _differs(str(error))
     if traced.same_code:
@@ -36,6 +48,7 @@ def command(file: Path, provider: str | None, module: str | None, as_json: bool)
     violation = traced.trace.header.violation
     rule = None if violation is None else violation.rule
     found = next((one for one in recorded.run.failures if rule in (None, one.rule)), None)
+    cut_off = recorded.run.cut_off_at
     if as_json:
         outcome = {
             "violated": None if found is None else found.rule,
@@ -43,6 +56,7 @@ def command(file: Path, provider: str | None, module: str | None, as_json: bool)
             "digest": recorded.run.digest,
             "strict": traced.same_code,
             "steps": len(recorded.steps),
+            "cut_off": None if cut_off is None else list(cut_off.lines()),
             "complaints": list(recorded.run.complaints),
         }
         click.echo(json.dumps(outcome, indent=1))
@@ -73,6 +87,9 @@ def _say(traced: Traced, recorded: RecordedRun, rule: str | None, violated: bool
         click.echo("no rule is violated")
     else:
         click.echo(f"no longer violated: {rule}")
+    if recorded.run.cut_off_at is not None:
+        for line in recorded.run.cut_off_at.lines():
+            click.echo(line)
     for complaint in recorded.run.complaints:
         click.echo(f"would have been logged: {complaint}")
     click.echo(f"digest {recorded.run.digest or 'none: ' + str(recorded.run.error)}")

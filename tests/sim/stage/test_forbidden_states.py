@@ -135,7 +135,7 @@ def _kept_for_nobody(bare: Bare) -> None:
 
 
 def _gives_up_too_early(bare: Bare) -> None:
-    bare.stage._give_up(bare.fetch())
+    bare.stage.polls.give_up(bare.fetch())
 
 
 def _late(bare: Bare) -> None:
@@ -206,17 +206,17 @@ STAGE: dict[str, tuple[Callable[[Bare], object], str]] = {
     ),
     "a commit after the answer": (_commits_after_its_answer, "its caller has an answer already"),
     "waiting with what is no fetch": (
-        lambda bare: bare.stage.nothing_found(bare.request()),
+        lambda bare: bare.stage.polls.nothing_found(bare.request()),
         "read is no fetch, it does not wait",
     ),
     "giving up without having waited": (
-        lambda bare: bare.stage._give_up(bare.request("fetch_work_item", dict(FETCH))),
+        lambda bare: bare.stage.polls.give_up(bare.request("fetch_work_item", dict(FETCH))),
         "has never waited",
     ),
     "giving up too early": (_gives_up_too_early, "at 0 us, it is to wait until 5000000 us"),
     "something for the past": (lambda bare: bare.stage.after(-1, print), "due 1 ms in the past"),
     "something on the agenda for the past": (
-        lambda bare: (bare.time.advance(9), bare.stage._agenda.put(8, print)),
+        lambda bare: (bare.time.advance(9), bare.stage.agenda.put(8, print)),
         "put off until 8 us, but it is already 9 us",
     ),
     "something done too late": (_late, "was due at 1000000 us, it is done at 2000000 us"),

@@ -11,10 +11,11 @@ import pytest
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.ids import Millis
 from holdfast.core.contract.work_items import ActivityCompletedMessage, ActivityExecute
-from holdfast.sim.exploring.explorer import Limits, Run
+from holdfast.sim.exploring.explorer import Run
 from holdfast.sim.stage.faults import FaultBudget
 from holdfast.sim.stage.process import Process
 from holdfast.sim.strategies import Deviations, RandomWalk
+from holdfast.sim.toolkit.limits import Limits
 from holdfast.sim.toolkit.world import World
 
 Runs = Callable[..., Run]
@@ -563,8 +564,8 @@ def test_a_limit_cuts_a_run_off_and_makes_it_evidence_for_nothing(run: Runs) -> 
         world.process("w", restless)
         await world.until(lambda: False)
 
-    steps = run(body, limits=Limits(max_steps=50))
-    assert steps.cut_off == "50 steps" and not steps.counts
+    steps = run(body, limits=Limits(max_steps_in_all=50))
+    assert steps.cut_off == "50 steps in all" and not steps.counts and steps.steps == 50
     seconds = run(body, limits=Limits(max_virtual_us=60_000_000))
     assert seconds.cut_off == "60 virtual seconds"
 
