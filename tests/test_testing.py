@@ -10,7 +10,15 @@ import pytest
 
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.program.registry import Registry
-from holdfast.testing import Complaint, FaultBudget, SimulatedTest, World, simulated
+from holdfast.testing import (
+    Complaint,
+    FaultBudget,
+    KeptBetweenRuns,
+    Limits,
+    SimulatedTest,
+    World,
+    simulated,
+)
 
 REQUEST = cast(pytest.FixtureRequest, SimpleNamespace(node=SimpleNamespace(nodeid="tests/t.py::test_it")))
 
@@ -122,3 +130,118 @@ def test_what_cannot_be_meant_is_refused_where_it_is_written(wrong: dict[str, An
 
     with pytest.raises(ConfigurationError):
         simulated(**wrong)(test_nothing)
+
+
+COUNTED: list[str] = []
+MEMO: dict[str, str] = {}
+
+
+def counter(answer: Any) -> Any:
+    """Makes a registry whose one activity answers with what the function given makes of it."""
+
+    def make() -> Registry:
+        registry = echo()
+
+        @registry.orchestration("counts")
+        async def counts(ctx: Any, input: str) -> str:
+            answered: str = await ctx.schedule_activity("count")
+            return answered
+
+        registry.activity("count")(answer)
+        return registry
+
+    return make
+
+
+async def count(ctx: Any, input: str) -> str:
+    COUNTED.append("")
+    return str(len(COUNTED))
+
+
+async def remember(ctx: Any, input: str) -> str:
+    return MEMO.setdefault("first", ctx.instance_id)
+
+
+async def constant(ctx: Any, input: str) -> str:
+    return "10"
+
+
+@pytest.mark.parametrize("under", [False, True])
+def test_a_failure_that_does_not_repeat_is_called_not_deterministic(under: bool) -> None:
+    COUNTED.clear()
+
+    @simulated(schedules=20)
+    async def test_it(world: World) -> None:
+        world.worker("a", counter(count))
+        await world.client.start_orchestration("i", "counts")
+        output = int((await world.finished("i")).output)
+        assert output % 6, f"{output} is too many"
+
+    if under:
+        COUNTED.extend([""] * 5)
+        with pytest.raises(pytest.fail.Exception) as failed:
+            test_it.under({})
+        told = str(failed.value).splitlines()
+    else:
+        told = failing(test_it).splitlines()
+    assert told[0] == "scenario: 6 is too many"
+    assert told[1].startswith("not deterministic: something outside the simulation is kept between runs")
+    assert told[1].endswith("the second run: all is well")
+    assert "count" in told[2] and "COUNTED.append()" in told[2]
+    assert "does not repeat" in told[3] and "HOLDFAST_TAPE=" in told[3]
+
+
+def test_a_failure_that_repeats_is_run_twice_and_told_once() -> None:
+    runs: list[str] = []
+
+    @simulated(schedules=1)
+    async def test_it(world: World) -> None:
+        runs.append("")
+        world.worker("a", counter(constant))
+        await world.client.start_orchestration("i", "counts")
+        assert (await world.finished("i")).output == "9", "ten"
+
+    told = failing(test_it)
+    assert len(runs) == 2 and "deterministic" not in told and ", replay: HOLDFAST_TAPE=" in told
+
+
+def test_a_run_that_takes_other_steps_the_second_time_does_not_repeat() -> None:
+    MEMO.clear()
+
+    @simulated(schedules=1)
+    async def test_it(world: World) -> None:
+        world.worker("a", counter(remember))
+        if MEMO:
+            await world.sleep(1)
+        await world.client.start_orchestration("i", "counts")
+        await world.finished("i")
+        raise AssertionError("always")
+
+    told = failing(test_it)
+    assert "not deterministic" in told and "other steps and the same end" in told
+
+
+def test_what_a_module_keeps_is_a_warning_of_a_test_that_passes() -> None:
+    """A cold worker is never met where a cache at module level survives every crash."""
+    MEMO.clear()
+
+    @simulated(schedules=10, faults=FaultBudget(crash=1))
+    async def test_it(world: World) -> None:
+        world.worker("a", counter(remember))
+        await world.client.start_orchestration("i", "counts")
+        await world.finished("i")
+
+    with pytest.warns(KeptBetweenRuns, match=r"remember \(.*\) writes to MEMO.setdefault\(\)") as warned:
+        test_it(REQUEST)
+    assert len([one for one in warned if one.category is KeptBetweenRuns]) == 1
+
+
+def test_limits_are_arguments_and_a_cut_off_fails_with_who_waits() -> None:
+    @simulated(schedules=1, limits=Limits(max_virtual_us=60_000_000))
+    async def test_it(world: World) -> None:
+        world.worker("a", echo)
+        await world.sleep(61)
+
+    told = failing(test_it)
+    assert told.startswith("the run was cut off: 60 virtual seconds")
+    assert "process 'a', boot 1, waits in" in told and "HOLDFAST_TAPE=" in told

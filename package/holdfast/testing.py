@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 import pytest
@@ -28,10 +28,11 @@ from holdfast.campaign.providers import NamedProvider, find_provider
 from holdfast.campaign.single import Subject, run_once
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.pytest_plugin import VARIABLE, tape_given
-from holdfast.sim import FaultBudget, Limits, Scenario, World
+from holdfast.sim import FaultBudget, Limits, Run, Scenario, World
 from holdfast.sim.strategies import Deviations, PlainFirst, ReplayTape, Strategy, make_strategy
 from holdfast.sim.toolkit.instance_failed import InstanceFailed
 from holdfast.sim.toolkit.scenario import package_names
+from holdfast.sim.toolkit.suspects import Suspect
 from holdfast.traces.choice import STREAMS, Stream
 from holdfast.traces.text import tape_to_text
 
@@ -40,6 +41,8 @@ __all__ = [
     "FaultBudget",
     "FaultPlan",
     "InstanceFailed",
+    "KeptBetweenRuns",
+    "Limits",
     "SimulatedTest",
     "World",
     "fault_plans",
@@ -145,17 +148,57 @@ def _check(scenario: Scenario, provider: NamedProvider, strategy: Strategy, sche
     """Run once and fail for the first thing that is wrong."""
     __tracebackhide__ = True
     strategy.begin(schedule)
-    run = run_once(Subject(scenario, provider), strategy)
+    subject = Subject(scenario, provider)
+    run = run_once(subject, strategy)
     wrong = run.wrong
     if wrong is None:
         for complaint in _some_of(run.complaints):
             warnings.warn(f"schedule {schedule}: {complaint}", Complaint, stacklevel=2)
-    else:
-        rule, _, detail = wrong.partition("\n")  # pytest explains an assertion on further lines
-        line = f"schedule {schedule}, replay: {VARIABLE}={tape_to_text(run.tape)} pytest {node}"
-        heard = _some_of([complaint for complaint in run.complaints if complaint not in wrong])
-        heard = [f"heard in this run: {complaint}" for complaint in heard]
-        pytest.fail("\n".join(filter(None, (rule, line, detail, *heard))), pytrace=False)
+        if schedule == 0:
+            for suspect in filter(_is_kept, run.suspects):
+                warnings.warn(f"{suspect}: {_KEPT}", KeptBetweenRuns, stacklevel=2)
+        return
+    rule, _, detail = wrong.partition("\n")  # pytest explains an assertion on further lines
+    heard = _some_of([complaint for complaint in run.complaints if complaint not in wrong])
+    heard = [f"heard in this run: {complaint}" for complaint in heard]
+    differs = list(_unlike(run, subject))
+    tape = f"{VARIABLE}={tape_to_text(run.tape)} pytest {node}"
+    line = f"schedule {schedule}, {'which does not repeat' if differs else 'replay'}: {tape}"
+    pytest.fail("\n".join(filter(None, (rule, *differs, line, detail, *heard))), pytrace=False)
+
+
+def _unlike(run: Run, subject: Subject) -> Iterator[str]:
+    """How a second run of its tape differs, and what may be the cause; nothing if it is the same."""
+    strategy = ReplayTape(run.tape, strict=False)
+    strategy.begin(0)
+    again = run_once(subject, strategy)
+    first, second = (_first_line(one) for one in (run, again))
+    if (run.fingerprint, first) == (again.fingerprint, second):
+        return
+    seen = "other steps and the same end" if first == second else second
+    yield f"not deterministic: something outside the simulation is kept between runs; the second run: {seen}"
+    suspects = [*filter(_is_kept, run.suspects), *(one for one in run.suspects if not one.kept)]
+    for suspect in suspects[:_SUSPECTS_SHOWN_MAX]:
+        yield f"look at {suspect}"
+
+
+def _first_line(run: Run) -> str:
+    return "all is well" if run.wrong is None else run.wrong.partition("\n")[0]
+
+
+def _is_kept(suspect: Suspect) -> bool:
+    return suspect.kept
+
+
+_SUSPECTS_SHOWN_MAX: Final = 5
+_KEPT: Final = "it outlives every simulated crash and run, and all simulated processes share it"
+
+
+class KeptBetweenRuns(UserWarning):
+    """Registered code writes to what its module keeps: a hint that runs may not be independent.
+
+    Make it inside the function that makes the registry, which is called at every start of a process.
+    """
 
 
 def _some_of(complaints: Sequence[str]) -> list[str]:

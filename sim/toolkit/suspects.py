@@ -1,8 +1,9 @@
 """Suspects: names in registered code that ask the machine and that no guard can intercept.
 
 `datetime.now` cannot be replaced, nor can a name imported before the guards were installed (`from time import
-time`). So the compiled code of orchestrations and activities is searched for such names. A finding is a hint,
-and finding nothing proves nothing: the proof is running twice (`exploring.determinism`).
+time`). So the compiled code of orchestrations and activities is searched for such names, and for what they
+keep at module level (`module_state`). A finding is a hint, and finding nothing proves nothing: the proof is
+running twice (`exploring.determinism`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final, NamedTuple
 
 from holdfast.core.program.registry import Registry
 from holdfast.sim.loop.guards import GUARDED
+from holdfast.sim.toolkit.module_state import writes
 
 _SUSPECT_ATTRIBUTES: Final[dict[str, frozenset[str]]] = {
     "datetime": frozenset({"now", "utcnow", "today"}),
@@ -33,12 +35,21 @@ _GUARDED_FUNCTIONS: Final = {
 
 
 class Suspect(NamedTuple):
-    """A name in registered code that probably leaves the simulation."""
+    """A name in registered code that probably leaves the simulation.
+
+    It asks the machine, or, if it is `kept`, it is written to and outlives the run, in a module's globals.
+    """
 
     function: str
     name: str
     file: str
     line: int
+    kept: bool = False
+
+    def __str__(self) -> str:
+        """What is to be looked at, and where."""
+        does = "writes to" if self.kept else "asks"
+        return f"{self.function} ({self.file}:{self.line}) {does} {self.name}"
 
 
 def scan_registry(registry: Registry) -> list[Suspect]:
@@ -55,13 +66,14 @@ def scan_registry(registry: Registry) -> list[Suspect]:
 
 
 def scan(function: object) -> tuple[Suspect, ...]:
-    """Names in this function, and in functions nested in it, that ask the machine."""
+    """Names in this function, and in functions nested in it, that ask the machine or are kept."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
         return ()
     found = _SCANNED.get(code)
     if found is None:
-        found = _SCANNED[code] = tuple(_suspects(code, getattr(function, "__globals__", {})))
+        names = getattr(function, "__globals__", {})
+        found = _SCANNED[code] = tuple(dict.fromkeys(_suspects(code, names)))
     return found
 
 
@@ -76,6 +88,8 @@ def _suspects(code: CodeType, names: Mapping[str, object]) -> Iterator[Suspect]:
         for name in _suspect_names(current, names):
             yield Suspect(current.co_qualname, name, current.co_filename, current.co_firstlineno)
         pending += [constant for constant in current.co_consts if isinstance(constant, CodeType)]
+    for place, name in writes(code, names):
+        yield Suspect(place.co_qualname, name, place.co_filename, place.co_firstlineno, kept=True)
 
 
 def _suspect_names(code: CodeType, names: Mapping[str, object]) -> Iterator[str]:
