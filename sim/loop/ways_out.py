@@ -208,7 +208,7 @@ def _processes_and_signals() -> Iterator[Guard]:
     yield Guard(multiprocessing.synchronize.SemLock, "__init__", "multiprocessing.Lock()", _WORLD)
     yield Guard(multiprocessing.connection, "Pipe", "multiprocessing.Pipe()", _WORLD)
     yield from _names(multiprocessing.connection, WAIT, "wait", "Client")
-    yield from _names(os, _SIGNALS, "kill", "killpg", "abort")
+    yield from _names(os, _SIGNALS, "kill", "killpg", "abort", "_exit")
     handling = ("signal", "siginterrupt", "set_wakeup_fd", "pthread_sigmask", "setitimer", "alarm")
     yield from _names(signal, _SIGNALS, *handling, "raise_signal", "pthread_kill", "pidfd_send_signal")
     yield from _names(signal, WAIT, "pause", "sigwait", "sigwaitinfo", "sigtimedwait")

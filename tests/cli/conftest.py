@@ -85,10 +85,27 @@ def broken(clock, ids):
     raise OSError("no disk")
 
 
+class Dies:
+    """A store that ends its process when it is opened, but not in the process of the command."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    def open(self, *args):
+        if multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return self.store.open(*args)
+
+
 def dies(clock, ids):
-    if multiprocessing.parent_process() is not None:
-        os._exit(9)
-    return memory_store(clock, ids, long_polling=False)
+    return Dies(mine(clock, ids))
+
+
+def exits(clock, ids):
+    os._exit(0)
 
 
 number = 7

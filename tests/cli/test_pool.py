@@ -33,7 +33,6 @@ def pool() -> Pool:
 
 
 def processes(pool: Pool) -> list[int | None]:
-    assert pool._workers is not None
     return [worker.process.pid for worker in pool._workers._workers]
 
 
@@ -51,7 +50,6 @@ def test_processes_are_kept_from_one_lot_to_the_next(pool: Pool) -> None:
 def test_one_that_died_while_it_was_idle_is_replaced(pool: Pool) -> None:
     with pool:
         doubled(pool, 1)
-        assert pool._workers is not None
         (worker,) = pool._workers._workers
         worker.process.kill()
         worker.process.join()

@@ -6,15 +6,20 @@ of a campaign does not depend on how its blocks were dealt out.
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
+from holdfast.campaign.loading import loading
+from holdfast.campaign.pool import under_way
 from holdfast.campaign.providers import NamedProvider, find_provider, search_here
 from holdfast.campaign.recording import Origin, record
 from holdfast.campaign.selection import all_scenarios
 from holdfast.campaign.single import Subject, monitors, result_of, run_once
 from holdfast.core.contract.errors import ConfigurationError
-from holdfast.reports.evidence import EVERY_PROVIDER, ScheduleResult
+from holdfast.providers.conformance import CHECKS, run_check
+from holdfast.reports.evidence import EVERY_PROVIDER, CheckEvidence, ScheduleResult
 from holdfast.sim import Limits, Run, Scenario, Strategy, make_strategy, run_twice
 from holdfast.sim.strategies import BLOCK, PlainFirst
 from holdfast.traces.choice import Tape
@@ -71,13 +76,9 @@ def subject_of(
 
 def import_module_of_others(module: str) -> None:
     """Import a module that registers scenarios. Raises ConfigurationError if it cannot be loaded."""
-    import importlib
-
     search_here()
-    try:
+    with loading(f"module {module!r} cannot be loaded"):
         importlib.import_module(module)
-    except Exception as error:
-        raise ConfigurationError(f"module {module!r} cannot be loaded: {error}") from error
 
 
 def planted(defect: str | None) -> AbstractContextManager[object]:
@@ -101,6 +102,7 @@ def run_block(block: Block) -> BlockResult:
     made = BlockResult()
     where = EVERY_PROVIDER if subject.scenario.level == "unit" else block.provider
     for schedule in range(block.first, block.first + block.count):
+        under_way(f"schedule {schedule}")
         strategy.begin(schedule)
         run = run_once(subject, strategy)
         made.results.append(result_of(run, where, schedule))
@@ -158,7 +160,22 @@ class Retelling:
 
     def run(self) -> Trace:
         """The trace of it."""
+        under_way(f"schedule {self.schedule}")
         return record(_subject(self.block), self.tape, _origin(self.block, self.schedule), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConformanceRun:
+    """One conformance check on one provider."""
+
+    id: str
+    provider: str
+
+    def run(self) -> CheckEvidence:
+        """Run it."""
+        suite = replace(find_provider(self.provider).conformance, rounds=5)
+        made = asyncio.run(run_check(suite, CHECKS[self.id]))
+        return CheckEvidence(id=self.id, provider=self.provider, outcome=made.outcome, reason=made.detail)
 
 
 def _check_determinism(subject: Subject, run: Run) -> str | None:

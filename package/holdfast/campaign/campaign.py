@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from holdfast.campaign.blocks import Block, BlockResult, Retelling, is_row
+from holdfast.campaign.blocks import Block, BlockResult, ConformanceRun, Retelling, is_row
 from holdfast.campaign.fingerprint import evidence_fingerprint
 from holdfast.campaign.pool import FinishedJob, Pool
 from holdfast.campaign.providers import NamedProvider
 from holdfast.campaign.selection import Selection, describe
-from holdfast.providers.conformance import CHECKS, run_check
 from holdfast.reports.evidence import (
     Breach,
     CheckEvidence,
@@ -106,9 +104,9 @@ class Campaign:
 
     def run(self, progress: Progress) -> None:
         """Conformance checks first, then blocks in waves until every scenario has had its share."""
-        if self._order.defect is None and not self._run_checks(progress):
-            return
         with Pool(self._order.jobs) as pool:
+            if self._order.defect is None and not self._run_checks(pool, progress):
+                return
             self._finished = self._explore(pool, progress)
             if self._finished:
                 self._retell(pool, progress)
@@ -128,19 +126,17 @@ class Campaign:
             planned += len(wave)
         return True
 
-    def _run_checks(self, progress: Progress) -> bool:
+    def _run_checks(self, pool: Pool, progress: Progress) -> bool:
         """Conformance checks; whether all were run."""
-        checks = self._order.selection.checks
-        total = len(checks) * len(self._order.providers)
-        for provider in self._order.providers:
-            for count, id in enumerate(checks, start=1):
-                suite = replace(provider.conformance, rounds=5)
-                made = asyncio.run(run_check(suite, CHECKS[id]))
-                self._tally.check(
-                    CheckEvidence(id=id, provider=provider.name, outcome=made.outcome, reason=made.detail)
-                )
-                if not progress(f"{id} on {provider.name}", count, total):
-                    return False
+        names = [provider.name for provider in self._order.providers]
+        wave = [ConformanceRun(id=id, provider=name) for name in names for id in self._order.selection.checks]
+        for count, one in enumerate(pool.run(wave, CheckEvidence), start=1):
+            if one.result is not None:
+                self._tally.check(one.result)
+            else:
+                self._broken.append(f"{one.job.id} on {one.job.provider}: {one.broke}")
+            if not progress(f"{one.job.id} on {one.job.provider}", count, len(wave)):
+                return False
         return True
 
     def _retell(self, pool: Pool, progress: Progress) -> None:

@@ -1,9 +1,14 @@
-"""Pool: worker processes that run jobs, each with a deadline. One that dies is a finding, not a hang."""
+"""Pool: worker processes that run jobs, each with a deadline. One that dies is a finding, not a hang.
+
+Even a single job at a time runs in a process of its own: code under test may end the process it runs in
+(`os._exit`, a crash in C), and whoever asked for the check must hear of it.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,6 +16,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Generic, Protocol, TypeVar
+
+from holdfast.core.contract.user_texts import error_text
 
 DEADLINE_S: Final = 600.0
 """Real seconds a job may take; a hundred times what it should."""
@@ -39,20 +46,19 @@ class FinishedJob(Generic[JobT, ResultT]):
 
 
 class Pool:
-    """Worker processes for jobs, kept from one lot to the next; with one, jobs are run in this process.
+    """Worker processes for jobs, kept from one lot to the next.
 
     A context manager: leaving it kills all workers, busy or not.
     """
 
     def __init__(self, processes: int) -> None:
-        self._workers = _Workers(processes) if processes > 1 else None
+        self._workers = _Workers(processes)
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._workers is not None:
-            self._workers.stop()
+        self._workers.stop()
 
     def run(self, jobs: Sequence[JobT], result: type[ResultT]) -> Iterator[FinishedJob[JobT, ResultT]]:
         """Run them all; results come in any order.
@@ -61,7 +67,7 @@ class Pool:
             jobs: all of them of one type.
             result: the type of a job's result.
         """
-        return map(_run_here, jobs) if self._workers is None else self._workers.run(jobs)
+        return self._workers.run(jobs)
 
 
 def run_jobs(
@@ -72,19 +78,33 @@ def run_jobs(
         yield from pool.run(jobs, result)
 
 
+def under_way(what: str) -> None:
+    """Say what the job of this process is about to do: told of it if the process dies."""
+    if _place is not None:
+        _place.value = what.encode(errors="replace")[: _PLACE_BYTES - 1]
+
+
+_PLACE_BYTES: Final = 200
+_place: Any = None
+"""In a worker process: memory that it shares with its parent."""
+
+
 def _run_here(job: JobT) -> FinishedJob[JobT, Any]:
     try:
         return FinishedJob(job, job.run())
-    except Exception as error:
-        return FinishedJob(job, None, f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also of code under test that asks for the end of its process
+        return FinishedJob(job, None, error_text(error))
 
 
 class _Worker:
-    """A child process, its pipe, and its current job."""
+    """A child process, its pipe, its current job, and what it last said of it."""
 
-    def __init__(self, context: multiprocessing.context.SpawnContext) -> None:
+    def __init__(self, context: _Context) -> None:
         self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.place: Any = context.Array("c", _PLACE_BYTES, lock=False)
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, self.place), daemon=True)
         self.process.start()
         theirs.close()
         self.job: Any = None
@@ -92,8 +112,15 @@ class _Worker:
 
     def give(self, job: Job[object]) -> None:
         self.job = job
+        self.place.value = b""
         self.deadline = time.monotonic() + DEADLINE_S
         self.pipe.send(job)
+
+    def died(self) -> str:
+        """How and where, after its end."""
+        self.process.join()
+        place = self.place.value.decode(errors="replace")
+        return f"its worker process died with exit code {self.process.exitcode}{place and f' in {place}'}"
 
     def end(self) -> None:
         self.process.kill()
@@ -101,11 +128,22 @@ class _Worker:
         self.pipe.close()
 
 
+_Context = multiprocessing.context.SpawnContext | multiprocessing.context.ForkContext
+
+
+def _context(most: int) -> _Context:
+    """How workers are made: a single one as a copy of this process, which is cheap, where that is safe."""
+    alone = most == 1 and threading.active_count() == 1
+    if alone and "fork" in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("fork")
+    return multiprocessing.get_context("spawn")
+
+
 class _Workers:
     """The processes of a pool; no more are started than there were jobs at once."""
 
     def __init__(self, most: int) -> None:
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _context(most)
         self._most = most
         self._workers: list[_Worker] = []
 
@@ -149,12 +187,15 @@ class _Workers:
         if worker.deadline <= time.monotonic() and not worker.pipe.poll():
             worker.process.kill()
             worker.process.join()
-            return FinishedJob(job, None, f"its worker process did not answer within {DEADLINE_S:.0f} s")
+            place = worker.place.value.decode(errors="replace")
+            where = place and f" in {place}"
+            return FinishedJob(
+                job, None, f"its worker process did not answer within {DEADLINE_S:.0f} s{where}"
+            )
         try:
             answer = worker.pipe.recv()
         except (EOFError, OSError):
-            worker.process.join()
-            return FinishedJob(job, None, f"its worker process died with exit code {worker.process.exitcode}")
+            return FinishedJob(job, None, worker.died())
         if isinstance(answer, str):
             return FinishedJob(job, None, answer)
         return FinishedJob(job, answer)
@@ -171,8 +212,10 @@ class _Workers:
             worker.end()
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, place: Any) -> None:
     """The life of a worker process: jobs in, results out, until the pipe is closed."""
+    global _place  # noqa: PLW0603 - one for the process
+    _place = place
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     while True:
         try:

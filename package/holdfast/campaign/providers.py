@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
+from holdfast.campaign.loading import loading
 from holdfast.core.contract.clock import IdSource, ProviderClock
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.provider import Provider
@@ -72,19 +73,11 @@ def search_here() -> None:
 def _foreign(name: str) -> NamedProvider:
     module_name, _, attribute = name.partition(":")
     search_here()
-    try:
+    with loading(f"provider {name!r} cannot be loaded"):
         found = getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:
-        raise ConfigurationError(
-            f"provider {name!r} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
     suite = found if isinstance(found, conformance.Factory) else conformance.Factory(create=found)
     if not callable(suite.create):
         raise ConfigurationError(f"provider {name!r} is a {type(found).__name__}, expected a factory")
-    try:
+    with loading(f"provider {name!r} cannot make a store"):
         suite.create(VirtualTime().provider_ms, VirtualIds(0)).close()
-    except Exception as error:
-        raise ConfigurationError(
-            f"provider {name!r} cannot make a store: {type(error).__name__}: {error}"
-        ) from error
     return NamedProvider(name, suite.create, suite)
