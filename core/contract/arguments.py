@@ -79,7 +79,7 @@ def duration(
     name: str, value: object, errors: EdgeErrors = IN_CODE, *, least: timedelta = timedelta(0)
 ) -> timedelta:
     """A duration; zero or more, unless the edge wants more."""
-    assert least >= timedelta(0), f"{name} is to be at least {least}"
+    assert type(least) is timedelta, f"{name} is to be at least {least!r}"
     if not issubclass(type(value), timedelta):
         raise errors.of_type(f"{name} must be a timedelta, it is {shown(value)}")
     days, seconds, micros = (getattr(timedelta, part).__get__(value) for part in _PARTS)

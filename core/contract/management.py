@@ -85,7 +85,8 @@ class InstanceFilter:
     def __post_init__(self) -> None:
         """Raise ConfigurationError for a value of another type; what is out of range a provider refuses."""
         if self.instance_ids is not None:
-            if isinstance(self.instance_ids, str) or not isinstance(self.instance_ids, Sequence | Set):
+            kind = type(self.instance_ids)
+            if issubclass(kind, (str, bytes)) or not issubclass(kind, (Sequence, Set)):
                 raise ConfigurationError(
                     f"instance_ids must be a sequence of instance ids, it is {shown(self.instance_ids)}"
                 )
@@ -109,7 +110,7 @@ class PruneOptions:
 
 
 def _check_whole(name: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+    if value is not None and (type(value) is bool or not issubclass(type(value), int)):
         raise ConfigurationError(f"{name} must be a whole number or None, it is {shown(value)}")
 
 

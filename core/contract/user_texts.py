@@ -86,12 +86,17 @@ def shown(value: object) -> str:
     return storable(text)
 
 
+def told(message: object) -> str:
+    """A message of an author's code for the log; what is no text is shown as one."""
+    return storable(str.__str__(message)) if issubclass(type(message), str) else shown(message)
+
+
 def traceback_text(error: BaseException) -> str:
     """The traceback of an exception for a log record, from the author's first frame on.
 
     It is for readers and is never stored: it holds paths and line numbers of one machine.
     """
-    place: TracebackType | None = _attribute(error, "__traceback__")
+    place = traceback_of(error)
     while place is not None and place.tb_next is not None and _is_ours(place):
         place = place.tb_next
     try:
@@ -103,6 +108,12 @@ def traceback_text(error: BaseException) -> str:
         return storable("".join([*traceback.format_tb(place, limit=-_FRAMES_MAX), error_text(error)]))
 
 
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Where the exception was raised, past what its class may say about that."""
+    place: TracebackType | None = _attribute(error, "__traceback__")
+    return place
+
+
 def is_interrupt(error: BaseException) -> bool:
     """Whether this is the interrupt of a terminal and ends the process, and not an exception of the code.
 
@@ -111,7 +122,7 @@ def is_interrupt(error: BaseException) -> bool:
     """
     if not issubclass(type(error), KeyboardInterrupt):
         return False
-    place: TracebackType | None = _attribute(error, "__traceback__")
+    place = traceback_of(error)
     if place is None:
         return False
     while place.tb_next is not None:

@@ -64,7 +64,7 @@ class Driver:
         try:
             self.finish = self._run()
         except BaseException as error:  # whatever user code raises is a result of the turn
-            if isinstance(error, Overrun) or is_interrupt(error) or _is_of_the_engine(error):
+            if issubclass(type(error), Overrun) or is_interrupt(error) or _is_of_the_engine(error):
                 raise
             self.finish = self._raised(error)
         if self._state.broken_by is not None:  # also when the code swallowed it

@@ -56,7 +56,7 @@ def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
         try:
             coroutine.close()
         except BaseException as error:  # a finally block raised it, or Python, because it waits again
-            if isinstance(error, Overrun) or is_interrupt(error):
+            if issubclass(type(error), Overrun) or is_interrupt(error):
                 raise
         if getattr(coroutine, "cr_frame", None) is None:
             return

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from holdfast.core.contract.events import OrchestrationStarted
 from holdfast.core.contract.observe import Logged, LogLevel
+from holdfast.core.contract.user_texts import told
 from holdfast.core.engine.actions import Action, Answer, DequeueEvent, Operation, check_texts
 from holdfast.core.engine.inbox import PositionalEvents, QueueMessages
 from holdfast.core.engine.key_values import KeyValues
@@ -182,7 +183,7 @@ class TurnState:
         self.note(
             "orchestration.trace",
             level,
-            message=message,
+            message=told(message),
             orchestration_name=self.started.name,
             orchestration_version=self.started.version,
             **fields,

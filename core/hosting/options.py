@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
-from holdfast.core.contract.arguments import OF_OPTIONS, instance_of, number, optional_text, text
+from holdfast.core.contract.arguments import OF_OPTIONS, duration, instance_of, number, optional_text, text
 from holdfast.core.contract.errors import ConfigurationError
-from holdfast.core.contract.ids import Micros, Millis
+from holdfast.core.contract.ids import INT63_MAX, Micros, Millis
 from holdfast.core.contract.provider import DEFAULT_ONLY, SemverRange, TagFilter, Version
+from holdfast.core.contract.user_texts import shown
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NOTHING: Final = timedelta(0)
@@ -164,19 +165,19 @@ def _ranges(option: str, value: object) -> None:
 
 
 def _duration(option: str, value: object, *, least: timedelta) -> None:
-    if not isinstance(value, timedelta):
-        raise ConfigurationError(f"{option} is {value!r}, expected a timedelta")
-    if value < least:
+    if not issubclass(type(value), timedelta):
+        raise ConfigurationError(f"{option} is {shown(value)}, expected a timedelta")
+    if duration(option, value, OF_OPTIONS, least=timedelta.min) < least:
         bound = "must not be negative" if least == _NOTHING else "must be at least one millisecond"
-        raise ConfigurationError(f"{option} is {value!r}; it {bound}")
+        raise ConfigurationError(f"{option} is {shown(value)}; it {bound}")
 
 
 def _count(option: str, value: object, *, least: int = 0) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigurationError(f"{option} is {value!r}, expected a whole number")
-    if value < least:
+    if not issubclass(type(value), int) or type(value) is bool:
+        raise ConfigurationError(f"{option} is {shown(value)}, expected a whole number")
+    if number(option, value, OF_OPTIONS, least=-INT63_MAX) < least:
         bound = f"must be at least {least}" if least else "must not be negative"
-        raise ConfigurationError(f"{option} is {value}; it {bound}")
+        raise ConfigurationError(f"{option} is {shown(value)}; it {bound}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

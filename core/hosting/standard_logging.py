@@ -17,6 +17,7 @@ from functools import cache
 from typing import Final
 
 from holdfast.core.contract.observe import Logged
+from holdfast.core.contract.user_texts import is_interrupt, traceback_of
 from holdfast.core.hosting.options import LOG_LEVELS, ObservabilityOptions
 
 ROOT: Final = "holdfast"
@@ -83,7 +84,7 @@ def send(logger: logging.Logger, record: Logged) -> None:
         event = str(fields.pop("message"))
     below = fields.pop(TRACEBACK, None)
     error = record.exception
-    raised = None if error is None else (type(error), error, error.__traceback__)
+    raised = None if error is None else (type(error), error, traceback_of(error))
     try:
         extra = {"event": event, "fields": fields}
         made = logger.makeRecord(
@@ -91,8 +92,9 @@ def send(logger: logging.Logger, record: Logged) -> None:
         )
         made.exc_text = _safe(str(below)) if below else None
         logger.handle(made)
-    except Exception:
-        return
+    except BaseException as failure:  # a handler may look at an exception that raises whatever it likes
+        if is_interrupt(failure):
+            raise
 
 
 def _safe(text: str) -> str:

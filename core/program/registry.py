@@ -189,10 +189,10 @@ class Registry:
         Raises ConfigurationError for a policy that is none, or names no version.
         """
         name = text("the name of an orchestration", name, OF_OPTIONS)
-        if isinstance(policy, Exact):
+        if type(policy) is Exact:
             if parse_version(text("the version of a policy", policy.version, OF_OPTIONS)) is None:
                 raise ConfigurationError(f"version {policy.version!r} of a policy is not major.minor.patch")
-        elif not isinstance(policy, Latest):
+        elif type(policy) is not Latest:
             raise ConfigurationError(f"a version policy is Latest() or Exact(version), not {shown(policy)}")
         self._policies[name] = policy
 

@@ -95,7 +95,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if number("max_attempts", self.max_attempts, OF_OPTIONS, least=-INT63_MAX) < 1:
-            raise ConfigurationError(f"max_attempts must be at least 1, it is {self.max_attempts}")
+            raise ConfigurationError(f"max_attempts must be at least 1, it is {shown(self.max_attempts)}")
         able("backoff", self.backoff, "delay_after", "one of the backoffs, such as FixedBackoff(...)")
         if self.timeout is not None:
             duration("timeout", self.timeout, OF_OPTIONS)

@@ -8,6 +8,7 @@ from holdfast.core.client import Client
 from holdfast.core.contract.errors import ProviderError
 from holdfast.core.contract.events import OrchestrationStarted
 from holdfast.core.contract.observe import Observer
+from holdfast.core.contract.user_texts import told
 from holdfast.core.hosting.log import Log
 from holdfast.core.hosting.standard_logging import ACTIVITY_TRACE
 from holdfast.core.working.attempt import Attempt, CancellationToken
@@ -72,13 +73,13 @@ class ActivityContext:
 
     def trace_debug(self, message: str) -> None:
         """Write a trace record; never suppressed, activities do not replay."""
-        self._log.debug(ACTIVITY_TRACE, message=message)
+        self._log.debug(ACTIVITY_TRACE, message=told(message))
 
     def trace_info(self, message: str) -> None:
-        self._log.info(ACTIVITY_TRACE, message=message)
+        self._log.info(ACTIVITY_TRACE, message=told(message))
 
     def trace_warn(self, message: str) -> None:
-        self._log.warning(ACTIVITY_TRACE, message=message)
+        self._log.warning(ACTIVITY_TRACE, message=told(message))
 
     def trace_error(self, message: str) -> None:
-        self._log.error(ACTIVITY_TRACE, message=message)
+        self._log.error(ACTIVITY_TRACE, message=told(message))
