@@ -102,6 +102,7 @@ def events(operation: str, delta: Sequence[StoredEvent]) -> None:
 def cancellations(operation: str, activities: Iterable[ScheduledActivityIdentifier]) -> None:
     """Activities to be cancelled: their numbers must be in range, but they need not exist."""
     for each in activities:
+        encodable(operation, (each.instance,))
         number(operation, "execution_id of a cancelled activity", each.execution_id)
         number(operation, "activity_id of a cancelled activity", each.activity_id)
 
@@ -109,6 +110,8 @@ def cancellations(operation: str, activities: Iterable[ScheduledActivityIdentifi
 def encodable(operation: str, texts: Iterable[str]) -> None:
     """Text in a call must have a UTF-8 form; other text is refused before anything is stored (PV-2.15)."""
     for text in texts:
+        if not isinstance(text, str):
+            raise ProviderError.permanent(operation, f"text is expected, not {text!r}")
         try:
             text.encode()
         except UnicodeEncodeError as error:

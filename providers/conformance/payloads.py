@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.core.contract.codec import decode_message, decode_work_item, encode_work_item, opaque_event
 from holdfast.core.contract.provider import ExecutionMetadata
 from holdfast.core.contract.work_items import ActivityExecute, StartOrchestration
-from holdfast.providers.conformance import expect, texts
+from holdfast.providers.conformance import expect, settings, texts, unstorable
 from holdfast.providers.conformance.carrying import (
     all_kinds_of_completions,
     all_kinds_of_events,
@@ -58,6 +58,7 @@ async def payload_with_escaped_nul(fx: Fixture) -> None:
     await carried(fx, "k2", completion, all_kinds_of_completions("k2", texts.mixed()))
     await carried(fx, "k3", event_of_a_turn, all_kinds_of_events(texts.mixed()))
     await concluded(fx, texts.outside_json(texts.each()))
+    await unstorable.raw_nul(fx)
 
 
 @check("PVC-314")
@@ -186,6 +187,7 @@ async def memory_rollback_mid_ack(fx: Fixture) -> None:
         await expect.refused(fx.ack(turn, note(4), kv_set(5, "k", "new"), event, **good))
         await _unchanged(fx)
     await fx.ack(turn, note(4), **good)
+    await settings.alone(fx, unstorable.refused_everywhere)
 
 
 async def _unchanged(fx: Fixture) -> None:

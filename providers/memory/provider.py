@@ -71,9 +71,11 @@ class MemoryProvider(Provider):
         self._closed = True
         self._calls.waiters.wake_all()
 
-    def _check_open(self, operation: str) -> None:
+    def _check_open(self, operation: str, *texts: str) -> None:
+        """Refuse calls after `close`, and those with a text that a file could not hold (PV-2.15)."""
         if self._closed:
             raise ProviderError.permanent(operation, "the provider is closed")
+        arguments.encodable(operation, texts)
 
     async def _poll(
         self,
@@ -204,6 +206,7 @@ class MemoryProvider(Provider):
         poll = arguments.duration(operation, "poll_timeout", poll_timeout)
         lock = arguments.duration(operation, "lock_timeout", lock_timeout)
         duration = arguments.duration(operation, "session_lock_duration", session_lock_duration)
+        arguments.encodable(operation, (worker_id,))
         claimant = Claimant(arguments.worker_name(operation, worker_id), duration, claim_new)
         return await self._fetch_work(operation, poll, WorkQuery(lock, tag_filter, claimant))
 
@@ -261,27 +264,27 @@ class MemoryProvider(Provider):
     ) -> None:
         """Extend a session that still names this worker, live or expired (PV-26.1 to PV-26.4)."""
         operation = "renew_session_lock"
-        self._check_open(operation)
+        self._check_open(operation, instance_id, session_id, worker_id)
         longer = arguments.duration(operation, "extend_for", extend_for)
         self._calls.look(operation, affinity.renew, instance_id, session_id, worker_id, longer)
 
     async def release_session_lock(self, instance_id: str, session_id: str, worker_id: str) -> None:
         """Release a session if it is this worker's; the record stays, unattached (PV-26.5)."""
         operation = "release_session_lock"
-        self._check_open(operation)
+        self._check_open(operation, instance_id, session_id, worker_id)
         self._calls.change(operation, affinity.release, instance_id, session_id, worker_id)
 
     # --- reads --------------------------------------------------------------------------------------------
 
     async def read(self, instance_id: str) -> list[StoredEvent]:
         """The history of the highest recorded execution (PV-5.14)."""
-        self._check_open("read")
+        self._check_open("read", instance_id)
         return self._calls.read("read", reading.latest_history, "read", instance_id)
 
     async def read_with_execution(self, instance_id: str, execution_id: int) -> list[StoredEvent]:
         """The history of one execution (PV-5.13)."""
         operation = "read_with_execution"
-        self._check_open(operation)
+        self._check_open(operation, instance_id)
         return self._calls.read(operation, reading.history, operation, instance_id, execution_id)
 
     async def append_with_execution(
@@ -289,7 +292,7 @@ class MemoryProvider(Provider):
     ) -> None:
         """Store events without a lock and without creating records (PV-5.16)."""
         operation = "append_with_execution"
-        self._check_open(operation)
+        self._check_open(operation, instance_id)
         arguments.number(operation, "execution_id", execution_id)
         arguments.events(operation, events)
         acknowledgement.refuse_unstorable(operation, events, ())
@@ -297,17 +300,17 @@ class MemoryProvider(Provider):
 
     async def get_custom_status(self, instance_id: str, last_seen_version: int) -> CustomStatus | None:
         """The custom status if its version is higher than the one seen, else None (PV-16.5)."""
-        self._check_open("get_custom_status")
+        self._check_open("get_custom_status", instance_id)
         return self._calls.read("get_custom_status", reading.custom_status, instance_id, last_seen_version)
 
     async def get_kv_value(self, instance_id: str, key: str) -> str | None:
         """One value as clients see it (PV-17.10)."""
-        self._check_open("get_kv_value")
+        self._check_open("get_kv_value", instance_id, key)
         return self._calls.read("get_kv_value", key_values.value, instance_id, key)
 
     async def get_kv_all_values(self, instance_id: str) -> dict[str, str]:
         """All values as clients see them (PV-17.10)."""
-        self._check_open("get_kv_all_values")
+        self._check_open("get_kv_all_values", instance_id)
         return self._calls.read("get_kv_all_values", key_values.all_values, instance_id)
 
 
