@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -31,6 +31,8 @@ from holdfast.providers.conformance.fixture import Fixture
 from holdfast.providers.conformance.harness import Broken, Skipped
 from holdfast.providers.conformance.messages import activity, external, note, start, status
 from holdfast.providers.conformance.texts import difference
+
+_Kind = TypeVar("_Kind", bound=msgspec.Struct)
 
 Way = Callable[[Fixture, str, Sequence[Any]], Awaitable[Sequence[Any]]]
 """Stores the objects for an instance that nobody knows yet; returns what comes out, in the same order."""
@@ -199,10 +201,12 @@ def as_events(texts: Mapping[str, str], instance: str = "i") -> dict[str, Event]
     return {name: note(2 + rank, text, instance=instance) for rank, (name, text) in enumerate(texts.items())}
 
 
-def all_kinds_of_messages(instance: str, texts: Mapping[str, str]) -> dict[str, Message]:
+def all_kinds_of_messages(
+    instance: str, texts: Mapping[str, str], kinds: Iterable[type[Message]] = MESSAGE_KINDS
+) -> dict[str, Message]:
     """Each text in every text member of every kind of message, but not as the address."""
     made: dict[str, Message] = {}
-    for kind in MESSAGE_KINDS:
+    for kind in kinds:
         address = "parent_instance" if kind in (SubOrchCompleted, SubOrchFailed) else "instance"
         for name, text, filling in _fillings(kind, texts):
             number = 100 + len(made)
@@ -220,15 +224,29 @@ def all_kinds_of_completions(instance: str, texts: Mapping[str, str]) -> dict[st
     }
 
 
-def all_kinds_of_events(texts: Mapping[str, str]) -> dict[str, Event]:
+def all_kinds_of_events(
+    texts: Mapping[str, str], kinds: Iterable[type[Event]] = KNOWN_KINDS
+) -> dict[str, Event]:
     """Each text in every text member of every kind of event."""
     made: dict[str, Event] = {}
-    for kind in KNOWN_KINDS:
+    for kind in kinds:
         for name, text, filling in _fillings(kind, texts):
             made[f"{kind.__name__}, {name}"] = _filled(
                 kind, text, filling, 100 + len(made), event_id=2 + len(made)
             )
     return made
+
+
+def of_each_member(kinds: Iterable[type[_Kind]]) -> list[type[_Kind]]:
+    """As few kinds as have every member that any of them has: enough for a long text."""
+    seen: set[str] = set()
+    chosen = []
+    for kind in kinds:
+        members = {name for name, hint in _hints(kind).items() if hint is not int}
+        if members - seen:
+            chosen.append(kind)
+        seen |= members
+    return chosen
 
 
 _CATEGORIES: Final = ("infrastructure", "configuration", "application", "cancelled", "poison", "unreadable")

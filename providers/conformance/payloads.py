@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from holdfast.core.contract.codec import decode_message, decode_work_item, encode_work_item, opaque_event
+from holdfast.core.contract.events import KNOWN_KINDS
 from holdfast.core.contract.provider import ExecutionMetadata
-from holdfast.core.contract.work_items import ActivityExecute, StartOrchestration
+from holdfast.core.contract.work_items import MESSAGE_KINDS, ActivityExecute, StartOrchestration
 from holdfast.providers.conformance import expect, settings, texts, unstorable
 from holdfast.providers.conformance.carrying import (
     all_kinds_of_completions,
@@ -24,6 +25,7 @@ from holdfast.providers.conformance.carrying import (
     event_of_a_turn,
     message_enqueued,
     message_of_a_turn,
+    of_each_member,
     work_enqueued,
     work_of_a_turn,
 )
@@ -53,6 +55,10 @@ async def payload_with_escaped_nul(fx: Fixture) -> None:
     await carried(fx, "e1", event_of_a_turn, as_events(texts.payloads()))
     await carried(fx, "e2", event_appended, as_events(texts.brief()))
     await carried(fx, "k1", message_of_a_turn, all_kinds_of_messages("k1", texts.mixed()))
+    long = texts.long()
+    messages, events = of_each_member(MESSAGE_KINDS), of_each_member(KNOWN_KINDS)
+    await carried(fx, "k5", message_of_a_turn, all_kinds_of_messages("k5", long, messages))
+    await carried(fx, "k6", event_of_a_turn, all_kinds_of_events(long, events))
     few = dict(list(texts.mixed().items())[:3])
     await carried(fx, "k4", message_enqueued, all_kinds_of_messages("k4", few))
     await carried(fx, "k2", completion, all_kinds_of_completions("k2", texts.mixed()))

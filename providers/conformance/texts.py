@@ -155,6 +155,11 @@ def mixed() -> dict[str, str]:
     return {"the empty text": "", f"a mixture of {_count(long)}": long} | made
 
 
+def long() -> dict[str, str]:
+    """One that is longer than 64 KiB."""
+    return _named(65_600, "a space")
+
+
 _INVISIBLE: Final = ("a NUL", "a zero-width space", "a byte order mark", "a capital I with dot")
 
 

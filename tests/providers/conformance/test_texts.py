@@ -90,6 +90,15 @@ def test_pv_2_15_every_member_that_holds_text_is_looked_at(member: str, name: st
     refusal(PLACES[member], {member}, CHANGES[name])
 
 
+PAYLOADS = [member for member, id in PLACES.items() if id == "PVC-313" and member != "details"]
+
+
+@pytest.mark.parametrize("member", PAYLOADS)
+def test_pv_2_16_every_payload_may_be_longer_than_64_kib(member: str) -> None:
+    """PV-2.16: whatever member holds it."""
+    refusal("PVC-313", {member}, CHANGES["cut_at_64k"])
+
+
 KEYS = {
     "key": ({"key"}, "PVC-166"),
     "session": ({"session_id"}, "PVC-240"),
