@@ -68,10 +68,10 @@ def test_the_conversation_survives_the_kill_of_its_owner() -> None:
 def test_no_order_is_lost_though_worker_after_worker_is_killed() -> None:
     """Real processes and SIGKILL: plain, coroutine, blocking and failing activities; 3 minutes in full."""
     seconds = 180 if os.environ.get("HOLDFAST_FULL") else 6
-    ended = run(KILLS, "main.py", str(seconds), timeout=seconds + 240)
+    ended = run(KILLS, "main.py", str(seconds), timeout=seconds + 600)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found = re.search(r"(\d+) kills, (\d+) orders, nothing lost", ended.stdout)
-    assert found and int(found[1]) >= seconds / 3 and int(found[2]) >= 30, ended.stdout
+    assert found and int(found[1]) >= seconds / 6 and int(found[2]) >= 30, ended.stdout
 
 
 def test_the_examples_tests_pass() -> None:

@@ -85,9 +85,9 @@ def test_rt_21_6_a_signal_ends_the_process_though_a_thread_does_not_return(
         assert process.stdout.readline() == "blocked\n"
         sent = time.monotonic()
         process.send_signal(told)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=30)
         took = time.monotonic() - sent
     finally:
         process.kill()
     assert (process.returncode, out) == (0, f"over {int(blocks != 'none')}\n"), err
-    assert took < 5, "the timeout is 0.3 s; the rest is the interpreter's and the machine's"
+    assert took < 10, "the timeout is 0.3 s; the rest is the interpreter's and the machine's"

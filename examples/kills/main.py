@@ -20,7 +20,7 @@ from holdfast.system import SystemClock, SystemIds, provider_clock
 
 WORKERS = 3
 IN_FLIGHT_MAX = 30
-PATIENCE = timedelta(seconds=120)
+PATIENCE = timedelta(seconds=600)
 
 
 class Workers:
@@ -58,20 +58,20 @@ class Workers:
         self._errors.close()
 
 
-async def take_orders(client: Client, seconds: float) -> int:
-    """Start orders, a bounded number at a time; returns how many."""
+async def take_orders(client: Client, seconds: float, waiting: set[asyncio.Task[object]]) -> int:
+    """Start orders for so long, a bounded number at a time; returns how many. `waiting` has the open ones."""
     over = time.monotonic() + seconds
     count = 0
-    waiting: set[asyncio.Task[object]] = set()
-    while time.monotonic() < over:
-        count += 1
-        await client.start_orchestration(f"order-{count}", "order", str(count))
-        ended = client.wait_for_orchestration(f"order-{count}", PATIENCE)
-        waiting.add(asyncio.ensure_future(ended))
-        if len(waiting) >= IN_FLIGHT_MAX:
-            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.sleep(0.02)
-    await asyncio.gather(*waiting)
+    while (left := over - time.monotonic()) > 0:
+        if len(waiting) < IN_FLIGHT_MAX:
+            count += 1
+            await client.start_orchestration(f"order-{count}", "order", str(count))
+            ended = client.wait_for_orchestration(f"order-{count}", PATIENCE)
+            waiting.add(asyncio.ensure_future(ended))
+            await asyncio.sleep(0.02)
+        else:
+            done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            waiting -= done
     return count
 
 
@@ -107,8 +107,11 @@ async def run(folder: Path, seconds: float, seed: int) -> int:
     dice = random.Random(seed)
     workers = Workers(folder, dice)
     killing = asyncio.ensure_future(kill_now_and_then(workers, dice))
+    waiting: set[asyncio.Task[object]] = set()
     try:
-        count = await take_orders(client, seconds)
+        count = await take_orders(client, seconds, waiting)
+        killing.cancel()  # from here on they are left to finish
+        await asyncio.gather(*waiting)
     finally:
         killing.cancel()
         workers.stop()
