@@ -40,6 +40,9 @@ REFERENCE_TABLES: Final = frozenset(
 )
 """The tables that every database of the reference implementation has."""
 
+ADDED_TABLES: Final = frozenset({"session_holds"})
+"""Tables that a file of an older version of ours lacks."""
+
 ADDED_COLUMNS: Final[dict[str, dict[str, str]]] = {
     "instances": {
         "parent_instance_id": "TEXT",
@@ -211,7 +214,7 @@ def _upgrade(connection: apsw.Connection, path: str) -> None:
                 for column, declaration in columns.items():
                     if present and column not in present:
                         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
-            lost = table_check.missing_tables(connection) if version > 0 else []
+            lost = [] if version == 0 else table_check.missing_tables(connection, but=ADDED_TABLES)
             _require(path, lost + table_check.missing_columns(connection))
             create_tables(connection)
             if version < 1:

@@ -6,7 +6,7 @@ no harm: a later version, or an operator, may have added them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from types import MappingProxyType
 
@@ -15,9 +15,9 @@ import apsw
 from holdfast.providers.sqlite.statements import script
 
 
-def missing_tables(connection: apsw.Connection) -> list[str]:
+def missing_tables(connection: apsw.Connection, *, but: Collection[str] = ()) -> list[str]:
     """The tables that a database of this version has and this one lacks, in order."""
-    return [f"table {table}" for table in _expected() if not _columns(connection, table)]
+    return [f"table {each}" for each in _expected() if each not in but and not _columns(connection, each)]
 
 
 def missing_columns(connection: apsw.Connection) -> list[str]:
