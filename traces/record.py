@@ -7,7 +7,6 @@ events of a process and faults stand between the commits at which they happened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import msgspec
@@ -69,8 +68,7 @@ class Commit(msgspec.Struct, frozen=True, dict=True):
         return self.error is None and self.outcome in ("answered", "lost")
 
 
-@dataclass(slots=True, frozen=True)
-class Local:
+class Local(msgspec.Struct, frozen=True):
     """Something inside one process, reported through its observer."""
 
     process: str
@@ -79,8 +77,7 @@ class Local:
     event: LocalEvent
 
 
-@dataclass(slots=True, frozen=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """A fault struck: by the tape, or scripted by the scenario."""
 
     kind: FaultKind
@@ -89,8 +86,7 @@ class Fault:
     amount_ms: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class Booted:
+class Booted(msgspec.Struct, frozen=True):
     """A process was started, for the `boot`-th time."""
 
     process: str
@@ -98,8 +94,7 @@ class Booted:
     time_us: int
 
 
-@dataclass(slots=True, frozen=True)
-class RunEnd:
+class RunEnd(msgspec.Struct, frozen=True):
     """The end of a run. `cut_off` names the limit that ended it early; such a run is evidence for nothing."""
 
     time_us: int

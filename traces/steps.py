@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from holdfast.core.contract import events, work_items
-from holdfast.core.contract.observe import Logged
+from holdfast.core.contract.observe import LocalEvent, Logged
 from holdfast.core.contract.provider import (
     DEFAULT_ONLY,
     ExecutionMetadata,
@@ -163,7 +162,7 @@ class Describer:
 
     def _local(self, n: int, local: Local) -> StepRecord:
         self._boots.setdefault(local.process, local.boot)
-        members = {field.name: getattr(local.event, field.name) for field in fields(local.event)}
+        members = _members(local.event)
         return StepRecord(
             n=n,
             t_us=local.time_us,
@@ -365,3 +364,10 @@ def _compared(step: StepRecord) -> StepRecord:
 
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _members(event: LocalEvent) -> dict[str, object]:
+    """A logged exception is left out: the text of the record says what it was."""
+    if isinstance(event, Logged):
+        return {"event": event.event, "level": event.level, "fields": event.fields}
+    return msgspec.structs.asdict(event)

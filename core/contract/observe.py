@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import msgspec
+
 SignalCause = Literal["item_lost", "session_lost", "deadline", "shutdown"]
 """Why a handler was told to stop: item gone, session gone, local deadline passed, shutdown."""
 
@@ -20,8 +22,7 @@ StopOutcome = Literal["completed", "failed", "discarded", "aborted", "not_starte
 grace period, or given back without a handler having run."""
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerStarted:
+class HandlerStarted(msgspec.Struct, frozen=True, gc=False):
     """START: a handler begins to run one attempt of an activity."""
 
     worker_id: str
@@ -33,8 +34,7 @@ class HandlerStarted:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerSignalled:
+class HandlerSignalled(msgspec.Struct, frozen=True, gc=False):
     """SIGNAL: the attempt's cancellation token fires, once."""
 
     worker_id: str
@@ -42,8 +42,7 @@ class HandlerSignalled:
     cause: SignalCause
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerStopped:
+class HandlerStopped(msgspec.Struct, frozen=True, gc=False):
     """STOP: the handler has stopped running (its final provider call may still follow)."""
 
     worker_id: str
@@ -51,8 +50,7 @@ class HandlerStopped:
     outcome: StopOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseTaken:
+class LeaseTaken(msgspec.Struct, frozen=True, gc=False):
     """LEASE+: the worker starts to hold a session."""
 
     worker_id: str
@@ -60,8 +58,7 @@ class LeaseTaken:
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseEnded:
+class LeaseEnded(msgspec.Struct, frozen=True, gc=False):
     """LEASE-: the worker no longer holds the session; `in_flight` attempts were signalled."""
 
     worker_id: str
@@ -74,8 +71,7 @@ class LeaseEnded:
         assert self.in_flight >= 0, f"session {self.session_id!r} ends with {self.in_flight} attempts"
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalSent:
+class RenewalSent(msgspec.Struct, frozen=True, gc=False):
     """RCALL: a stand-alone session renewal is sent."""
 
     worker_id: str
@@ -83,8 +79,7 @@ class RenewalSent:
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalAnswered:
+class RenewalAnswered(msgspec.Struct, frozen=True, gc=False):
     """RRET: it was answered; `error` is None on success."""
 
     worker_id: str
@@ -93,8 +88,7 @@ class RenewalAnswered:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CapacityChanged:
+class CapacityChanged(msgspec.Struct, frozen=True, gc=False):
     """The worker's session units: leases, reservations of claiming fetches, units kept by SS-14.15."""
 
     worker_id: str
@@ -109,8 +103,7 @@ class CapacityChanged:
         assert self.kept >= 0, f"{self.worker_id} has given {-self.kept} kept units back twice"
 
 
-@dataclass(frozen=True, slots=True)
-class ShutdownBegan:
+class ShutdownBegan(msgspec.Struct, frozen=True, gc=False):
     """SHUTDOWN: from here on no fetch is started; a graceful one has `timeout_us` to end."""
 
     worker_id: str
@@ -118,15 +111,13 @@ class ShutdownBegan:
     timeout_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ShutdownReturned:
+class ShutdownReturned(msgspec.Struct, frozen=True, gc=False):
     """RETURNED: from here on no provider call is made."""
 
     worker_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnded:
+class TurnEnded(msgspec.Struct, frozen=True, gc=False):
     """A turn was computed: what the engine started from and what it concluded (INV-33, INV-34)."""
 
     instance_id: str

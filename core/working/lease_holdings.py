@@ -23,6 +23,7 @@ from typing import Final
 
 from holdfast.core.contract.ids import Micros
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
+from holdfast.core.working.due_times import DueTimes
 from holdfast.core.working.lease_records import FetchUnderWay, Kept, Lease, LeaseView, Units
 
 _CYCLES_BEFORE_RECHECK: Final = 10
@@ -48,14 +49,20 @@ class LeaseHoldings:
         self._leases: dict[ScheduledSessionIdentifier, Lease] = {}
         self._kept: dict[ScheduledSessionIdentifier, Kept] = {}
         self._fetches: dict[FetchUnderWay, None] = {}  # in the order in which they began
+        self._reserved_count = 0
+        self._taken_count = 0
+        # When leases are due, kept up to date by `_look_at_changed`: a worker may hold thousands, and each
+        # answer and each fetch asks. Leases hash by identity.
+        self._changed: dict[Lease, None] = {}
+        self._renewal_times: DueTimes[Lease] = DueTimes()  # of the deadline too, if that comes first
+        self._idle_times: DueTimes[Lease] = DueTimes()
         self._strays: Counter[ScheduledSessionIdentifier] = Counter()
         self._answer_lost_at: Micros | None = None
         self._closing = False
 
     @property
     def units(self) -> Units:
-        reserved = sum(fetch.reserved for fetch in self._fetches)
-        return Units(len(self._leases), reserved, len(self._kept))
+        return Units(len(self._leases), self._reserved_count, len(self._kept))
 
     @property
     def releasing(self) -> bool:
@@ -81,20 +88,26 @@ class LeaseHoldings:
 
     def may_fetch(self, now: Micros) -> bool:
         """False while an idle release is due or under way: it must not hit a delivered item (SS-8.7)."""
-        if any(kept.releasing and kept.cause == "idle" for kept in self._kept.values()):
+        if self._kept and any(kept.releasing and kept.cause == "idle" for kept in self._kept.values()):
             return False
-        return not any(self._idle_due(lease, by=now) for lease in self._leases.values())
+        if self._idle is None or self._closing:
+            return True
+        idle_at = self._first_idle_at()
+        return idle_at is None or idle_at > now
 
     def next_due(self) -> Micros | None:
         """When `advance` has something to do if nothing else happens before."""
-        due = [lease.deadline for lease in self._leases.values()]
-        due.extend(at for lease in self._leases.values() if (at := self._renewal_due(lease)) is not None)
+        self._look_at_changed()
+        first = self._renewal_times.earliest()
+        due = [] if first is None else [first]
         for kept in self._kept.values():
             until = self._kept_until(kept)
             if until is not None and not self._fetching_since_before(until):
                 due.append(until)
         if not self._fetches and not self._closing:  # otherwise the end of the last fetch is what counts
-            due.extend(at for lease in self._leases.values() if (at := self._idle_at(lease)) is not None)
+            idle_at = self._first_idle_at()
+            if idle_at is not None:
+                due.append(idle_at)
         return min(due, default=None)
 
     def longest_wait(self, fetch: FetchUnderWay, *, slot_count: int, min_poll: Micros) -> Micros | None:
@@ -104,8 +117,9 @@ class LeaseHoldings:
         if self._idle is not None:
             # An idle release waits until no fetch is under way (SS-8.7), so none may outlast an idle timer:
             # neither one that runs already nor one that another slot may start while this fetch waits.
-            idle = [at for lease in self._leases.values() if (at := self._idle_at(lease)) is not None]
-            limits.extend(at - fetch.sent for at in idle)
+            idle_at = self._first_idle_at()
+            if idle_at is not None:
+                limits.append(idle_at - fetch.sent)
             if slot_count > 1:
                 limits.append(self._idle)
         if not fetch.claim_new:
@@ -118,7 +132,7 @@ class LeaseHoldings:
             limits.extend(at - fetch.sent + min_poll for at in (due, *units_free) if at is not None)
             if self._answer_may_free():
                 limits.append(min_poll)
-            if self.units.reserved:
+            if self._reserved_count:
                 limits.append(_CYCLES_BEFORE_RECHECK * min_poll)
         return Micros(max(min(limits), 0)) if limits else None
 
@@ -127,8 +141,37 @@ class LeaseHoldings:
     def _all(self) -> list[Lease]:
         return list(self._leases.values())
 
+    def _in_use(self) -> int:
+        return len(self._leases) + self._reserved_count + len(self._kept)
+
     def _unit_free(self) -> bool:
-        return sum(self.units) < self._limit
+        return self._in_use() < self._limit
+
+    def _look_at_changed(self) -> None:
+        """Work out anew when the leases are due that something has happened to since."""
+        for lease in self._changed:
+            if lease.ended:
+                self._renewal_times.put(lease, None)
+                self._idle_times.put(lease, None)
+                continue
+            due = self._renewal_due(lease)
+            self._renewal_times.put(lease, lease.deadline if due is None else min(due, lease.deadline))
+            self._idle_times.put(lease, self._idle_at(lease))
+        self._changed.clear()
+
+    def _due(self, by: Micros) -> list[Lease]:
+        """The leases whose renewal or deadline is due by then, in the order in which they were taken."""
+        self._look_at_changed()
+        return sorted(self._renewal_times.due(by), key=_number)
+
+    def _due_as_idle(self, by: Micros) -> list[Lease]:
+        """The leases whose idle timer has run out by then, in the order in which they were taken."""
+        self._look_at_changed()
+        return sorted(self._idle_times.due(by), key=_number)
+
+    def _first_idle_at(self) -> Micros | None:
+        self._look_at_changed()
+        return self._idle_times.earliest()
 
     def _answer_may_free(self) -> bool:
         """Whether a call is out whose answer may free a unit at any moment: no due time tells when."""
@@ -158,10 +201,6 @@ class LeaseHoldings:
             return None
         return Micros(lease.idle_since + self._idle)
 
-    def _idle_due(self, lease: Lease, *, by: Micros) -> bool:
-        at = self._idle_at(lease)
-        return at is not None and at <= by and not self._closing
-
     def _kept_until(self, kept: Kept) -> Micros | None:
         if kept.releasing or kept.calls.open:
             return None
@@ -177,3 +216,7 @@ class LeaseHoldings:
     def _fetching_since_before(self, at: Micros) -> bool:
         """Whether a fetch is under way that may have extended a row which was live until then."""
         return any(fetch.sent < at for fetch in self._fetches)
+
+
+def _number(lease: Lease) -> int:
+    return lease.number

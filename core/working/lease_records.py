@@ -74,6 +74,8 @@ class Lease:
 
     key: ScheduledSessionIdentifier
     calls: ExtendingCalls
+    number: int = 0
+    """Counts the leases of this worker: what is due at one time is done in the order they were taken."""
     phase: Phase = "none"
     attempts: dict[LockToken, Micros | None] = field(default_factory=dict)
     """In flight, each with the time for which its item renewal is planned or at which it was sent."""

@@ -6,6 +6,8 @@ Nothing here waits, calls a provider or reads a clock; `lease_keeper` is the she
 
 from __future__ import annotations
 
+from typing import Final
+
 from holdfast.core.contract.ids import LockToken, Micros
 from holdfast.core.contract.provider import ScheduledSessionIdentifier
 from holdfast.core.hosting.backoff import renewal_pause
@@ -24,6 +26,8 @@ from holdfast.core.working.lease_records import (
     SessionArrival,
 )
 
+_NOTHING_DUE: Final = Decisions()
+
 
 class LeaseTable(LeaseHoldings):
     """Everything that changes what one worker holds."""
@@ -38,6 +42,7 @@ class LeaseTable(LeaseHoldings):
         free = self._unit_free()
         fetch = FetchUnderWay(claim_new=free, sent=now, reserved=free)
         self._fetches[fetch] = None
+        self._reserved_count += free
         self._check()
         return fetch
 
@@ -66,7 +71,8 @@ class LeaseTable(LeaseHoldings):
             if kept is None and not self._unit_free() and not self._take_reservation():
                 self._strays[key] += 1
                 return "no_unit", None
-            lease = Lease(key, ExtendingCalls() if kept is None else kept.calls)
+            self._taken_count += 1
+            lease = Lease(key, ExtendingCalls() if kept is None else kept.calls, self._taken_count)
             self._leases[key] = lease
         assert key not in self._kept, f"{key} is leased and kept at once"
         assert token not in lease.attempts, f"{token} was delivered twice"
@@ -79,6 +85,7 @@ class LeaseTable(LeaseHoldings):
         # is larger than R, a renewal is due at once to settle it (SS-7.24).
         self._extend(lease, counted=now, deadline_from=now)
         lease.recheck = now - fetch.sent > self._interval
+        self._changed[lease] = None
         if lease.renewal is not None:
             lease.renewal.overlapped = True
         lease.check()
@@ -96,6 +103,7 @@ class LeaseTable(LeaseHoldings):
         assert self._leases.get(lease.key) is lease, f"{token} finished under a lease on {lease.key} not held"
         assert token in lease.attempts, f"{token} finished, in flight on {lease.key} are {(*lease.attempts,)}"
         del lease.attempts[token]
+        self._changed[lease] = None
         if not lease.attempts:
             lease.step("last_finished")
             self._start_idling(lease, now)
@@ -114,13 +122,15 @@ class LeaseTable(LeaseHoldings):
 
     def _start_idling(self, lease: Lease, now: Micros) -> None:
         assert lease.idle_since is None, f"{lease.key} is idle since {lease.idle_since}, and again at {now}"
-        if not self._strays[lease.key]:
+        if lease.key not in self._strays:
             lease.idle_since = now
+            self._changed[lease] = None
 
     def plan_item_renewal(self, lease: Lease, token: LockToken, at: Micros | None) -> None:
         """The item's lock, and its session with it, will be renewed at that time; None: not any more."""
         if token in lease.attempts:
             lease.attempts[token] = at
+            self._changed[lease] = None
 
     def item_renewal_sent(self, lease: Lease, token: LockToken, now: Micros) -> ItemRenewal:
         """The call is on its way. A late one counts as planned for when it was: it makes nothing overdue."""
@@ -148,19 +158,18 @@ class LeaseTable(LeaseHoldings):
     def advance(self, now: Micros) -> Decisions:
         """Do what time has made due; deadlines first: a lease past its own is not made use of (SS-24.10)."""
         self._see_time(now)
+        due = self.next_due()
+        if due is None or due > now:
+            return _NOTHING_DUE
         for key in [k for k, kept in self._kept.items() if self._kept_is_over(kept, now)]:
             del self._kept[key]
-        ended = [self._end(lease, "deadline") for lease in self._all() if lease.deadline <= now]
+        ended = [self._end(lease, "deadline") for lease in self._due(now) if lease.deadline <= now]
         releases: list[Kept] = []
         if not self._fetches and not self._closing:
-            for lease in [lease for lease in self._all() if self._idle_due(lease, by=now)]:
+            for lease in self._due_as_idle(now):
                 ended.append(self._end(lease, "idle"))
                 releases.append(self._kept[lease.key])
-        renewals = [
-            self._send(lease, now)
-            for lease in self._all()
-            if (due := self._renewal_due(lease)) is not None and due <= now
-        ]
+        renewals = [self._send(lease, now) for lease in self._due(now)]
         self._check()
         return Decisions(tuple(ended), tuple(renewals), tuple(releases))
 
@@ -175,6 +184,7 @@ class LeaseTable(LeaseHoldings):
             f"the renewal of {lease.key} sent at {call.sent} was answered, out is {lease.renewal} (SS-7.5)"
         )
         lease.renewal = None
+        self._changed[lease] = None
         match answer:
             case "extended":
                 self._extend(lease, counted=call.sent, deadline_from=_whole_ms(call.sent))
@@ -224,11 +234,12 @@ class LeaseTable(LeaseHoldings):
         self._now = now
 
     def _check(self) -> None:
-        assert sum(self.units) <= self._limit, f"{self.units} exceed the capacity of {self._limit} (INV-27)"
+        assert self._in_use() <= self._limit, f"{self.units} exceed the capacity of {self._limit} (INV-27)"
 
     def _end_fetch(self, fetch: FetchUnderWay) -> None:
         assert fetch in self._fetches, f"{fetch} ended, and is not under way"
         del self._fetches[fetch]
+        self._reserved_count -= fetch.reserved
         self._return_reservations()
 
     def _take_reservation(self) -> bool:
@@ -242,6 +253,7 @@ class LeaseTable(LeaseHoldings):
             if fetch.reserved:
                 assert fetch.claim_new, f"{fetch} may not claim, and has a unit reserved (SS-14.5)"
                 fetch.reserved = False
+                self._reserved_count -= 1
                 return True
         return False
 
@@ -250,6 +262,7 @@ class LeaseTable(LeaseHoldings):
         for fetch in self._fetches:
             if fetch.claim_new and not fetch.reserved and self._unit_free():
                 fetch.reserved = True
+                self._reserved_count += 1
 
     def _extend(self, lease: Lease, *, counted: Micros, deadline_from: Micros) -> None:
         assert not lease.ended, f"the lease on {lease.key} has ended, and is extended at {counted} (SS-7.16)"
@@ -259,6 +272,7 @@ class LeaseTable(LeaseHoldings):
         lease.recheck = False
         lease.failure_count = 0
         lease.not_before = Micros(0)
+        self._changed[lease] = None
 
     def _send(self, lease: Lease, now: Micros) -> Renewal:
         # A second call beside the first would make nothing safer, and their answers could not be told apart:
@@ -270,6 +284,7 @@ class LeaseTable(LeaseHoldings):
         assert not lease.ended, f"a renewal is sent at {now} for the ended lease on {lease.key} (SS-7.16)"
         lease.renewal = Renewal(lease, now)
         lease.calls.open += 1
+        self._changed[lease] = None
         return lease.renewal
 
     def _end(self, lease: Lease, cause: EndCause) -> Ended:
@@ -282,6 +297,7 @@ class LeaseTable(LeaseHoldings):
             self._strays[lease.key] += len(attempts)
         lease.step("idle_timer" if cause == "idle" else cause)
         lease.attempts.clear()
+        self._changed[lease] = None
         del self._leases[lease.key]
         if cause != "lost":
             self._kept[lease.key] = Kept(lease.key, lease.calls, cause, releasing=cause == "idle")

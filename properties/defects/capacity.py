@@ -18,7 +18,6 @@ from holdfast.core.working.lease_records import (
     Lease,
     RenewalAnswer,
     SessionArrival,
-    Units,
 )
 from holdfast.core.working.lease_table import LeaseTable
 from holdfast.core.working.worker import Worker
@@ -146,10 +145,8 @@ class ActivitiesTakeUnits(LeaseTable):
 class IdleSessionsAreFree(LeaseTable):
     """A session with nothing in flight takes no unit of capacity."""
 
-    @property
-    def units(self) -> Units:
-        units = super().units
-        return units._replace(leases=sum(bool(lease.attempts) for lease in self._all()))
+    def _in_use(self) -> int:
+        return super()._in_use() - sum(not lease.attempts for lease in self._all())
 
 
 @defect(

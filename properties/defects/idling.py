@@ -101,7 +101,8 @@ class FetchesBesideReleases(LeaseTable):
     """A fetch is begun while the release of an idle session is on its way."""
 
     def may_fetch(self, now: Micros) -> bool:
-        return not any(self._idle_due(lease, by=now) for lease in self._leases.values())
+        idle_at = self._first_idle_at()
+        return idle_at is None or idle_at > now or self._closing
 
     def delivered(
         self, fetch: FetchUnderWay, key: ScheduledSessionIdentifier, token: LockToken, now: Micros

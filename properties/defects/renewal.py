@@ -95,6 +95,10 @@ class SlotsRenew(LeaseTable):
     def _renewal_due(self, lease: Lease) -> Micros | None:
         return super()._renewal_due(lease) if self._fetches else None
 
+    def _look_at_changed(self) -> None:
+        self._changed.update(dict.fromkeys(self._leases))
+        super()._look_at_changed()
+
 
 @defect("lease manager", "22.12 22.14", "renewal_count_per_session", needs="several activities of a session")
 class EachDeliveryConfirmed(LeaseTable):

@@ -26,6 +26,7 @@ from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.inbox import PositionalEvents, QueueMessages
 from holdfast.core.engine.intake import Intake
 from holdfast.core.engine.key_values import KeyValues
+from holdfast.core.engine.known_events import KnownEvents
 from holdfast.core.engine.matching import match_next
 from holdfast.core.engine.open_sessions import OpenSessions
 from holdfast.core.engine.replay import Replay
@@ -247,7 +248,11 @@ def test_a_new_action_that_gets_another_id_than_its_name_says(monkeypatch: pytes
 def test_an_activity_that_ended_with_its_session_and_was_never_scheduled() -> None:
     with pytest.raises(AssertionError, match=r"activities .7. ended with their session"):
         Intake(
-            execution_id=1, baseline=first_turn().history, ended=[7], writer=writer(), warn=lambda *_: None
+            execution_id=1,
+            baseline=KnownEvents(first_turn().history),
+            ended=[7],
+            writer=writer(),
+            warn=lambda *_: None,
         )
 
 
