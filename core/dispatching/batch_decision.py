@@ -101,15 +101,16 @@ def begin_execution(
     item: OrchestrationItem, attempt_count: int, *, policy: DispatchPolicy, now_ms: int
 ) -> Beginning:
     """Decide about a batch. `now_ms` is the dispatcher's wall clock, one reading for the whole turn."""
+    kinds = frozenset(map(type, item.history))
     history = [event for event in item.history if not isinstance(event, OpaqueEvent)]
     started = started_of(history)
     if started is not None and not _is_replayable(started, policy):
         record = _record(item, "Execution pinned at incompatible version, abandoning (runtime-side check)")
         return AbandonFor(delay=INCOMPATIBLE_PAUSE, log=(record,))
-    unreadable = item.history_error or _opaque_kinds(item)
+    unreadable = item.history_error or (_opaque_kinds(item) if OpaqueEvent in kinds else None)
     if unreadable is not None:
         return _unreadable(item, attempt_count, unreadable, policy=policy, now_ms=now_ms)
-    return _Batch(item, history, attempt_count, policy, now_ms).decide()
+    return _Batch(item, history, kinds, attempt_count, policy, now_ms).decide()
 
 
 class _Batch:
@@ -119,6 +120,7 @@ class _Batch:
         self,
         item: OrchestrationItem,
         history: list[Event],
+        kinds: frozenset[type],
         attempt_count: int,
         policy: DispatchPolicy,
         now_ms: int,
@@ -128,8 +130,8 @@ class _Batch:
         self._attempt_count = attempt_count
         self._policy = policy
         self._now_ms = now_ms
-        self._has_ended = _holds(history, *INSTANCE_ENDS)
-        self._has_continued = not self._has_ended and _holds(history, events.OrchestrationContinuedAsNew)
+        self._has_ended = not kinds.isdisjoint(INSTANCE_ENDS)
+        self._has_continued = not self._has_ended and events.OrchestrationContinuedAsNew in kinds
         self._is_running = bool(history) and not self._has_ended and not self._has_continued
         self._start = self._choose_start()
         self._log: list[Logged] = self._ignored_starts()
@@ -347,10 +349,6 @@ def _unreadable(
         duroxide_version=policy.duroxide_version,
     )
     return Poisoned(commit=commit)
-
-
-def _holds(history: Sequence[Event], *kinds: type[Event]) -> bool:
-    return any(isinstance(event, kinds) for event in history)
 
 
 def _record(item: OrchestrationItem, text: str, **fields: object) -> Logged:

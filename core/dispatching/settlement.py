@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Final
 
 from holdfast.core.contract import events, work_items
@@ -42,6 +43,8 @@ from holdfast.core.engine.turn_values import (
     TurnInput,
     TurnResult,
 )
+
+_event_id = attrgetter("event_id")
 
 PARENT_DROPPED: Final = "parent dropped sub-orchestration future"
 """Reason given to a child whose future was dropped (RT-5.21)."""
@@ -348,9 +351,7 @@ class _Settlement:
         if not delta:
             return
         turn_input, first = self._turn_input, delta[0].event_id
-        stored_id = max(
-            (event.event_id for event in turn_input.history[: turn_input.persisted_length]), default=0
-        )
+        stored_id = max(map(_event_id, turn_input.history[: turn_input.persisted_length]), default=0)
         assert stored_id < first, f"event {first} is new, the stored ones go up to {stored_id}"
         passed_over = sum(isinstance(action, actions.ContinueAsNew) for action in self._result.actions)
         left_out = delta[-1].event_id - stored_id - len(delta)

@@ -10,6 +10,7 @@ from holdfast.core.contract.events import Event
 from holdfast.core.engine import actions
 from holdfast.core.engine.actions import Operation
 from holdfast.core.engine.event_writer import EventWriter
+from holdfast.core.engine.known_events import KnownEvents
 from holdfast.core.engine.matching import DROPPABLE, ActionKind, Breadcrumb, Nondeterminism
 from holdfast.core.engine.turn_values import DroppedChild
 
@@ -27,27 +28,29 @@ class Drops(NamedTuple):
 def collect_drops(
     operations: Iterable[Operation],
     *,
-    persisted: Sequence[Event],
-    history: Sequence[Event],
+    known: KnownEvents,
+    persisted_length: int,
     writer: EventWriter,
 ) -> Drops:
-    """Write the cancel requests that are not in `history` yet, and say what they cancel.
+    """Write the cancel requests that are not known yet, and say what they cancel.
 
-    `history` is everything known, the persisted events first. Raises Nondeterminism if the code no longer
-    drops what it dropped before (RT-4.62); new drops are legal (RT-4.63).
+    The persisted events are the first of those known. Raises Nondeterminism if the code no longer drops what
+    it dropped before (RT-4.62); new drops are legal (RT-4.63).
     """
     dropped = [
         operation for operation in operations if operation.dropped and operation.schedule_id is not None
     ]
-    assert len(persisted) <= len(history), f"{len(persisted)} events are stored, {len(history)} known"
+    assert persisted_length <= len(known), f"{persisted_length} events are stored, {len(known)} known"
     for operation in dropped:
         assert not operation.observed, f"{operation.action!r} was dropped after its value had been observed"
     for kind, breadcrumb in DROPPABLE:
-        _check_consistency(kind, breadcrumb, dropped, persisted)
+        if known.of(breadcrumb):
+            persisted = known.in_order[:persisted_length]
+            _check_consistency(kind, breadcrumb, dropped, persisted)
     activities: list[int] = []
     children: list[DroppedChild] = []
     for kind, breadcrumb in DROPPABLE:
-        requested = {event.source_event_id for event in history if type(event) is breadcrumb}
+        requested = {event.source_event_id for event in known.of(breadcrumb)}
         fresh = [
             operation
             for operation in dropped

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from holdfast.core.contract.events import ActivityCancelRequested, Event
 from holdfast.core.engine.matching import EXECUTION_ENDS
 
 E = TypeVar("E", bound=Event)
+
+_event_id = attrgetter("event_id")
 
 
 class EventWriter:
@@ -27,7 +30,7 @@ class EventWriter:
         baseline: Sequence[Event],
     ) -> None:
         self.delta: list[Event] = []
-        self.last_id = max((event.event_id for event in baseline), default=0)
+        self.last_id = max(map(_event_id, baseline), default=0)
         self._instance = instance
         self._execution_id = execution_id
         self._now_ms = now_ms

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from holdfast.core.contract import events, work_items
-from holdfast.core.contract.events import Event
 from holdfast.core.contract.failures import FailureDetails, nondeterminism
 from holdfast.core.contract.work_items import Message, stored_name
 from holdfast.core.engine.actions import CallActivity
 from holdfast.core.engine.event_writer import EventWriter
+from holdfast.core.engine.known_events import KnownEvents
 from holdfast.core.engine.matching import (
     COMPLETION_OF_EVENT,
     COMPLETION_OF_MESSAGE,
@@ -37,7 +37,7 @@ class Intake:
         self,
         *,
         execution_id: int,
-        baseline: Sequence[Event],
+        baseline: KnownEvents,
         ended: Iterable[int],
         writer: EventWriter,
         warn: Warn,
@@ -48,19 +48,20 @@ class Intake:
         self._warn = warn
         wanted = frozenset(ended)
         self._ended: dict[int, str | None] = {}  # activities whose incarnation is closed, with their session
-        self._schedules: dict[int, ActionKind] = {}
-        self._answered: set[int] = set()
-        self._may_cancel = True
-        for event in baseline:
-            kind = RECORDED_BY.get(type(event))
-            if kind is not None and kind.completions:
-                self._schedules[event.event_id] = kind
-                if isinstance(event, events.ActivityScheduled) and event.event_id in wanted:
-                    self._ended[event.event_id] = event.session_id
-            elif type(event) in COMPLETION_OF_EVENT and event.source_event_id is not None:
-                self._answered.add(event.source_event_id)
-            elif isinstance(event, (*INSTANCE_ENDS, events.OrchestrationCancelRequested)):
-                self._may_cancel = False
+        if wanted:
+            for scheduled in baseline.of(events.ActivityScheduled):
+                if scheduled.event_id in wanted:
+                    self._ended[scheduled.event_id] = scheduled.session_id
+        self._schedules: dict[int, ActionKind] = {
+            event.event_id: kind
+            for recorded, kind in RECORDED_BY.items()
+            if kind.completions
+            for event in baseline.of(recorded)
+        }
+        self._answered = {
+            event.source_event_id for completion in COMPLETION_OF_EVENT for event in baseline.of(completion)
+        }
+        self._may_cancel = not baseline.holds((*INSTANCE_ENDS, events.OrchestrationCancelRequested))
         unknown = wanted - self._ended.keys()
         assert not unknown, f"activities {sorted(unknown)} ended with their session, and were never scheduled"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from holdfast.core.contract.errors import SessionIdError
 from holdfast.core.contract.events import (
@@ -18,7 +19,10 @@ from holdfast.core.contract.events import (
     SessionOpened,
 )
 from holdfast.core.contract.user_texts import class_name
+from holdfast.core.engine.known_events import KnownEvents
 from holdfast.core.program.limits import SESSION_ID_BYTES_MAX, utf8_length
+
+_session_of = attrgetter("session_id")
 
 
 class OpenSessions:
@@ -100,6 +104,13 @@ class SessionScan:
         self._ended: list[int] = []
         self._last_change: dict[str, bool] = {}  # id -> its last effective change in this stretch is an open
         self._closed: dict[str, None] = {}
+
+    def read_known(self, known: KnownEvents) -> None:
+        """The same for a whole history; most have nothing to do with sessions."""
+        for started in known.of(OrchestrationStarted):
+            self.open = OpenSessions(started.open_sessions)
+        if known.holds((SessionOpened, SessionClosed)) or any(map(_session_of, known.of(ActivityScheduled))):
+            self.read(known.in_order)
 
     def read(self, events: Iterable[Event]) -> None:
         """Go on with further events."""

@@ -6,13 +6,13 @@ touches a clock, a queue, a provider or an event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
 from holdfast.core.contract import events
-from holdfast.core.contract.events import Event, OrchestrationStarted
+from holdfast.core.contract.events import OrchestrationStarted
 from holdfast.core.contract.failures import FailureDetails, application, nondeterminism
 from holdfast.core.contract.observe import Logged
 from holdfast.core.contract.watchdog import Watchdog
@@ -21,6 +21,7 @@ from holdfast.core.engine.driver import CodeFinish, Panicked, Raised, Refused, R
 from holdfast.core.engine.dropped_futures import Drops, collect_drops
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.intake import Intake
+from holdfast.core.engine.known_events import KnownEvents
 from holdfast.core.engine.matching import ACTION_EVENTS, EXECUTION_ENDS, KIND_OF, Nondeterminism
 from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.core.engine.replay import Replay
@@ -66,8 +67,9 @@ class _Turn:
             duroxide_version=turn_input.duroxide_version,
             baseline=turn_input.history,
         )
+        self._known = KnownEvents(turn_input.history)
         self._scan = SessionScan()
-        self._scan.read(turn_input.history)
+        self._scan.read_known(self._known)
         self._open_before = self._scan.open.ids()
         self._new_actions: list[actions.Action] = []
         self._drops = _NO_DROPS
@@ -75,17 +77,19 @@ class _Turn:
 
     def run(self) -> TurnResult:
         assert not self._writer.delta, f"a turn of {self._turn_input.instance!r} is run twice"
+        # How much of what is known was stored before the turn; what the turn adds is read on as it comes.
+        self._recorded_count = self._known.count(ACTION_EVENTS)
         abort = self._take_messages()
         arrived_count = len(self._writer.delta)
-        history = [*self._turn_input.history, *self._writer.delta]
-        outcome = self._not_run(history, abort) or self._replay(history)
+        self._read_on()
+        outcome = self._not_run(abort) or self._replay()
         closed = self._cancel_closed(arrived_count)
         return self._result(outcome, arrived_count, closed)
 
     def _take_messages(self) -> FailureDetails | None:
         intake = Intake(
             execution_id=self._turn_input.execution_id,
-            baseline=self._turn_input.history,
+            baseline=self._known,
             ended=self._scan.take_changes().ended_activities,
             writer=self._writer,
             warn=self._warn,
@@ -96,11 +100,12 @@ class _Turn:
             assert type(event) not in ACTION_EVENTS, f"{event!r} arrived, and records an action"
         return intake.abort
 
-    def _not_run(self, history: Sequence[Event], abort: FailureDetails | None) -> TurnOutcome | None:
+    def _not_run(self, abort: FailureDetails | None) -> TurnOutcome | None:
         """The outcomes that need no code (RT-4.17 to RT-4.19)."""
+        history = self._known.in_order
         if abort is not None:
             return ExecutionFailed(abort)
-        if any(isinstance(event, EXECUTION_ENDS) for event in history):
+        if self._known.holds(EXECUTION_ENDS):
             return ExecutionContinues()
         if not history:
             return ExecutionFailed(nondeterminism("corrupted history: empty"))
@@ -110,21 +115,18 @@ class _Turn:
             )
         return None
 
-    def _replay(self, history: Sequence[Event]) -> TurnOutcome:
+    def _replay(self) -> TurnOutcome:
+        history = tuple(self._known.in_order)
         started = history[0]
         assert isinstance(started, OrchestrationStarted), f"code is to be run over {started!r}"
         assert self._state is None, f"a second replay in one turn of {self._turn_input.instance!r}"
-        persisted = self._turn_input.history[: self._turn_input.persisted_length]
-        recorded = sum(type(event) in ACTION_EVENTS for event in persisted)
-        self._state = state = TurnState(self._turn_input, started, recorded)
+        self._state = state = TurnState(self._turn_input, started, self._recorded_count)
         replay = Replay(state, self._writer)
         with Seclusion(started.name, state), QuietEnds():
             try:
                 error = self._watched(partial(replay.run, history), started)
                 self._new_actions = replay.new_actions
-                return (
-                    ExecutionFailed(error) if error is not None else self._conclude(replay.finish, persisted)
-                )
+                return ExecutionFailed(error) if error is not None else self._conclude(replay.finish)
             except Nondeterminism as mismatch:
                 self._new_actions = replay.new_actions
                 return ExecutionFailed(nondeterminism(str(mismatch)))
@@ -138,24 +140,23 @@ class _Turn:
             return call()
         return self._watchdog.run(f"orchestration '{started.name}' of '{self._turn_input.instance}'", call)
 
-    def _conclude(self, finish: CodeFinish | None, persisted: Sequence[Event]) -> TurnOutcome:
+    def _conclude(self, finish: CodeFinish | None) -> TurnOutcome:
         """The outcome by priority (RT-4.49 to RT-4.54, RT-27.8)."""
         match finish:
             case Panicked(message, place):
                 return ExecutionFailed(application(message, "Panicked"), traceback=place)
             case Refused(message, place):
                 with suppress(Nondeterminism):  # the refusal came first, so it is the reason reported
-                    self._collect_drops(persisted, code_ended=True)
+                    self._collect_drops(code_ended=True)
                 return ExecutionFailed(application(message), refused=True, traceback=place)
         # A cancelled execution and one that continues as new give up everything in flight when they end, so
         # neither needs the breadcrumbs of dropped futures; only what goes on or ends by itself has them.
-        for event in self._known():
-            if isinstance(event, events.OrchestrationCancelRequested):
-                return ExecutionCancelled(event.reason)
+        for request in self._known.of(events.OrchestrationCancelRequested):
+            return ExecutionCancelled(request.reason)
         for action in self._new_actions:
             if isinstance(action, actions.ContinueAsNew):
                 return ExecutionContinuedAsNew(action.input, action.version)
-        self._collect_drops(persisted, code_ended=finish is not None)
+        self._collect_drops(code_ended=finish is not None)
         match finish:
             case Returned(output):
                 return ExecutionCompleted(output)
@@ -163,12 +164,15 @@ class _Turn:
                 return ExecutionFailed(application(message), traceback=place)
         return ExecutionContinues()
 
-    def _collect_drops(self, persisted: Sequence[Event], *, code_ended: bool) -> None:
+    def _collect_drops(self, *, code_ended: bool) -> None:
         assert self._state is not None, "futures are given up in a turn that has run no code"
         if code_ended:
             self._state.drop_unobserved()
         self._drops = collect_drops(
-            self._state.operations, persisted=persisted, history=self._known(), writer=self._writer
+            self._state.operations,
+            known=self._known,
+            persisted_length=self._turn_input.persisted_length,
+            writer=self._writer,
         )
 
     def _cancel_closed(self, arrived_count: int) -> tuple[int, ...]:
@@ -182,8 +186,9 @@ class _Turn:
         ended = self._changes.ended_activities
         if not ended:
             return ()
+        self._read_on()
         settling = KIND_OF[actions.CallActivity].settled_by
-        settled = {event.source_event_id for event in self._known() if isinstance(event, settling)}
+        settled = {event.source_event_id for kind in settling for event in self._known.of(kind)}
         for schedule_id in ended:
             if schedule_id not in settled:
                 self._writer.append(events.ActivityCancelRequested, source=schedule_id, reason=SESSION_CLOSED)
@@ -195,7 +200,7 @@ class _Turn:
             for event in self._writer.delta[arrived_count:]
             if isinstance(event, events.ActivityCancelRequested) and event.source_event_id is not None
         ]
-        known = self._known()
+        self._read_on()
         return TurnResult(
             outcome=outcome,
             delta=tuple(self._writer.delta),
@@ -209,23 +214,28 @@ class _Turn:
             open_sessions_before=self._open_before,
             open_sessions_after=self._scan.open.ids(),
             carry_forward=() if self._state is None else self._state.queues.unread(),
-            custom_status=_custom_status(known),
-            kv_key_count=_kv_key_count(self._turn_input, known),
+            custom_status=_custom_status(self._known),
+            kv_key_count=_kv_key_count(self._turn_input, self._known),
             log=tuple(self._log),
         )
 
-    def _known(self) -> list[Event]:
-        return [*self._turn_input.history, *self._writer.delta]
+    def _read_on(self) -> None:
+        """Take into what is known the events written since the last call."""
+        read_count = len(self._known) - len(self._turn_input.history)
+        self._known.read(self._writer.delta[read_count:])
 
     def _warn(self, event: str, fields: dict[str, object]) -> None:
         where = {"instance_id": self._turn_input.instance, "execution_id": self._turn_input.execution_id}
         self._log.append(Logged(event, "warning", {**where, **fields}))
 
 
-def _custom_status(history: Sequence[Event]) -> str | None:
+def _custom_status(known: KnownEvents) -> str | None:
     """The status as the recorded updates leave it (RT-10.6, RT-17.6)."""
+    if not known.of(events.CustomStatusUpdated):
+        started = known.of(OrchestrationStarted)
+        return started[-1].initial_custom_status if started else None
     status: str | None = None
-    for event in history:
+    for event in known.in_order:
         if isinstance(event, OrchestrationStarted):
             status = event.initial_custom_status
         elif isinstance(event, events.CustomStatusUpdated):
@@ -233,10 +243,12 @@ def _custom_status(history: Sequence[Event]) -> str | None:
     return status
 
 
-def _kv_key_count(turn_input: TurnInput, history: Sequence[Event]) -> int:
+def _kv_key_count(turn_input: TurnInput, known: KnownEvents) -> int:
     """The live keys after snapshot and recorded writes (RT-16.17)."""
     keys = dict.fromkeys(turn_input.kv_snapshot)
-    for event in history:
+    if not known.holds((events.KeyValueSet, events.KeyValueCleared, events.KeyValuesCleared)):
+        return len(keys)
+    for event in known.in_order:
         match event:
             case events.KeyValueSet():
                 keys[event.key] = None

@@ -96,7 +96,7 @@ class SlotsRenew(LeaseTable):
         return super()._renewal_due(lease) if self._fetches else None
 
     def _look_at_changed(self) -> None:
-        self._changed.update(dict.fromkeys(self._leases))
+        self._changed.update(dict.fromkeys(self._leases.values()))
         super()._look_at_changed()
 
 
