@@ -7,21 +7,21 @@ its way from the code to its answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Final, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args, get_type_hints
+
+import msgspec
+from msgspec.structs import replace
 
 from holdfast.core.contract import arguments
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Action:
+class _Action(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The base class of all actions."""
 
     scheduling_event_id: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallActivity(_Action):
+class CallActivity(_Action, frozen=True, kw_only=True, gc=False):
     """Run an activity; on a session if `session_id` is given."""
 
     name: str
@@ -30,29 +30,25 @@ class CallActivity(_Action):
     tag: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateTimer(_Action):
+class CreateTimer(_Action, frozen=True, kw_only=True, gc=False):
     """Wait until the due time, epoch milliseconds (RT-7.1)."""
 
     fire_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitExternal(_Action):
+class WaitExternal(_Action, frozen=True, kw_only=True, gc=False):
     """Wait for the next positional event of a name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DequeueEvent(_Action):
+class DequeueEvent(_Action, frozen=True, kw_only=True, gc=False):
     """Wait for the next message of a queue."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartSubOrchestration(_Action):
+class StartSubOrchestration(_Action, frozen=True, kw_only=True, gc=False):
     """Run a child. `instance` is its suffix or explicit id; a placeholder until bound (RT-1.13)."""
 
     name: str
@@ -61,8 +57,7 @@ class StartSubOrchestration(_Action):
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartOrchestrationDetached(_Action):
+class StartOrchestrationDetached(_Action, frozen=True, kw_only=True, gc=False):
     """Start a root instance without waiting for it (RT-9.20)."""
 
     name: str
@@ -71,47 +66,40 @@ class StartOrchestrationDetached(_Action):
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContinueAsNew(_Action):
+class ContinueAsNew(_Action, frozen=True, kw_only=True, gc=False):
     """End this execution and begin the next with this input (RT-10.1)."""
 
     input: str
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateCustomStatus(_Action):
+class UpdateCustomStatus(_Action, frozen=True, kw_only=True, gc=False):
     """Set the custom status, or clear it with None."""
 
     status: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetKeyValue(_Action):
+class SetKeyValue(_Action, frozen=True, kw_only=True, gc=False):
     key: str
     value: str
     last_updated_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClearKeyValue(_Action):
+class ClearKeyValue(_Action, frozen=True, kw_only=True, gc=False):
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClearKeyValues(_Action):
+class ClearKeyValues(_Action, frozen=True, kw_only=True, gc=False):
     """Clear all keys."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenSession(_Action):
+class OpenSession(_Action, frozen=True, kw_only=True, gc=False):
     """Open a session (SS-5.1)."""
 
     session_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseSession(_Action):
+class CloseSession(_Action, frozen=True, kw_only=True, gc=False):
     """Close a session, open or not (SS-6.1)."""
 
     session_id: str
@@ -136,13 +124,12 @@ Action = (
 
 
 def _texts_of(kind: type[Action]) -> tuple[tuple[str, bool], ...]:
-    for member in fields(kind):
-        assert member.type in ("int", "str", "str | None"), (
-            f"{kind.__name__}.{member.name} is of type {member.type}: nobody checks that it can be stored"
+    members = get_type_hints(kind)
+    for name, type_ in members.items():
+        assert type_ in (int, str, str | None), (
+            f"{kind.__name__}.{name} is of type {type_}: nobody checks that it can be stored"
         )
-    return tuple(
-        (member.name, member.type == "str | None") for member in fields(kind) if member.type != "int"
-    )
+    return tuple((name, type_ == str | None) for name, type_ in members.items() if type_ is not int)
 
 
 _TEXTS: Final[dict[type[Action], tuple[tuple[str, bool], ...]]] = {

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from typing import Any, Generic, NoReturn, TypeVar
+
+from msgspec.structs import replace
 
 from holdfast.core.contract import arguments
 from holdfast.core.contract.errors import ActivityError

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -124,7 +124,7 @@ class ActionKind:
 
 
 def _members_of(action: type[Action]) -> set[str]:
-    return {member.name for member in fields(action)} - {"scheduling_event_id"}
+    return {*action.__struct_fields__} - {"scheduling_event_id"}
 
 
 # The order of the rows is that of the limits in RT-22 (the first one exceeded is reported), and that of
@@ -354,11 +354,12 @@ def match_next(unmatched: deque[Operation], event: Event) -> Operation | None:
 
     Raises Nondeterminism if there is none and must be, or if it does not fit.
     """
-    assert type(event) in ACTION_EVENTS, f"{event!r} records no action"
+    kind = RECORDED_BY.get(type(event))
+    assert kind is not None, f"{event!r} records no action"
     if not unmatched:
         if type(event) in _TOLERANT:
             return None
-        awaited = RECORDED_BY[type(event)].is_awaited
+        awaited = kind.is_awaited
         what = "history schedule" if awaited else f"history {events.kind_of(event)}"
         raise Nondeterminism(f"{what} but no emitted action")
     if fits(unmatched[0].action, event):

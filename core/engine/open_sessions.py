@@ -109,24 +109,26 @@ class SessionScan:
         """The same for a whole history; most have nothing to do with sessions."""
         for started in known.of(OrchestrationStarted):
             self.open = OpenSessions(started.open_sessions)
-        if known.holds((SessionOpened, SessionClosed)) or any(map(_session_of, known.of(ActivityScheduled))):
+        if (
+            known.of(SessionOpened)
+            or known.of(SessionClosed)
+            or any(map(_session_of, known.of(ActivityScheduled)))
+        ):
             self.read(known.in_order)
 
     def read(self, events: Iterable[Event]) -> None:
         """Go on with further events."""
         for event in events:
-            match event:
-                case OrchestrationStarted():
-                    self.open = OpenSessions(event.open_sessions)
-                case SessionOpened():
-                    self.open.open(event.session_id)
-                    self._last_change[event.session_id] = True
-                case SessionClosed():
-                    self._close(event.session_id)
-                case ActivityScheduled(session_id=str() as session_id):
-                    self._activities.setdefault(session_id, []).append(event.event_id)
-                case _:
-                    pass
+            if isinstance(event, ActivityScheduled):
+                if event.session_id is not None:
+                    self._activities.setdefault(event.session_id, []).append(event.event_id)
+            elif isinstance(event, SessionOpened):
+                self.open.open(event.session_id)
+                self._last_change[event.session_id] = True
+            elif isinstance(event, SessionClosed):
+                self._close(event.session_id)
+            elif isinstance(event, OrchestrationStarted):
+                self.open = OpenSessions(event.open_sessions)
 
     def take_changes(self) -> SessionChanges:
         """What happened since the last call; a new stretch begins."""

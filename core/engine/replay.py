@@ -11,7 +11,8 @@ actions emitted so far are bound; so on replay that poll waits until no emitted 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from holdfast.core.contract import events
 from holdfast.core.contract.events import Event
@@ -62,15 +63,17 @@ class Replay:
         """
         assert self._must_poll, "one replay is run twice"
         persisted_length = self._state.turn_input.persisted_length
+        driver, apply = self._driver, self._apply  # each event of each history comes by here
         for index, event in enumerate(history):
             is_new = index >= persisted_length
             if is_new:
                 self._state.is_replaying = False
-            self._poll_if_due()
-            if self.finish is not None:
-                self._keep_messages(history[index:])
-                break
-            self._apply(event, is_new=is_new)
+            if self._poll_when_all_bound or self._must_poll:
+                self._poll_if_due()
+                if driver.finish is not None:
+                    self._keep_messages(history[index:])
+                    break
+            apply(event, is_new)
         self._state.is_replaying = False
         if self.finish is None:
             self._poll_if_due()
@@ -119,7 +122,7 @@ class Replay:
 
     # --- applying stored events -------------------------------------------------------------------------
 
-    def _apply(self, event: Event, *, is_new: bool) -> None:
+    def _apply(self, event: Event, is_new: bool) -> None:
         kind = type(event)
         if kind in ACTION_EVENTS:
             self._match(event)
@@ -221,7 +224,8 @@ class Replay:
         if kind.completions:
             assert event_id not in self._open, f"event {event_id} records {operation.action!r} and another"
             self._open[event_id] = operation
-        elif kind.arrival is not None:
+            return
+        if kind.arrival is not None:
             operation.cancelled = operation.dropped
             self._waits[event_id] = operation
         match operation.action:

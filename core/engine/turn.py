@@ -246,7 +246,8 @@ def _custom_status(known: KnownEvents) -> str | None:
 def _kv_key_count(turn_input: TurnInput, known: KnownEvents) -> int:
     """The live keys after snapshot and recorded writes (RT-16.17)."""
     keys = dict.fromkeys(turn_input.kv_snapshot)
-    if not known.holds((events.KeyValueSet, events.KeyValueCleared, events.KeyValuesCleared)):
+    cleared = len(known.of(events.KeyValueCleared)) + len(known.of(events.KeyValuesCleared))
+    if not cleared and not known.of(events.KeyValueSet):
         return len(keys)
     for event in known.in_order:
         match event:

@@ -84,13 +84,14 @@ class TurnState:
 
         Raises TypeError or ValueError for a text that could not be stored; then nothing is emitted.
         """
-        if self.is_over:
-            return Operation(self.next_token, action)
+        operations = self.operations
+        if self.broken_by is not None:
+            return Operation(len(operations) + 1, action)
         # Also what history has already: a call that was refused once must be refused at every replay.
         checked = check_texts(action)
         assert type(checked) is type(action), f"{action!r} is emitted as {checked!r}"
-        operation = Operation(self.next_token, checked)
-        self.operations.append(operation)
+        operation = Operation(len(operations) + 1, checked)
+        operations.append(operation)
         self.unmatched.append(operation)
         return operation
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from holdfast.core.contract.events import (
     ActivityCancelRequested,
@@ -50,7 +51,7 @@ def _fits_whatever_the_session(kinds: tuple[type[Action], ...]) -> Change:
     def fits_otherwise(fits: Original, action: Action, event: Event) -> bool:
         if isinstance(action, kinds) and isinstance(event, SessionOpened | SessionClosed | ActivityScheduled):
             assert isinstance(action, OpenSession | CloseSession | CallActivity)
-            changed: object = replace(action, session_id=event.session_id)  # type: ignore[arg-type]
+            changed: object = replace(action, session_id=event.session_id)
             return bool(fits(changed, event))
         return bool(fits(action, event))
 
