@@ -109,11 +109,8 @@ class SessionScan:
         """The same for a whole history; most have nothing to do with sessions."""
         for started in known.of(OrchestrationStarted):
             self.open = OpenSessions(started.open_sessions)
-        if (
-            known.of(SessionOpened)
-            or known.of(SessionClosed)
-            or any(map(_session_of, known.of(ActivityScheduled)))
-        ):
+        changed = len(known.of(SessionOpened)) + len(known.of(SessionClosed))
+        if changed or any(map(_session_of, known.of(ActivityScheduled))):
             self.read(known.in_order)
 
     def read(self, events: Iterable[Event]) -> None:
