@@ -152,7 +152,7 @@ def check_texts(action: Action) -> Action:
             continue
         plain = arguments.text(f"{type(action).__name__}.{member}", value)
         if plain is not value:
-            action = replace(action, **{member: plain})  # type: ignore[arg-type]
+            action = replace(action, **{member: plain})
     return action
 
 

@@ -36,6 +36,8 @@ _ALWAYS_FIT: Final = frozenset({str, int, bool, type(None)})
 
 def encode(value: object, what: str = "a value", name: str = "") -> str:
     """The stored text of a value. Raises CodecError, naming `what` it is, for one without a lasting text."""
+    if type(value) is str and value.isascii():  # nearly every one
+        return value
     if issubclass(type(value), str):
         value = str.__str__(value)
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from holdfast.core.contract.events import Event, OrchestrationStarted
 from holdfast.core.engine.actions import CallActivity
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.event_writer import EventWriter
 from holdfast.core.engine.intake import Intake, Warn
+from holdfast.core.engine.known_events import KnownEvents
 from holdfast.core.engine.open_sessions import SessionScan
 from holdfast.properties.defects.defect import Changes, defect
 from holdfast.properties.defects.replacements import activities_emitted
@@ -28,7 +29,7 @@ class LateCompletionsCount(Intake):
         self,
         *,
         execution_id: int,
-        baseline: Sequence[Event],
+        baseline: KnownEvents,
         ended: Iterable[int],
         writer: EventWriter,
         warn: Warn,
@@ -50,7 +51,7 @@ class DuplicatesCount(Intake):
         self,
         *,
         execution_id: int,
-        baseline: Sequence[Event],
+        baseline: KnownEvents,
         ended: Iterable[int],
         writer: EventWriter,
         warn: Warn,
