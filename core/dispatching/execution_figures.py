@@ -10,11 +10,11 @@ from holdfast.core.contract.events import (
     Event,
     OrchestrationCancelRequested,
     SubOrchestrationCompleted,
-    SubOrchestrationFailed,
     SubOrchestrationScheduled,
 )
 from holdfast.core.dispatching.history_scan import started_of
-from holdfast.core.engine.matching import ACTION_KINDS
+from holdfast.core.engine.actions import StartSubOrchestration
+from holdfast.core.engine.matching import ACTION_KINDS, KIND_OF
 
 _ARRIVALS: Final = frozenset(
     {OrchestrationCancelRequested}
@@ -22,6 +22,10 @@ _ARRIVALS: Final = frozenset(
     | {completion.event for kind in ACTION_KINDS for completion in kind.completions}
 )
 """The kinds of events that a message becomes, at the beginning of a turn."""
+
+_CHILD_ANSWERS: Final = frozenset(
+    completion.event for completion in KIND_OF[StartSubOrchestration].completions
+)
 
 
 def execution_figures(history: Sequence[Event]) -> dict[str, object]:
@@ -60,7 +64,7 @@ class EndedChild(NamedTuple):
 
 def ended_children(history: Sequence[Event], delta: Sequence[Event]) -> list[EndedChild]:
     """The children whose answers are among the events of a turn, with the time that each has taken."""
-    answers = [e for e in delta if isinstance(e, SubOrchestrationCompleted | SubOrchestrationFailed)]
+    answers = [event for event in delta if type(event) in _CHILD_ANSWERS]
     if not answers:
         return []
     assert len(history) >= len(delta), f"{len(delta)} events of a turn are no part of {len(history)}"
