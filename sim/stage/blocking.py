@@ -76,6 +76,7 @@ class _Outcome:
         self._error: BaseException | None = None
 
     def happen(self) -> None:
+        assert not self._happened, f"{self._function!r} is called for the second time"
         self._happened = True
         try:
             with _as_in_a_thread():
@@ -90,6 +91,7 @@ class _Outcome:
         listening."""
         if not self._happened:
             self.happen()
+        assert self._happened, f"{self._function!r} is answered for, and was never called"
         try:
             settle_future(future, self._result, self._error)
         except TypeError as refused:
