@@ -245,3 +245,32 @@ def test_limits_are_arguments_and_a_cut_off_fails_with_who_waits() -> None:
     told = failing(test_it)
     assert told.startswith("the run was cut off: 60 virtual seconds")
     assert "process 'a', boot 1, waits in" in told and "HOLDFAST_TAPE=" in told
+
+
+def test_a_library_that_reads_the_time_can_be_given_virtual_time() -> None:
+    tenacity = pytest.importorskip("tenacity")
+    tries: list[float] = []
+
+    def registry() -> Registry:
+        made = Registry()
+
+        @made.orchestration("asks")
+        async def asks(ctx: Any, input: str) -> str:
+            return str(await ctx.schedule_activity("flaky", input))
+
+        @made.activity("flaky")
+        @tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(25))
+        async def flaky(ctx: Any, input: str) -> str:
+            tries.append(asyncio.get_running_loop().time())
+            raise OSError("no network")
+
+        return made
+
+    async def gives_up(world: World) -> None:
+        world.worker("a", registry)
+        await world.client.start_orchestration("i", "asks", "hi")
+        assert type(await world.finished("i", check=False)).__name__ == "Failed"
+
+    simulated(schedules=1, virtual_clock_for=("tenacity",))(gives_up)(REQUEST)
+    assert [round(time - tries[0]) for time in tries] == [0, 25, 50, 75]
+    assert "time.monotonic() leaves the simulation" in failing(simulated(schedules=1)(gives_up))

@@ -48,13 +48,15 @@ def run_check(
     return run
 
 
-def run_alone(body: Callable[[], Awaitable[object]]) -> object:
+def run_alone(body: Callable[[], Awaitable[object]], heard: list[str] | None = None) -> object:
     """Run a coroutine function on a simulated loop of its own; timers fire one by one, when they are due.
 
+    Complaints are added to `heard`.
     Returns its result and raises what it raises, or TimeoutError if it waits for something that never comes.
     """
     time = VirtualTime()
     loop = Loop("alone", time)
+    loop.complaints = [] if heard is None else heard
     tasks: list[asyncio.Task[object]] = []
 
     async def main() -> object:
@@ -82,8 +84,9 @@ def _judged(scenario: Scenario, body: Callable[[], Awaitable[object]]) -> Run:
         faults=(),
         watchers=(),
     )
+    heard: list[str] = []
     try:
-        run_alone(body)
+        run_alone(body, heard)
     except AssertionError as error:
         message = str(error) or "an assertion without a message failed"
         run.failures = [Failure(row, message, 0, 0) for row in scenario.covers]
@@ -93,4 +96,5 @@ def _judged(scenario: Scenario, body: Callable[[], Awaitable[object]]) -> Run:
         run.error = f"the check raised {error!r}"
     else:
         run.asserted = scenario.covers
+    run.complaints = tuple(dict.fromkeys(heard))
     return run

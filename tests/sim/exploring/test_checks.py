@@ -46,6 +46,19 @@ def test_a_unit_check_asserts_its_rows_when_it_returns() -> None:
     assert run_check(breaks).error == "the check raised KeyError('x')"
 
 
+def test_what_asyncio_would_have_logged_in_a_check_belongs_to_its_result() -> None:
+    @scenario(covers=["3.7"], level="unit", register=False)
+    async def mutters() -> None:
+        asyncio.get_running_loop().call_soon(int, "x")
+        asyncio.get_running_loop().create_future().set_exception(ValueError("unheard"))
+        await asyncio.sleep(1)
+
+    run = run_check(mutters)
+    assert run.asserted == ("3.7",)
+    unheard, raised = run.complaints
+    assert "unheard" in unheard and "Exception in callback int('x')" in raised
+
+
 def test_a_provider_check_gets_a_store_under_a_stepped_clock() -> None:
     @scenario(covers=["10.1"], level="provider", register=False)
     async def expires(bench: Bench) -> None:
