@@ -7,9 +7,9 @@ stored, and so on. A parameter of type `object` takes anything; it is encoded.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial, wraps
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from holdfast.core.contract import arguments
 from holdfast.core.contract.arguments import OF_CLIENT
@@ -20,7 +20,7 @@ from holdfast.core.program import payload
 
 _C = TypeVar("_C", bound=type)
 
-_Check = Callable[[str, Any], Any]
+_Check = Callable[[str, object], object]
 """Takes the name of an argument and its value; returns it as it is passed on, or raises InvalidInput."""
 
 
@@ -64,7 +64,7 @@ def checked(owner: _C) -> _C:
     return owner
 
 
-def _checking(method: Any) -> Any:
+def _checking(method: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
     parameters = list(inspect.signature(method).parameters.values())[1:]
     for each in parameters:
         assert each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD), (

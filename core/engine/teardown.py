@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Final
 
 from holdfast.core.contract.user_texts import is_interrupt
 from holdfast.core.contract.watchdog import Overrun
@@ -21,7 +21,7 @@ _CLOSES_MAX: Final = 16
 _WAITS_ON: Final = "ignored GeneratorExit"
 
 
-def tear_down(coroutines: list[Coroutine[Any, Any, Any]]) -> None:
+def tear_down(coroutines: list[Coroutine[object, None, object]]) -> None:
     """Close them in order and let go of them. The list must hold the last references; it is emptied."""
     for place in range(len(coroutines)):
         _close(coroutines[place])
@@ -45,12 +45,12 @@ class QuietEnds:
         assert self._thread == get_ident(), f"ends on thread {get_ident()}, began on {self._thread}"
         sys.unraisablehook = self._hook
 
-    def _heard(self, unraisable: Any) -> None:
+    def _heard(self, unraisable: sys.UnraisableHookArgs) -> None:
         if get_ident() != self._thread or _WAITS_ON not in str(unraisable.exc_value):
             self._hook(unraisable)
 
 
-def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
+def _close(coroutine: Coroutine[object, None, object]) -> None:
     assert not getattr(coroutine, "cr_running", False), f"{coroutine!r} is torn down while it runs"
     for _ in range(_CLOSES_MAX):
         try:

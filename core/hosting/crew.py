@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final, TypeVar
+
+_T = TypeVar("_T")
 
 _UNWINDING_PASSES: Final = 8
 """Loop passes a cancelled task is given to unwind when there is no time to wait."""
@@ -18,10 +20,10 @@ class Crew:
 
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
         self._on_failure = on_failure
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._tasks: dict[asyncio.Task[object], None] = {}
         self._cancelled = False
 
-    def start(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+    def start(self, coroutine: Coroutine[object, None, _T], *, name: str) -> asyncio.Task[_T]:
         """Run it as a task of the running loop."""
         assert not self._cancelled, f"task {name!r} is started in a crew that was cancelled"
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
@@ -29,7 +31,7 @@ class Crew:
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         assert task in self._tasks, (
             f"task {task.get_name()!r} ends, and is none of {len(self._tasks)} that run"
         )
@@ -54,7 +56,7 @@ class Crew:
         await self.idle()
 
 
-async def unwound(future: asyncio.Future[Any]) -> bool:
+async def unwound(future: asyncio.Future[_T]) -> bool:
     """Give a cancelled future a few passes of the loop to end; returns whether it did."""
     for _ in range(_UNWINDING_PASSES):
         if future.done():

@@ -166,7 +166,7 @@ def _check(value: Any, *, is_declared: bool) -> None:
                 raise
 
 
-def _check_keys(value: dict[Any, object], *, is_declared: bool) -> None:
+def _check_keys(value: dict[object, object], *, is_declared: bool) -> None:
     others = [key for key in dict.keys(value) if type(key) is not str]
     for key in others:
         if not is_declared and not issubclass(type(key), str):
@@ -199,7 +199,7 @@ def _cached_decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(wanted)
 
 
-def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
+def _decoder(wanted: object) -> msgspec.json.Decoder[Any]:
     try:
         return _cached_decoder(wanted)
     except Exception as error:
@@ -208,12 +208,12 @@ def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
         ) from None
 
 
-def _undecodable(text: str, wanted: Any, error: Exception) -> CodecError:
+def _undecodable(text: str, wanted: object, error: Exception) -> CodecError:
     problem = str(error) if isinstance(error, msgspec.MsgspecError) else error_text(error)
     return CodecError(f"cannot decode {_excerpt(text)!r} as {_shown_type(wanted)}: {problem}")
 
 
-def _shown_type(wanted: Any) -> str:
+def _shown_type(wanted: object) -> str:
     return wanted.__name__ if isinstance(wanted, type) else shown(wanted)
 
 

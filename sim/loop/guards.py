@@ -83,7 +83,7 @@ class _State:
     loop: RunningLoop | None = None
     process = ""
     installed = 0
-    originals: tuple[tuple[Any, str, Any], ...] = ()
+    originals: tuple[tuple[object, str, object], ...] = ()
     refused: list[str] | None = None
     virtual: tuple[str, ...] = ()
 
@@ -145,7 +145,7 @@ def _guarded(guard: Guard, original: Callable[..., object]) -> Callable[..., obj
     leaves, reads, excused = guard.leaves, guard.reads, guard.excused
     home = getattr(guard.owner, "__module__", guard.owner.__name__)  # `Random()` itself calls its `seed`
 
-    def asked(*args: Any, **kwargs: Any) -> object:
+    def asked(*args: object, **kwargs: object) -> object:
         if _State.thread != _this_thread() or (leaves is not None and not leaves(*args, **kwargs)):
             return original(*args, **kwargs)
         caller = sys._getframe(1)
@@ -171,7 +171,7 @@ def _virtual(clock: str) -> float | int:
     return now_us * 1000 if unit else now_us / 1_000_000
 
 
-def _replace(owner: Any, attribute: str, replacement: Any) -> tuple[Any, str, Any]:
+def _replace(owner: object, attribute: str, replacement: object) -> tuple[object, str, object]:
     """Put something else under a name; returns what to put back."""
     assert hasattr(owner, attribute), f"{owner!r} has no {attribute} that could be replaced"
     before = getattr(owner, attribute)
@@ -220,7 +220,7 @@ def collecting(refused: list[str], virtual_clock_for: tuple[str, ...] = ()) -> I
             setattr(owner, attribute, original)
 
 
-def _rebind(packages: tuple[str, ...]) -> list[tuple[Any, str, Any]]:
+def _rebind(packages: tuple[str, ...]) -> list[tuple[object, str, object]]:
     assert _State.installed, f"{packages} are given virtual time, but no guards are installed"
     clocks: dict[int, Any] = {}
     for guard in GUARDED:

@@ -80,17 +80,18 @@ _LOCKS_MODULE: Final = "holdfast.sim.loop.locks"
 
 def _names(owner: Any, fix: str, *names: str, shown: str | None = None, **more: Any) -> Iterator[Guard]:
     """Guards for those of these functions that this platform and this Python have."""
+    assert names, f"no function of {owner!r} is guarded"
     prefix = owner.__name__ if shown is None else shown
     for name in names:
         if hasattr(owner, name):
             yield Guard(owner, name, f"{prefix}.{name}()", fix, **more)
 
 
-def _asks_for_now(*arguments: Any) -> bool:
+def _asks_for_now(*arguments: object) -> bool:
     return not arguments or arguments[-1] is None
 
 
-def _formats_now(format: str, *moment: Any) -> bool:
+def _formats_now(format: str, *moment: object) -> bool:
     return not moment
 
 
@@ -106,16 +107,17 @@ def _waits_for_thread(thread: threading.Thread, timeout: float | None = None) ->
     return thread.is_alive() and thread is not threading.current_thread() and _waits(thread, timeout)
 
 
-def _flock_waits(file: Any, operation: int) -> bool:
+def _flock_waits(file: object, operation: int) -> bool:
     """Whether a lock on a file would make its caller wait. One that is free is taken, in passing."""
     return not operation & (fcntl.LOCK_NB | fcntl.LOCK_UN) and not _is_had(_flock, file, operation)
 
 
-def _lockf_waits(file: Any, cmd: int, *range: int, **named: int) -> bool:
+def _lockf_waits(file: object, cmd: int, *range: int, **named: int) -> bool:
     return not cmd & (fcntl.LOCK_NB | fcntl.LOCK_UN) and not _is_had(_lockf, file, cmd, *range, **named)
 
 
-def _is_had(lock: Callable[..., None], file: Any, operation: int, *range: int, **named: int) -> bool:
+def _is_had(lock: Callable[..., None], file: object, operation: int, *range: int, **named: int) -> bool:
+    assert not operation & fcntl.LOCK_NB, f"lock operation {operation} does not wait, and is tried first"
     try:
         lock(file, operation | fcntl.LOCK_NB, *range, **named)
     except OSError as error:
@@ -126,7 +128,7 @@ def _is_had(lock: Callable[..., None], file: Any, operation: int, *range: int, *
 _flock, _lockf = fcntl.flock, fcntl.lockf
 
 
-def _waits_for_lock(file: Any, command: int, *more: Any) -> bool:
+def _waits_for_lock(file: object, command: int, *more: object) -> bool:
     return command in (fcntl.F_SETLKW, getattr(fcntl, "F_OFD_SETLKW", -1))
 
 
@@ -268,7 +270,9 @@ def _callers(depth: int) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def bound_names(packages: tuple[str, ...], instead: Mapping[int, Any]) -> Iterator[tuple[Any, str, Any]]:
+def bound_names(
+    packages: tuple[str, ...], instead: Mapping[int, Callable[..., object]]
+) -> Iterator[tuple[object, str, object]]:
     """Where modules of these packages have bound a function that is to be another, and what is to be there.
 
     Under names of modules and classes, and as defaults of functions and methods. `instead` is by `id`.
@@ -286,7 +290,9 @@ def bound_names(packages: tuple[str, ...], instead: Mapping[int, Any]) -> Iterat
                         yield from _bound_defaults(value, instead)
 
 
-def _bound_defaults(function: FunctionType, instead: Mapping[int, Any]) -> Iterator[tuple[Any, str, Any]]:
+def _bound_defaults(
+    function: FunctionType, instead: Mapping[int, Callable[..., object]]
+) -> Iterator[tuple[object, str, object]]:
     defaults, named = function.__defaults__ or (), function.__kwdefaults__ or {}
     if any(id(value) in instead for value in defaults):
         yield function, "__defaults__", tuple(instead.get(id(value), value) for value in defaults)
