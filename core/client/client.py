@@ -203,6 +203,7 @@ class Client(ManagementClient):
 
     async def _unreadable(self, instance: str, error: ProviderError) -> OrchestrationStatus:
         """The stored status of an instance whose history cannot be decoded (RT-13.13)."""
+        assert not error.retryable, f"{instance!r} is taken for unreadable, and might be read later: {error}"
         management = self._provider.as_management()
         if management is None:
             raise error
@@ -312,6 +313,7 @@ class Client(ManagementClient):
         *,
         interval: Micros | None = None,
     ) -> _T:
+        assert interval is None or interval >= 0, f"a client asks again after {interval} us"
         deadline = self._clock.monotonic_us() + in_micros(to_millis(timeout))
         poll_count = 0
         while (found := await look()) is None:

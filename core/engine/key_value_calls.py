@@ -86,6 +86,7 @@ class KeyValueCalls:
         """Clear every key last set before this time, epoch milliseconds; returns how many (RT-16.6)."""
         before = arguments.number("updated_before_ms", updated_before_ms, least=-INT63_MAX)
         keys = self._state.key_values.updated_before(before)
+        assert len(set(keys)) == len(keys), f"a key would be cleared twice: {keys}"
         for key in keys:
             self.clear_kv_value(key)
         return len(keys)

@@ -178,6 +178,7 @@ class Instruments:
             self._count("activity_infrastructure_errors_total", activity_name=activity)
 
     def _move_active(self, by: int) -> None:
+        assert by in (-1, 1), f"{by} orchestrations begin or end with one record"
         self._active = max(self._active + by, 0)  # another runtime may have started what ends here
         self._sink.gauge(f"{PREFIX}active_orchestrations", self._active)
 

@@ -72,6 +72,7 @@ class Log:
 
     def write(self, record: Logged) -> None:
         """One that the engine has made; a trace of an orchestration has a target of its own (RT-23.1)."""
+        assert record.event, f"a record without an event: {record}"
         if self._observer is not None:
             self._observer.notify(record)
         if self._logger is not None:

@@ -48,6 +48,7 @@ class Request:
     def __init__(
         self, process: Process, operation: str, arguments: Arguments, future: Future, issued_us: int
     ) -> None:
+        assert not future.done(), f"{operation} of {process!r} is sent and has its answer"
         self.process = process
         self.operation = operation
         self.arguments = arguments
@@ -66,6 +67,7 @@ class Request:
     def effective_arguments(self) -> Arguments:
         """What the store is called with: fetches never wait there."""
         if self.operation in FETCHES:
+            assert "poll_timeout" in self.arguments, f"{self.operation} with {sorted(self.arguments)} alone"
             return {**self.arguments, **_NO_TIMEOUT}
         return self.arguments
 

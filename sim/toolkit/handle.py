@@ -42,6 +42,7 @@ class Handle:
     @property
     def worker_id(self) -> str | None:
         """The owner identity of the current boot; None until its runtime has been made."""
+        assert self.runtime is None or self.process is not None, f"{self.name} has a runtime and no process"
         return None if self.runtime is None else self.runtime.owner_identity
 
     def crash(self) -> None:
