@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -32,13 +32,14 @@ from holdfast.providers.conformance.harness import Broken, Skipped
 from holdfast.providers.conformance.messages import activity, external, note, start, status
 from holdfast.providers.conformance.texts import difference
 
+_T = TypeVar("_T")
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 
-Way = Callable[[Fixture, str, Sequence[Any]], Awaitable[Sequence[Any]]]
+Way = Callable[[Fixture, str, Sequence[_T]], Awaitable[Sequence[object]]]
 """Stores the objects for an instance that nobody knows yet; returns what comes out, in the same order."""
 
 
-async def carried(fx: Fixture, instance: str, way: Way, objects: Mapping[str, Any]) -> None:
+async def carried(fx: Fixture, instance: str, way: Way[_T], objects: Mapping[str, _T]) -> None:
     """What went in comes out unchanged; `objects` have the name of their text."""
     try:
         back = await way(fx, instance, list(objects.values()))
@@ -52,7 +53,7 @@ async def carried(fx: Fixture, instance: str, way: Way, objects: Mapping[str, An
     expect.equal(len(back), len(objects), f"{_title(way)}: how many came out")
 
 
-async def _find_the_culprit(fx: Fixture, instance: str, way: Way, objects: Mapping[str, Any]) -> None:
+async def _find_the_culprit(fx: Fixture, instance: str, way: Way[_T], objects: Mapping[str, _T]) -> None:
     """The same, one at a time and each on a fresh store: raises Broken for the first that does not pass."""
     for name, sent in objects.items():
         alone = Fixture(fx.factory)
@@ -89,7 +90,7 @@ def _first_difference(sent: object, back: object, path: str) -> tuple[str, objec
     return path, sent, back
 
 
-def _title(way: Way) -> str:
+def _title(way: Callable[..., object]) -> str:
     return (way.__doc__ or "").rstrip(".")
 
 
@@ -217,9 +218,10 @@ def all_kinds_of_messages(
 
 def all_kinds_of_completions(instance: str, texts: Mapping[str, str]) -> dict[str, Message]:
     """Each text in what a worker answers: a result, or a failure of the commonest category."""
+    kinds: Sequence[type[Message]] = (ActivityCompletedMessage, ActivityFailedMessage)
     return {
         f"{stored_name(kind)}, {name}": _filled(kind, text, filling, 100 + rank, instance=instance)
-        for kind in (ActivityCompletedMessage, ActivityFailedMessage)
+        for kind in kinds
         for rank, (name, text, filling) in enumerate(_fillings(kind, texts, ("application",)))
     }
 
@@ -288,12 +290,14 @@ def _fillings(
             yield f"{name}, {category}", text, _details(text, category)
 
 
-def _filled(kind: type[Any], text: str, details: FailureDetails | None, number: int, **given: Any) -> Any:
+def _filled(
+    kind: type[_Kind], text: str, details: FailureDetails | None, number: int, **given: object
+) -> _Kind:
     """An object with text and number in all members that hold such, apart from those given.
 
     The number differs from object to object, and from member to member: none is taken for another's.
     """
-    members: dict[str, Any] = {}
+    members: dict[str, object] = {}
     for name, hint in _hints(kind).items():
         if name in given:
             members[name] = given[name]
@@ -304,17 +308,17 @@ def _filled(kind: type[Any], text: str, details: FailureDetails | None, number: 
     return kind(**members)
 
 
-_known_hints: dict[type[Any], dict[str, Any]] = {}
+_known_hints: dict[type[msgspec.Struct], dict[str, object]] = {}
 
 
-def _hints(kind: type[Any]) -> dict[str, Any]:
+def _hints(kind: type[msgspec.Struct]) -> dict[str, object]:
     if kind not in _known_hints:
         hints = typing.get_type_hints(kind)
         _known_hints[kind] = {name: hints[name] for name in kind.__struct_fields__}
     return _known_hints[kind]
 
 
-def _value(hint: Any, text: str, number: int) -> Any:
+def _value(hint: object, text: str, number: int) -> object:
     options = typing.get_args(hint)
     if hint is str or (str in options and type(None) in options):
         return text
