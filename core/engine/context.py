@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeVar
 
 from holdfast.core.contract import arguments
-from holdfast.core.contract.errors import ActivityError, CodecError
+from holdfast.core.contract.errors import CodecError
 from holdfast.core.contract.ids import INT63_MAX
 from holdfast.core.engine import answer_values as answers
 from holdfast.core.engine.actions import (
@@ -32,9 +32,11 @@ from holdfast.core.engine.actions import (
     StartSubOrchestration,
     WaitExternal,
 )
-from holdfast.core.engine.futures import Durable, DurableFuture, Join, Never, Select
+from holdfast.core.engine.branches import Child, children_of
+from holdfast.core.engine.futures import DurableFuture, Join, Select
 from holdfast.core.engine.key_value_calls import KeyValueCalls
 from holdfast.core.engine.open_sessions import check_session_id
+from holdfast.core.engine.retries import retried
 from holdfast.core.program import payload
 from holdfast.core.program.registry import SYSCALL_PREFIX
 from holdfast.core.program.retry import RetryPolicy
@@ -127,29 +129,18 @@ class OrchestrationContext(KeyValueCalls):
         tag: str | None = None,
         session_id: str | None = None,
     ) -> str:
-        """Run an activity and retry it if it fails (RT-12). Await it at once; it is not a durable future.
+        """Run an activity and retry it if it fails (RT-12). To be awaited, joined or selected.
 
         Raises ActivityError with the last failure, or with `timeout: activity timed out`.
         """
         policy = RetryPolicy() if policy is None else arguments.instance_of("policy", policy, RetryPolicy)
-        attempt = 1
-        while True:
-            assert attempt <= policy.max_attempts, f"attempt {attempt} of {policy.max_attempts} at {name!r}"
-            future = self._activity(name, input, tag=tag, session_id=session_id)
-            try:
-                return await self._attempt(future, policy.timeout)
-            except _TimedOut as timeout:
-                raise ActivityError.of(f"Activity '{name}' call", str(timeout)) from None
-            except ActivityError as error:
-                if attempt >= policy.max_attempts:
-                    raise
-                self.trace_warn(
-                    f"Activity '{name}' attempt {attempt}/{policy.max_attempts} failed: {error}. Retrying..."
-                )
-            delay = policy.backoff.delay_after(attempt)
-            if delay > timedelta(0):
-                await self.schedule_timer(delay)
-            attempt += 1
+        return await retried(
+            name,
+            policy,
+            attempt=lambda: self._activity(name, input, tag=tag, session_id=session_id),
+            timer=self.schedule_timer,
+            warn=self.trace_warn,
+        )
 
     async def schedule_activity_with_retry_typed(
         self,
@@ -164,17 +155,6 @@ class OrchestrationContext(KeyValueCalls):
         payload.check_type(result_type)
         text = await self.schedule_activity_with_retry(name, value, policy, tag=tag)
         return answers.typed(text, result_type)
-
-    async def _attempt(self, future: DurableFuture[str], timeout: timedelta | None) -> str:
-        if timeout is None:
-            return await future
-        winner, value = await self.select(future, self.schedule_timer(timeout))
-        if winner == 1:
-            raise _TimedOut("timeout: activity timed out")
-        if isinstance(value, ActivityError):
-            raise value
-        assert isinstance(value, str), f"an activity answered with {value!r}"
-        return value
 
     # --- timers and events ------------------------------------------------------------------------------
 
@@ -280,7 +260,8 @@ class OrchestrationContext(KeyValueCalls):
         """Close a session and cancel what still runs on it; never an error (SS-2.4, SS-6)."""
         session_id = arguments.text("session_id", session_id)
         self._state.emit(CloseSession(session_id=session_id))
-        self._state.sessions.close(session_id)
+        if not self._state.is_over:
+            self._state.sessions.close(session_id)
 
     # --- system calls, combinators, traces --------------------------------------------------------------
 
@@ -300,15 +281,21 @@ class OrchestrationContext(KeyValueCalls):
         operation = self._emit_activity(f"{SYSCALL_PREFIX}utc_now_ms", "")
         return DurableFuture(self._state, operation, answers.time)
 
-    def select(self, *futures: Durable[object]) -> Select:
-        """Await the first to be ready: its index and value; the others are dropped (RT-4.67)."""
+    def select(self, *futures: Child) -> Select:
+        """Await the first to be ready: its index and value; the others are dropped (RT-4.67).
+
+        Coroutines of the code are taken as well, retries among them (RT-12.3, `engine.branches`).
+        """
         if not futures and not self._state.is_over:
             self._state.misuse("select needs at least one future")
-        return Select(self._durable("select", futures))
+        return Select(children_of(self._state, "select", futures))
 
-    def join(self, *futures: Durable[object]) -> Join:
-        """Await all of them: their values in argument order, failures as ActivityError objects (RT-4.68)."""
-        return Join(self._durable("join", futures))
+    def join(self, *futures: Child) -> Join:
+        """Await all of them: their values in argument order, failures as ActivityError objects (RT-4.68).
+
+        Coroutines of the code are taken as well, retries among them (RT-12.3, `engine.branches`).
+        """
+        return Join(children_of(self._state, "join", futures))
 
     def trace(self, level: str, message: str) -> None:
         """One log record, not repeated on replay; leaves no history (RT-4.75, RT-18.7)."""
@@ -399,17 +386,3 @@ class OrchestrationContext(KeyValueCalls):
             return payload.decode(text, value_type)
         except CodecError as error:
             self._state.misuse(f"event {name!r}: {error}")
-
-    def _durable(self, call: str, futures: tuple[Durable[object], ...]) -> tuple[Durable[object], ...]:
-        if self._state.is_over:
-            return (Never(),)
-        for future in futures:
-            if not isinstance(future, Durable):
-                self._state.misuse(
-                    f"{call} takes what the context's scheduling calls return, not {type(future).__name__}"
-                )
-        return futures
-
-
-class _TimedOut(Exception):
-    """An attempt timed out: not an ActivityError, so that it is not retried (RT-12.6)."""

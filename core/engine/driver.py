@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from holdfast.core.contract.user_texts import error_text, is_interrupt, shown, traceback_text
 from holdfast.core.contract.watchdog import Overrun
+from holdfast.core.engine.branches import is_of_the_engine, refuse_foreign
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
 from holdfast.core.engine.teardown import tear_down
 from holdfast.core.engine.turn_state import Misuse, SessionRefused, TurnBreak, TurnState
-from holdfast.core.engine.user_place import awaited_place
 from holdfast.core.program import payload
 
 
@@ -64,7 +64,7 @@ class Driver:
         try:
             self.finish = self._run()
         except BaseException as error:  # whatever user code raises is a result of the turn
-            if issubclass(type(error), Overrun) or is_interrupt(error) or _is_of_the_engine(error):
+            if issubclass(type(error), Overrun) or is_interrupt(error) or is_of_the_engine(error):
                 raise
             self.finish = self._raised(error)
         if self._state.broken_by is not None:  # also when the code swallowed it
@@ -76,14 +76,16 @@ class Driver:
         self._state.seal()
         assert self._state.is_over, "the code is torn down, and its calls would still count"
         self._awaited = None
-        if self._coroutine is not None:
-            left, self._coroutine = [self._coroutine], None
-            self._context.run(tear_down, left)
+        left = [] if self._coroutine is None else [self._coroutine]
+        self._coroutine = None
+        for branch in self._state.branches:
+            left += branch.leave()
+        self._context.run(tear_down, left)
 
     def _run(self) -> CodeFinish | None:
         if self._coroutine is None:
             self._coroutine = self._start()
-        while self._awaited is None or self._awaited.is_ready():
+        while self._awaited is None or self._context.run(self._awaited.is_ready):
             try:
                 awaited = self._context.run(self._coroutine.send, None)
             except StopIteration as stop:
@@ -92,11 +94,7 @@ class Driver:
             if self._state.broken_by is not None:
                 return None
             if not isinstance(awaited, Durable):
-                self._state.misuse(
-                    f"orchestration '{self._state.started.name}' awaited {shown(awaited)} at "
-                    f"{awaited_place(self._coroutine)}; an orchestration can await only what the context's "
-                    "calls return: use ctx.schedule_timer, ctx.select, ctx.join, or an activity"
-                )
+                refuse_foreign(self._state, self._coroutine, awaited)
             self._awaited = awaited
         return None
 
@@ -122,18 +120,3 @@ def _broken(by: TurnBreak) -> CodeFinish:
         return Refused(str(by), traceback_text(by))
     assert isinstance(by, Misuse), f"{by!r} in a running turn"
     return Panicked(str(by), traceback_text(by))
-
-
-def _is_of_the_engine(error: BaseException) -> bool:
-    """Whether it is an assertion that failed in one of our own modules, called by the code.
-
-    Then it is not a failure of the code, which would be stored for good: the batch is given back instead. An
-    assertion of the code itself is an exception like any other.
-    """
-    if type(error) is not AssertionError:
-        return False
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    module: object = None if place is None else place.tb_frame.f_globals.get("__name__")
-    return isinstance(module, str) and module.startswith("holdfast.core.")

@@ -27,9 +27,14 @@ T_co = TypeVar("T_co", covariant=True)
 class Durable(Generic[T_co]):
     """Anything that an orchestration can await, select or join."""
 
+    @property
+    def has_branches(self) -> bool:
+        """Whether asking if it is ready lets code of the orchestration run."""
+        return False
+
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether awaiting it now would return at once. Free of effects."""
+        """Whether awaiting it now would return at once. Free of effects, unless it `has_branches`."""
 
     @abstractmethod
     def take(self) -> T_co:
@@ -121,6 +126,10 @@ class Select(Durable[tuple[int, Any]]):
         assert children, "a select of nothing would never be ready"
         self._children = children
 
+    @property
+    def has_branches(self) -> bool:
+        return any(child.has_branches for child in self._children)
+
     def is_ready(self) -> bool:
         return any(child.is_ready() for child in self._children)
 
@@ -128,9 +137,11 @@ class Select(Durable[tuple[int, Any]]):
         """Index and value of the first ready child in argument order; a failure is returned as value."""
         for index, child in enumerate(self._children):
             if child.is_ready():
-                value = _value_or_error(child)
-                for loser in self._children:
-                    loser.cancel()  # nothing for the winner, which has been observed
+                try:
+                    value = _value_or_error(child)
+                finally:
+                    for loser in self._children:
+                        loser.cancel()  # nothing for the winner, which has been observed
                 return index, value
         raise RuntimeError("a select was taken before any child was ready")  # see TurnState.take
 
@@ -144,9 +155,16 @@ class Join(Durable[list[Any]]):
 
     def __init__(self, children: tuple[Durable[object], ...]) -> None:
         self._children = children
+        self._running = tuple(child for child in children if child.has_branches)
         self._complete_count = 0  # children before this place are known to be ready, and stay so
 
+    @property
+    def has_branches(self) -> bool:
+        return bool(self._running)
+
     def is_ready(self) -> bool:
+        for child in self._running:
+            child.is_ready()  # each goes on, also behind one that waits
         while self._complete_count < len(self._children):
             if not self._children[self._complete_count].is_ready():
                 return False

@@ -25,12 +25,14 @@ class KeyValueCalls:
         """Publish a status text to clients (RT-17.1)."""
         status = arguments.text("status", status)
         self._state.emit(UpdateCustomStatus(status=status))
-        self._state.custom_status = status
+        if not self._state.is_over:
+            self._state.custom_status = status
 
     def reset_custom_status(self) -> None:
         """Clear the custom status."""
         self._state.emit(UpdateCustomStatus(status=None))
-        self._state.custom_status = None
+        if not self._state.is_over:
+            self._state.custom_status = None
 
     def get_custom_status(self) -> str | None:
         """The custom status as this code set it, or as the previous execution left it (RT-17.6)."""
@@ -43,7 +45,8 @@ class KeyValueCalls:
         key, value = arguments.text("key", key), arguments.text("value", value)
         now_ms = self._state.turn_input.now_ms
         operation = self._state.emit(SetKeyValue(key=key, value=value, last_updated_at_ms=now_ms))
-        self._state.key_values.set(key, value, token=operation.token)
+        if not self._state.is_over:
+            self._state.key_values.set(key, value, token=operation.token)
 
     def set_kv_value_typed(self, key: str, value: object) -> None:
         """Set a key to the plain JSON of a value (RT-1.24)."""
@@ -75,12 +78,14 @@ class KeyValueCalls:
         """Remove a key; recorded also if it is not set."""
         key = arguments.text("key", key)
         self._state.emit(ClearKeyValue(key=key))
-        self._state.key_values.clear(key)
+        if not self._state.is_over:
+            self._state.key_values.clear(key)
 
     def clear_kv_values(self) -> None:
         """Remove all keys."""
         self._state.emit(ClearKeyValues())
-        self._state.key_values.clear_all()
+        if not self._state.is_over:
+            self._state.key_values.clear_all()
 
     def prune_kv_values_updated_before(self, updated_before_ms: int) -> int:
         """Clear every key last set before this time, epoch milliseconds; returns how many (RT-16.6)."""

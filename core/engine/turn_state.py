@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NoReturn
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, Protocol
 
 from holdfast.core.contract.events import OrchestrationStarted
 from holdfast.core.contract.observe import Logged, LogLevel
@@ -37,6 +39,12 @@ class TurnOver(TurnBreak):
     """The turn has ended and the code is being torn down (RT-4.56). Never raised: see `TurnState.is_over`."""
 
 
+class Leaving(Protocol):
+    """A branch of the code, as `engine.branches` makes it."""
+
+    def leave(self) -> list[Coroutine[Any, Any, object]]: ...
+
+
 class TurnState:
     """Emitted actions, their operations, arrivals, open sessions and flags of one turn.
 
@@ -63,7 +71,10 @@ class TurnState:
         self.is_first_run = (
             not self.is_replaying
         )  # whether no earlier turn ran the code now running (RT-4.74)
+        self.branches: list[Leaving] = []
         self.broken_by: TurnBreak | None = None
+        self.is_over = False
+        """Whether nothing that the code asks for is accepted any more (SS-16.5, RT-4.56)."""
         self.log: list[Logged] = []
         self._drained_token = 0
 
@@ -110,10 +121,15 @@ class TurnState:
     # try again, and again: were every further call refused, a loop that is legal Python would never end. So
     # from then on a call does nothing, and what it returns is never ready: the code waits, and that is that.
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing that the code asks for is accepted any more (SS-16.5, RT-4.56)."""
-        return self.broken_by is not None
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Within this block what the code asks for is ignored: it is closed while the turn goes on."""
+        assert not self.is_over, "a turn that is over is muted"
+        self.is_over = True
+        try:
+            yield
+        finally:
+            self.is_over = self.broken_by is not None
 
     def misuse(self, message: str) -> NoReturn:
         """End the turn as panicked (RT-4.70)."""
@@ -127,18 +143,20 @@ class TurnState:
         """The turn is over: whatever the coroutine does while it is torn down is ignored (RT-4.56)."""
         if self.broken_by is None:
             self.broken_by = TurnOver("the turn is over")
+        self.is_over = True
 
     def _end(self, broken_by: TurnBreak) -> NoReturn:
         """Raise the first reason; later ones change nothing."""
-        if self.broken_by is None:
+        if not self.is_over:
             self.broken_by = broken_by
-        raise self.broken_by
+            self.is_over = True
+        raise self.broken_by or broken_by
 
     # --- waiting and giving up --------------------------------------------------------------------------
 
     def is_ready(self, operation: Operation) -> bool:
         """Whether the future of the operation has its value (RT-4.66); never, once the turn is over."""
-        if self.broken_by is not None:
+        if self.is_over:
             return False
         if operation.answer is not None:
             return True

@@ -18,6 +18,7 @@ from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
 _ENGINE: Final = "holdfast.core.engine."
+_DRIVER: Final = "holdfast.core.engine.driver"
 _BRIDGES: Final = frozenset({"anyio", "sniffio"})
 """Libraries that ask asyncio on behalf of their caller, wherever they are installed."""
 
@@ -54,10 +55,9 @@ def frames_on_the_way() -> list[Frame]:
     """The frames from whoever asked out to the engine, which runs the code."""
     frames: list[Frame] = []
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _module(frame).startswith(_ENGINE):
-        frame = frame.f_back
-    while frame is not None and not _module(frame).startswith(_ENGINE):
-        frames.append(Frame.of(frame))
+    while frame is not None and (module := _module(frame)) != _DRIVER:
+        if not module.startswith(_ENGINE):  # a branch runs below a call of the context
+            frames.append(Frame.of(frame))
         frame = frame.f_back
     assert frame is not None, f"asked by {frames}, and the engine runs none of them"
     return frames
@@ -73,7 +73,9 @@ def user_place(frames: Sequence[Frame]) -> Place:
     user = frames[place].frame
     shown = located(user.f_code, user.f_lasti, user.f_lineno or user.f_code.co_firstlineno)
     called = [word for frame in reversed(inner) for word in frame.words]
-    if inner and not any(word in shown for word in inner[-1].words):
+    if not inner and frames[place].module in sys.stdlib_module_names:  # given to the engine as it is
+        shown = f"{_module(user)}.{user.f_code.co_qualname}()"
+    elif inner and not any(word in shown for word in inner[-1].words):
         outermost = inner[-1].frame
         shown = f"{_module(outermost)}.{outermost.f_code.co_qualname} in {shown}"
     return Place(shown, (*called, *re.findall(r"\w+", shown)), inner)

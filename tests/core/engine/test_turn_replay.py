@@ -13,6 +13,7 @@ from tests.core.bench import Bench
 from holdfast.core.contract import events, work_items
 from holdfast.core.contract.errors import ActivityError
 from holdfast.core.contract.work_items import Message
+from holdfast.core.engine.branches import Child
 from holdfast.core.engine.context import OrchestrationContext
 from holdfast.core.engine.futures import Durable
 from holdfast.core.engine.turn_values import ExecutionContinues
@@ -25,10 +26,16 @@ Step = tuple[Any, ...]
 waitable = st.sampled_from(
     ["activity", "timer", "queue q", "queue r", "wait x", "child", "guid", "on s", "on t"]
 )
+branch = st.lists(waitable | st.just("retry"), min_size=1, max_size=3) | waitable
+"""A coroutine that awaits some things in turn, or one durable future beside it."""
+
 steps = st.one_of(
     st.tuples(st.just("await"), waitable),
     st.tuples(st.just("select"), st.lists(waitable, min_size=1, max_size=3)),
     st.tuples(st.just("join"), st.lists(waitable, max_size=3)),
+    st.tuples(
+        st.sampled_from(["select branches", "join branches"]), st.lists(branch, min_size=1, max_size=3)
+    ),
     st.tuples(st.just("keep"), waitable),
     st.tuples(st.just("await kept"), st.integers(0, 3)),
     st.tuples(st.just("drop kept"), st.integers(0, 3)),
@@ -83,6 +90,10 @@ class Interpreter:
                 return await ctx.select(*reversed([self._schedule(ctx, what) for what in choices]))
             case "join", parts:
                 return await ctx.join(*[self._schedule(ctx, what) for what in parts])
+            case "select branches", branches:
+                return await ctx.select(*[self._branch(ctx, one) for one in branches])
+            case "join branches", branches:
+                return await ctx.join(*[self._branch(ctx, one) for one in branches])
             case "keep", what:
                 self._kept.append(self._schedule(ctx, what))
             case "await kept", place:
@@ -97,6 +108,23 @@ class Interpreter:
             case _:
                 self._at_once(ctx, step)
         return None
+
+    def _branch(self, ctx: OrchestrationContext, one: str | list[str]) -> Child:
+        return self._schedule(ctx, one) if isinstance(one, str) else self._in_turn(ctx, one)
+
+    async def _in_turn(self, ctx: OrchestrationContext, parts: list[str]) -> list[str]:
+        seen: list[str] = []
+        try:
+            for what in parts:
+                if what == "retry":
+                    value: object = await ctx.schedule_activity_with_retry("A")
+                else:
+                    value = await self._schedule(ctx, what)
+                self._note(value)
+                seen.append(repr(value))
+        finally:
+            ctx.set_kv_value("k", "the end of a branch")
+        return seen
 
     def _schedule(self, ctx: OrchestrationContext, what: str) -> Durable[Any]:
         kind, _, name = what.partition(" ")
