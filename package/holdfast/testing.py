@@ -28,6 +28,7 @@ from holdfast.campaign.providers import NamedProvider, find_provider
 from holdfast.campaign.single import Subject, run_once
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.pytest_plugin import VARIABLE, tape_given
+from holdfast.reports.escaping import printable
 from holdfast.sim import FaultBudget, Limits, Run, Scenario, World
 from holdfast.sim.strategies import Deviations, PlainFirst, ReplayTape, Strategy, make_strategy
 from holdfast.sim.toolkit.instance_failed import InstanceFailed
@@ -153,7 +154,7 @@ def _check(scenario: Scenario, provider: NamedProvider, strategy: Strategy, sche
     wrong = run.wrong
     if wrong is None:
         for complaint in _some_of(run.complaints):
-            warnings.warn(f"schedule {schedule}: {complaint}", Complaint, stacklevel=2)
+            warnings.warn(printable(f"schedule {schedule}: {complaint}"), Complaint, stacklevel=2)
         if schedule == 0:
             for suspect in filter(_is_kept, run.suspects):
                 warnings.warn(f"{suspect}: {_KEPT}", KeptBetweenRuns, stacklevel=2)
@@ -164,7 +165,8 @@ def _check(scenario: Scenario, provider: NamedProvider, strategy: Strategy, sche
     differs = list(_unlike(run, subject))
     tape = f"{VARIABLE}={tape_to_text(run.tape)} pytest {node}"
     line = f"schedule {schedule}, {'which does not repeat' if differs else 'replay'}: {tape}"
-    pytest.fail("\n".join(filter(None, (rule, *differs, line, detail, *heard))), pytrace=False)
+    told = "\n".join(filter(None, (rule, *differs, line, detail, *heard)))
+    pytest.fail(printable(told), pytrace=False)
 
 
 def _unlike(run: Run, subject: Subject) -> Iterator[str]:

@@ -20,7 +20,7 @@ from holdfast.reports.evidence import (
 )
 from holdfast.sim import Limits, Scenario
 from holdfast.sim.strategies import BLOCK
-from holdfast.traces.file import SUFFIX, Trace, trace_file_name
+from holdfast.traces.file import SUFFIX, Trace, safe_file_name, trace_file_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +262,7 @@ class Campaign:
         for result in self._results:
             self._tally.add(_named(result, named))
         self._results = []
-        shown = {name: f"{name}{SUFFIX}" for name in sorted(self._shown)}
+        shown = {name: f"{safe_file_name(name)}{SUFFIX}" for name in sorted(self._shown)}
         return CampaignResult(
             evidence=replace(
                 self._tally.evidence(),

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from holdfast.campaign.providers import NamedProvider
+from holdfast.core.contract.user_texts import storable
 from holdfast.core.hosting.options import RuntimeOptions
 from holdfast.properties.judging.fidelity import altered
 from holdfast.properties.judging.suite import MonitorSuite
@@ -151,10 +152,16 @@ def result_of(run: Run, provider: str, schedule: int) -> ScheduleResult:
         asserted=run.asserted,
         held=held,
         unknown=unknown,
-        breaches=tuple(Breach(rule=one.rule, message=one.message, schedule=schedule) for one in run.failures),
+        breaches=tuple(
+            Breach(rule=one.rule, message=storable(one.message), schedule=schedule) for one in run.failures
+        ),
         faults=faults,
         steps=run.steps,
         virtual_us=run.virtual_us,
-        cut_off=run.why_cut_off or blind,
-        error=run.error,
+        cut_off=_storable(run.why_cut_off or blind),
+        error=_storable(run.error),
     )
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)

@@ -18,8 +18,10 @@ from holdfast.campaign.selection import select
 from holdfast.cli.ending import Exit
 from holdfast.cli.limit_options import limited, limits
 from holdfast.cli.output import TRACES, prepared, write_results
+from holdfast.cli.saying import say
 from holdfast.cli.terminal import console, progress
 from holdfast.reports.coverage import Coverage, encode_coverage
+from holdfast.reports.escaping import printable_json
 from holdfast.reports.terminal import print_summary
 from holdfast.sim.strategies import make_strategy, usages
 
@@ -83,15 +85,15 @@ def command(
         limits=limits(max_steps, max_all_steps, max_virtual),
     )
     if not order.selection:
-        click.echo(f"holdfast: no scenario or check is about {', '.join(names)} yet", err=True)
+        say(f"holdfast: no scenario or check is about {', '.join(names)} yet", err=True)
         sys.exit(Exit.NOTHING_SELECTED)
     prepared(out)
     if not as_json:
-        click.echo(_first_line(order, profile))
+        say(_first_line(order, profile))
     outcome, interrupted = _run(Campaign(order), max_time)
     made = write_results(out, outcome.evidence, broken=outcome.traces, shown=outcome.shown)
     if as_json:
-        click.echo(encode_coverage(made).decode(), nl=False)
+        click.echo(printable_json(encode_coverage(made).decode()), nl=False)
     _conclude(console(stderr=as_json), made, outcome, out, quiet=as_json)
     sys.exit(Exit.INTERRUPTED if interrupted else _exit_code(made, outcome))
 

@@ -17,8 +17,10 @@ from holdfast.campaign.hunt import HUNT_PROFILES, Hunt, HuntProfile
 from holdfast.campaign.pool import run_jobs
 from holdfast.cli.ending import Exit
 from holdfast.cli.output import prepared, stored_kills, write_kills
+from holdfast.cli.saying import say
 from holdfast.cli.terminal import console, progress
 from holdfast.core.contract.errors import ConfigurationError
+from holdfast.reports.escaping import printable_json
 from holdfast.reports.kills import Kill, KillMatrix, encode_kills, survivors_first, told_seconds
 from holdfast.sim.strategies import make_strategy, usages
 
@@ -68,18 +70,18 @@ def command(
     with progress() as advance:
         for done in run_jobs(hunts, jobs or os.cpu_count() or 1, Kill):
             if done.result is None:
-                click.echo(f"holdfast: {done.job.defect} on {done.job.provider}: {done.broke}", err=True)
+                say(f"holdfast: {done.job.defect} on {done.job.provider}: {done.broke}", err=True)
                 sys.exit(Exit.HARNESS)
             kills.append(done.result)
             advance(f"{done.job.defect} on {done.job.provider}", len(kills), len(hunts))
     path = write_kills(out, _joined(kills, out, profile))
     if as_json:
         made = KillMatrix(fingerprint=evidence_fingerprint(), profile=profile, kills=_ordered(kills))
-        click.echo(encode_kills(made).decode(), nl=False)
+        click.echo(printable_json(encode_kills(made).decode()), nl=False)
     else:
         console().print(_table(kills, amount))
-        click.echo(_summed_up(kills))
-        click.echo(f"kill matrix: {path}")
+        say(_summed_up(kills))
+        say(f"kill matrix: {path}")
     good = all(kill.as_meant and not kill.held() for kill in kills)
     sys.exit(Exit.NOTHING_FOUND if good else Exit.VIOLATION)
 

@@ -12,6 +12,7 @@ import click
 from holdfast.campaign.recording import RecordedRun, replayed
 from holdfast.cli.ending import Exit
 from holdfast.cli.limit_options import limited, limits
+from holdfast.cli.saying import say
 from holdfast.cli.traced import Traced, load
 from holdfast.sim.errors import TapeMismatch
 from holdfast.traces.steps import first_difference
@@ -74,22 +75,22 @@ def _check_steps(traced: Traced, recorded: RecordedRun) -> None:
 
 
 def _differs(how: str) -> None:
-    click.echo(f"holdfast: the code is the same, but the run differs from the recorded one: {how}", err=True)
+    say(f"holdfast: the code is the same, but the run differs from the recorded one: {how}", err=True)
     sys.exit(Exit.NONDETERMINISM)
 
 
 def _say(traced: Traced, recorded: RecordedRun, rule: str | None, violated: bool, message: str) -> None:
     manner = "strict" if traced.same_code else "lenient: other code made the trace"
-    click.echo(f"replayed {len(recorded.steps)} steps ({manner})")
+    say(f"replayed {len(recorded.steps)} steps ({manner})")
     if violated:
-        click.echo(f"violated {rule}: {message}")
+        say(f"violated {rule}: {message}")
     elif rule is None:
-        click.echo("no rule is violated")
+        say("no rule is violated")
     else:
-        click.echo(f"no longer violated: {rule}")
+        say(f"no longer violated: {rule}")
     if recorded.run.cut_off_at is not None:
         for line in recorded.run.cut_off_at.lines():
-            click.echo(line)
+            say(line)
     for complaint in recorded.run.complaints:
-        click.echo(f"would have been logged: {complaint}")
-    click.echo(f"digest {recorded.run.digest or 'none: ' + str(recorded.run.error)}")
+        say(f"would have been logged: {complaint}")
+    say(f"digest {recorded.run.digest or 'none: ' + str(recorded.run.error)}")

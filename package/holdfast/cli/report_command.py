@@ -9,9 +9,11 @@ import click
 
 from holdfast.cli.ending import Exit
 from holdfast.cli.output import TRACES, read_results, write_file, write_report
+from holdfast.cli.saying import say
 from holdfast.cli.terminal import console
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.reports.coverage import Coverage, encode_coverage
+from holdfast.reports.escaping import printable_json
 from holdfast.reports.ratchet import decode_state, encode_state, lost, state_of
 from holdfast.reports.terminal import print_summary
 
@@ -37,13 +39,13 @@ def command(folder: Path, ratchet: Path | None, update: bool, as_json: bool) -> 
         )
     made = write_report(folder, found.evidence, broken=found.broken, shown=found.shown)
     if as_json:
-        click.echo(encode_coverage(made).decode(), nl=False)
+        click.echo(printable_json(encode_coverage(made).decode()), nl=False)
     else:
         print_summary(console(), made, trace_folder=str(folder / TRACES))
-        click.echo(f"report: {folder / 'index.html'}")
+        say(f"report: {folder / 'index.html'}")
     losses = _losses(made, ratchet, update) if ratchet is not None else []
     for line in losses:
-        click.echo(f"lost evidence: {line}", err=as_json)
+        say(f"lost evidence: {line}", err=as_json)
     sys.exit(Exit.VIOLATION if made.summary.violations or losses else Exit.NOTHING_FOUND)
 
 

@@ -9,6 +9,7 @@ import click
 
 from holdfast.campaign.recording import replayed, shorter_trace
 from holdfast.cli.ending import Exit
+from holdfast.cli.saying import say
 from holdfast.cli.terminal import progress
 from holdfast.cli.traced import load
 from holdfast.core.contract.errors import ConfigurationError
@@ -43,19 +44,19 @@ def command(file: Path, out: Path | None, attempts: int, provider: str | None, m
         try:
             found = shrink(traced.trace.tape, still_fails, attempts_max=attempts)
         except ValueError:
-            click.echo(f"no longer violated: {rule}; the code has changed since the trace was made", err=True)
+            say(f"no longer violated: {rule}; the code has changed since the trace was made", err=True)
             sys.exit(Exit.NOTHING_FOUND)
     if found.tape == traced.trace.tape:
-        click.echo(f"{rule}: nothing can be left out; the trace is already the simplest")
-        click.echo(f"replay: holdfast replay {file}")
+        say(f"{rule}: nothing can be left out; the trace is already the simplest")
+        say(f"replay: holdfast replay {file}")
         sys.exit(Exit.VIOLATION)
     made = shorter_trace(traced.subject, traced.trace, found.tape)
     path = out or file.with_name(file.name.removesuffix(SUFFIX) + ".min" + SUFFIX)
     write_trace(path, made)
     before, after = len(list(traced.trace.tape.deviations())), len(list(found.tape.deviations()))
-    click.echo(
+    say(
         f"{rule}: from {len(traced.trace.steps)} steps to {len(made.steps)}, {before} deviations to {after},"
         f" in {found.attempts} runs"
     )
-    click.echo(f"replay: holdfast replay {path}")
+    say(f"replay: holdfast replay {path}")
     sys.exit(Exit.VIOLATION)

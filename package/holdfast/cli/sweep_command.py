@@ -19,6 +19,7 @@ from holdfast.campaign.single import Subject
 from holdfast.campaign.sweep import Finding, Plan, Swept, boundaries_of, pairs, parts, singles
 from holdfast.cli.ending import Exit
 from holdfast.cli.output import TRACES, prepared
+from holdfast.cli.saying import say
 from holdfast.cli.terminal import progress
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.traces.file import trace_file_name, write_trace
@@ -89,7 +90,7 @@ def command(
             for one in _sweep(subject, faults, most, seed, jobs or os.cpu_count() or 1, defect, module):
                 rounds.append(one)
                 if not as_json:
-                    click.echo(one.told())
+                    say(one.told())
                     _show(one.swept.findings, out)
     if as_json:
         click.echo(json.dumps([_as_dict(one, out) for one in rounds], indent=1))
@@ -108,7 +109,7 @@ def _sweep(
         with progress() as advance:
             for count, done in enumerate(run_jobs(work, jobs, Swept), start=1):
                 if done.result is None:
-                    click.echo(f"holdfast: {scenario.name} on {provider}: {done.broke}", err=True)
+                    say(f"holdfast: {scenario.name} on {provider}: {done.broke}", err=True)
                     sys.exit(Exit.HARNESS)
                 made.add(done.result)
                 advance(f"{scenario.name} on {provider}", count, len(work))
@@ -145,12 +146,12 @@ def _sweep(
 def _show(findings: Sequence[Finding], out: Path) -> None:
     for finding in findings[:_SHOWN_MAX]:
         what = "unknown" if finding.rule is None else f"violated {finding.rule}"
-        click.echo(f"  {what} under {finding.plan}: {finding.message.splitlines()[0]}")
+        say(f"  {what} under {finding.plan}: {finding.message.splitlines()[0]}")
         path = _keep(finding, out)
         if path is not None:
-            click.echo(f"  replay: holdfast replay {path}")
+            say(f"  replay: holdfast replay {path}")
     if len(findings) > _SHOWN_MAX:
-        click.echo(f"  and {len(findings) - _SHOWN_MAX} more; --json lists them all")
+        say(f"  and {len(findings) - _SHOWN_MAX} more; --json lists them all")
 
 
 def _keep(finding: Finding, out: Path) -> Path | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
+
+from holdfast.reports.escaping import printable
 
 Advance = Callable[[str, int, int], None]
 
@@ -20,13 +23,22 @@ def console(*, stderr: bool = False) -> Console:
         wish = False
     if wish is None and os.environ.get("FORCE_COLOR"):
         wish = True
-    return Console(
+    return _Escaping(
         stderr=stderr,
         no_color=wish is False,
         force_terminal=True if wish else None,
         highlight=False,
         soft_wrap=False,
     )
+
+
+class _Escaping(Console):
+    """A console that shows what a terminal would obey; only rich's own styles reach it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of a renderable, with their texts escaped."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text, self.encoding), style, control)
 
 
 @contextmanager
