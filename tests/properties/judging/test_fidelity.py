@@ -139,3 +139,16 @@ def test_pv_5_9_an_event_that_is_stored_changed_is_found_wherever_it_is_read() -
 def test_what_nothing_like_it_went_in_for_is_passed_over() -> None:
     """A scenario may put things in by other ways: nobody is blamed for them."""
     assert altered([fetch(1, turn(signal("a")))], {"j": [started()]}) is None
+
+
+def test_after_a_run_that_went_wrong_a_file_is_read_too() -> None:
+    """The histories are read on the store's own loop, on every provider."""
+
+    @scenario(covers=["PV-2.15"], register=False)
+    async def raises_after_all(world: World) -> None:
+        """Raises."""
+        await world.client.start_orchestration("i", "nothing")
+        raise RuntimeError("mistake")
+
+    run = one_run(Subject(raises_after_all, find_provider("sqlite")))
+    assert run.error == "the scenario raised RuntimeError('mistake')"
