@@ -37,7 +37,7 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """How a waiting fetch notices what other processes have changed: `look` wakes if there is anything."""
+    """How the oldest waiting fetch of a kind notices what other processes have changed: `look` then wakes."""
 
     every_ms: int
     look: Callable[[], Awaitable[None]]
@@ -177,12 +177,13 @@ class Waiters:
         """Until this one is to look: it is woken, or time has brought something or run out."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        longest_ms = LONGEST_MS if elsewhere is None else elsewhere.every_ms
         while True:
             me.future = loop.create_future()
             with self._lock:
                 if me not in kind.parked:  # woken before there was anything to wake
                     return
+                watches = elsewhere is not None and kind.parked[0] is me
+            longest_ms = elsewhere.every_ms if elsewhere is not None and watches else LONGEST_MS
             pause_ms = max(min(min(kind.due, give_up_at) - clock(), longest_ms), 1)
             timer = loop.call_later(pause_ms / 1_000, _settle, me.future)
             try:
@@ -198,7 +199,7 @@ class Waiters:
                     if not kind.awake:
                         me.woken = kind.awake = True
                     return
-            if elsewhere is not None:
+            if elsewhere is not None and watches:
                 await elsewhere.look()
 
 

@@ -214,7 +214,7 @@ class SqliteCalls:
     async def _look_elsewhere(self) -> None:
         """At most once in a while for all that wait, on the connection's thread."""
         now = asyncio.get_running_loop().time()
-        if (now - self._looked_elsewhere) * 1_000 < LOOK_ELSEWHERE_MS / 2:
+        if (now - self._looked_elsewhere) * 1_000 < LOOK_ELSEWHERE_MS * 0.8:
             return
         self._looked_elsewhere = now
         self._check_open("fetch")
