@@ -44,4 +44,5 @@ def readable_histories(chronicle: Chronicle, store: Store) -> dict[str, list[Sto
     made: dict[str, list[StoredEvent]] = {}
     for instance, _, history in _histories(chronicle, store):
         made.setdefault(instance, []).extend(history or ())
+    assert made.keys() == set(chronicle.executions), f"{sorted(made)}, seen were {chronicle.executions}"
     return made
