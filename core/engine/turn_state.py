@@ -96,7 +96,7 @@ class TurnState:
         Raises TypeError or ValueError for a text that could not be stored; then nothing is emitted.
         """
         operations = self.operations
-        if self.broken_by is not None:
+        if self.is_over:
             return Operation(len(operations) + 1, action)
         # Also what history has already: a call that was refused once must be refused at every replay.
         checked = check_texts(action)
