@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from holdfast.core.contract.clock import ProviderClock
 from holdfast.core.contract.errors import ConfigurationError
@@ -201,7 +201,7 @@ def run_schedule(
             world = World(stage, store, options, workers, scenario.body)
             limits = limits or scenario.limits
             stage.passes.limit(limits.max_pass_cpu_us)
-            run = _Running(engine, world, limits)
+            run = _Running(engine, world, limits, refused)
             try:
                 run.to_the_end()
                 digest = digest_of(chronicle, store) if full and not stage.passes.overran else None
@@ -255,14 +255,20 @@ def _undisturbed() -> Iterator[None]:
         gc.enable()
 
 
+_STEPS_AFTER_REFUSAL_MAX: Final = 1000
+"""How long a run goes on once something was refused: it is an error already, and may never end by itself."""
+
+
 class _Running:
     """The loop: enabled, choose, apply, record; and when it ends."""
 
-    def __init__(self, engine: Engine, world: World, limits: Limits) -> None:
+    def __init__(self, engine: Engine, world: World, limits: Limits, refused: Sequence[str]) -> None:
         self._engine = engine
         self._world = world
         self._limits = limits
         self._steps = 0
+        self._refused = refused
+        self._steps_after_refusal = 0
         self._eventful_steps = 0
         self._last_steps = deque[Step](maxlen=STEPS_KEPT)
         self._cut_off: CutOff | None = None
@@ -291,6 +297,11 @@ class _Running:
                     return
             if chronicle.violated:
                 return
+            if self._refused:
+                self._steps_after_refusal += 1
+                if self._steps_after_refusal > _STEPS_AFTER_REFUSAL_MAX:
+                    self._end_early(f"{_STEPS_AFTER_REFUSAL_MAX} steps after a refusal")
+                    return
             if not engine.stage.quiet:
                 if self._eventful_steps >= limits.max_steps:
                     self._end_early(f"{limits.max_steps} steps in which something happened")
