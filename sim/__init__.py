@@ -5,6 +5,7 @@
     strategies/   how choices are made; one strategy per file
     toolkit/      what you write scenarios and checks with
     exploring/    running one schedule, many schedules, or one tape twice
+    errors.py     every exception of the simulator
 
 May import `holdfast.core` and `holdfast.traces`, but never a concrete provider, `holdfast.properties` or
 `holdfast.reports`: those are passed in. Each package above may import those listed before it; a strategy sees

@@ -49,8 +49,8 @@ def sqlite_store(
     `synchronous` says what a returned call survives in a file: NORMAL a crash, FULL also a loss of power.
     `busy_timeout` is how long a call waits for another process that writes, `close_timeout` how long closing
     waits for calls that still run.
-    Short-polling providers never wait; with `long_polling` a fetch waits for what this process does, and
-    finds within 25 ms what others have done (PV-23.6).
+    With `long_polling` a fetch that finds nothing waits for what this process does, and finds within 25 ms
+    what others have done (PV-23.6); without it, no fetch waits.
     Raises: ProviderError, permanent, if the file is not one this version may use, and leaves it as it was;
     ConfigurationError for an invalid option.
     """

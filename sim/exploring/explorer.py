@@ -78,10 +78,10 @@ class Run:
 
     `digest` is None unless the run was recorded in full; `fingerprint` tells distinct sequences of commits
     apart and is always there. `cut_off` is why it ended early, and `cut_off_at` where, if a limit did that.
-    `error` is set if something went wrong that no oracle is about: a run
-    with an error is evidence for nothing. `raised` is the exception that the body ended with, unless that was
-    an assertion's. `complaints` are what asyncio would have logged in its processes,
-    `suspects` names in registered code that may leave the simulation: hints, not verdicts.
+    `error` is set if something went wrong that no oracle is about: a run with an error is evidence for
+    nothing. `raised` is the exception that the body ended with, unless that was an assertion's. `complaints`
+    are what asyncio would have logged in its processes, `suspects` names in registered code that may leave
+    the simulation: hints, not verdicts.
     """
 
     scenario: str
