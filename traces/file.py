@@ -132,10 +132,14 @@ def trace_file_name(trace: Trace) -> str:
     rule = header.violation.rule if header.violation else "held"
     digits = xxhash.xxh3_64_hexdigest(encode_trace(trace))[:8]
     words = f"{header.scenario}-{header.provider}-{rule}-{digits}"
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in words)
+    safe = _with_safe_letters(words)
     if len(safe.encode()) > _NAME_MAX or safe.startswith("."):
         safe = safe_file_name(safe)
     return safe + SUFFIX
+
+
+def _with_safe_letters(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
 
 
 _NAME_MAX: Final = 150
@@ -143,8 +147,7 @@ _NAME_MAX: Final = 150
 
 def safe_file_name(name: str) -> str:
     """A name of a file for any text; two texts that differ have different ones. Readable where it can be."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
-    safe = safe.lstrip(".") or "_"
+    safe = _with_safe_letters(name).lstrip(".") or "_"
     if safe == name and len(name.encode()) <= _NAME_MAX:
         return name
     digits = xxhash.xxh3_64_hexdigest(name.encode(errors="surrogatepass"))[:8]

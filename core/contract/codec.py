@@ -14,6 +14,7 @@ import msgspec
 
 from holdfast.core.contract.errors import CodecError
 from holdfast.core.contract.events import KNOWN_KINDS, Event, OpaqueEvent, StoredEvent, kind_of
+from holdfast.core.contract.user_texts import excerpt
 from holdfast.core.contract.work_items import MESSAGE_KINDS, ActivityExecute, Message, WorkItem, stored_name
 
 _encoder = msgspec.json.Encoder()
@@ -185,6 +186,5 @@ def _text_of(stored: object) -> bytes | str:
     raise CodecError(f"{stored!r:.80}, of type {type(stored).__name__}, stands where a text is expected")
 
 
-def _excerpt(text: bytes | str, length: int = 80) -> str:
-    shown = text if isinstance(text, str) else bytes(text).decode(errors="replace")
-    return shown if len(shown) <= length else shown[:length] + "…"
+def _excerpt(text: bytes | str) -> str:
+    return excerpt(text if isinstance(text, str) else bytes(text).decode(errors="replace"))

@@ -86,6 +86,18 @@ def shown(value: object) -> str:
     return storable(text)
 
 
+def excerpt(text: str, length_max: int = 80) -> str:
+    """The beginning of a text that may be long."""
+    assert length_max > 0, f"an excerpt of {length_max} characters"
+    return text if len(text) <= length_max else text[:length_max] + "…"
+
+
+def first_difference(one: str, other: str) -> int:
+    """Where two texts part: the place of the first character that differs, or the end of the shorter one."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def told(message: object) -> str:
     """A message of an author's code for the log; what is no text is shown as one."""
     return storable(str.__str__(message)) if issubclass(type(message), str) else shown(message)
@@ -97,7 +109,7 @@ def traceback_text(error: BaseException) -> str:
     It is for readers and is never stored: it holds paths and line numbers of one machine.
     """
     place = traceback_of(error)
-    while place is not None and place.tb_next is not None and _is_ours(place):
+    while place is not None and place.tb_next is not None and is_ours(place):
         place = place.tb_next
     try:
         lines = traceback.format_exception(type(error), error, place, limit=-_FRAMES_MAX)
@@ -109,9 +121,27 @@ def traceback_text(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> TracebackType | None:
-    """Where the exception was raised, past what its class may say about that."""
+    """Its traceback, past what its class may say about that."""
     place: TracebackType | None = _attribute(error, "__traceback__")
     return place
+
+
+def innermost(place: TracebackType | None) -> TracebackType | None:
+    """The end of a traceback: where the exception was raised."""
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place
+
+
+def is_ours(place: TracebackType) -> bool:
+    """Whether the code there is the runtime's."""
+    module = place.tb_frame.f_globals.get("__name__")
+    return isinstance(module, str) and module.startswith("holdfast.core.")
+
+
+def line_of(code: CodeType, line: int) -> str:
+    """A line of code as our texts name it: the same wherever it is installed."""
+    return f"{code.co_filename.rsplit('/', 1)[-1]}:{line} in {code.co_qualname}"
 
 
 def is_interrupt(error: BaseException) -> bool:
@@ -122,11 +152,9 @@ def is_interrupt(error: BaseException) -> bool:
     """
     if not issubclass(type(error), KeyboardInterrupt):
         return False
-    place = traceback_of(error)
+    place = innermost(traceback_of(error))
     if place is None:
         return False
-    while place.tb_next is not None:
-        place = place.tb_next
     code: CodeType = place.tb_frame.f_code
     is_raised = place.tb_lasti >= 0 and code.co_code[place.tb_lasti] == _RAISE
     return not is_raised or place.tb_frame.f_globals.get("__name__") == "asyncio.runners"
@@ -161,8 +189,3 @@ def _attribute(error: BaseException, name: str, owner: type = BaseException) -> 
     """A built-in attribute, past what the exception's class may have put before it."""
     assert name in owner.__dict__, f"{owner.__name__} has no attribute {name!r} of its own"
     return owner.__dict__[name].__get__(error)
-
-
-def _is_ours(place: TracebackType) -> bool:
-    module = place.tb_frame.f_globals.get("__name__")
-    return isinstance(module, str) and module.startswith("holdfast.core.")

@@ -18,7 +18,7 @@ from collections.abc import Coroutine, Sequence
 from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import Any, Final, NoReturn
 
-from holdfast.core.contract.user_texts import shown
+from holdfast.core.contract.user_texts import innermost, is_ours, shown
 from holdfast.core.engine.actions import Operation
 from holdfast.core.engine.futures import Durable, Never
 from holdfast.core.engine.teardown import tear_down
@@ -173,8 +173,5 @@ def is_of_the_engine(error: BaseException) -> bool:
     """
     if type(error) is not AssertionError:
         return False
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    module: object = None if place is None else place.tb_frame.f_globals.get("__name__")
-    return isinstance(module, str) and module.startswith("holdfast.core.")
+    place = innermost(error.__traceback__)
+    return place is not None and is_ours(place)

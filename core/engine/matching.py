@@ -18,6 +18,7 @@ import msgspec
 
 from holdfast.core.contract import events, work_items
 from holdfast.core.contract.events import KNOWN_KINDS, Event
+from holdfast.core.contract.user_texts import excerpt
 from holdfast.core.engine import actions
 from holdfast.core.engine.actions import Action, Operation
 from holdfast.core.program.registry import SYSCALL_PREFIX
@@ -391,6 +392,5 @@ def recording_event(action: Action) -> tuple[type[Event], dict[str, Any]] | None
     return kind.event, {member: getattr(action, member) for member in kind.members}
 
 
-def _shown(value: object, length: int = 600) -> str:
-    text = repr(value)
-    return text if len(text) <= length else text[:length] + "…"
+def _shown(value: object) -> str:
+    return excerpt(repr(value), 600)

@@ -17,6 +17,8 @@ from os.path import basename
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
+from holdfast.core.contract.user_texts import excerpt
+
 _ENGINE: Final = "holdfast.core.engine."
 _DRIVER: Final = "holdfast.core.engine.driver"
 _BRIDGES: Final = frozenset({"anyio", "sniffio"})
@@ -132,4 +134,4 @@ def _expression(code: CodeType, lasti: int) -> str:
     text = source[column : end_column if end_line == line else None].decode(errors="replace").strip()
     if end_line != line:
         text += " …"
-    return text if len(text) <= _EXPRESSION_LENGTH_MAX else text[:_EXPRESSION_LENGTH_MAX] + "…"
+    return excerpt(text, _EXPRESSION_LENGTH_MAX)

@@ -8,10 +8,7 @@ from typing import Final
 
 from holdfast.core.contract.observe import LocalEvent, Logged, LogLevel, Observer
 from holdfast.core.contract.user_texts import error_text, traceback_text
-from holdfast.core.hosting.standard_logging import TRACEBACK, USER_TRACE, logger_of, send
-
-LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-"""The levels with the numbers that the standard `logging` module has for them."""
+from holdfast.core.hosting.standard_logging import LEVELS, TRACEBACK, USER_TRACE, logger_of, send
 
 FAILED_ASSERTION: Final = "a failed assertion of the durable runtime"
 """The event name of its record, and the message for the loop's exception handler."""

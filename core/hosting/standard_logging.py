@@ -36,7 +36,9 @@ _TARGETS: Final = frozenset(
     {*_USER_TARGETS, "runtime", "runtime.worker", "runtime.dispatchers.orchestration", "runtime.registry"}
 )
 """Where the records of this runtime come from (RT-23.1); providers have `holdfast.providers.<name>`."""
-_NUMBERS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+"""The levels with the numbers that the standard `logging` module has for them."""
 
 
 @cache
@@ -75,7 +77,7 @@ def send(logger: logging.Logger, record: Logged) -> None:
 
     The log record has the message of `Text`, and `event` and `fields` as attributes for other formatters.
     """
-    number = _NUMBERS[record.level]
+    number = LEVELS[record.level]
     if not logger.isEnabledFor(number):
         return
     assert logger.name.startswith(f"{ROOT}."), f"{record.event!r} is sent to the logger {logger.name}"

@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from holdfast.core.contract.errors import CodecError
-from holdfast.core.contract.user_texts import class_name, error_text, is_interrupt, shown
+from holdfast.core.contract.user_texts import class_name, error_text, excerpt, is_interrupt, shown
 
 _T = TypeVar("_T")
 
@@ -210,12 +210,8 @@ def _decoder(wanted: object) -> msgspec.json.Decoder[Any]:
 
 def _undecodable(text: str, wanted: object, error: Exception) -> CodecError:
     problem = str(error) if isinstance(error, msgspec.MsgspecError) else error_text(error)
-    return CodecError(f"cannot decode {_excerpt(text)!r} as {_shown_type(wanted)}: {problem}")
+    return CodecError(f"cannot decode {excerpt(text)!r} as {_shown_type(wanted)}: {problem}")
 
 
 def _shown_type(wanted: object) -> str:
     return wanted.__name__ if isinstance(wanted, type) else shown(wanted)
-
-
-def _excerpt(text: str, length: int = 80) -> str:
-    return text if len(text) <= length else text[:length] + "…"

@@ -14,6 +14,7 @@ import msgspec
 
 from holdfast.core.contract.events import Event, StoredEvent
 from holdfast.core.contract.provider import FetchedTurn, FetchedWork
+from holdfast.core.contract.user_texts import excerpt, first_difference
 from holdfast.core.contract.work_items import ActivityExecute, Message, addressee
 from holdfast.traces import calls
 from holdfast.traces.failure import Failure
@@ -129,9 +130,7 @@ def _differing(sent: msgspec.Struct, found: msgspec.Struct) -> Iterator[str]:
 def _difference(sent: object, found: object) -> str:
     if not isinstance(sent, str) or not isinstance(found, str):
         return f"was {_shown(repr(sent))} and is {_shown(repr(found))}"
-    at = next((n for n, (one, other) in enumerate(zip(sent, found, strict=False)) if one != other), None)
-    if at is None:
-        at = min(len(sent), len(found))
+    at = first_difference(sent, found)
     begin = max(0, at - 6)
     return (
         f"was {_shown(ascii(sent[begin:]))} and is {_shown(ascii(found[begin:]))} from character {begin} on"
@@ -140,4 +139,4 @@ def _difference(sent: object, found: object) -> str:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
+    return excerpt(text, _SHOWN_MAX)

@@ -95,8 +95,7 @@ def _title(way: Callable[..., object]) -> str:
 
 
 def _said(error: Exception) -> str:
-    text = ascii(str(error))
-    return f"{type(error).__name__}: {text if len(text) <= 160 else text[:160] + '…'}"
+    return f"{type(error).__name__}: {expect.shown(str(error), 160)}"
 
 
 # --- the ways ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from holdfast.core.contract.errors import ProviderError
+from holdfast.core.contract.user_texts import excerpt
 from holdfast.providers.conformance.harness import Broken
 
 _T = TypeVar("_T")
@@ -87,5 +88,4 @@ def _plain(value: object) -> object:
 
 def shown(value: object, length_max: int = 400) -> str:
     """A value as it can be printed: escaped, and cut."""
-    text = ascii(value)
-    return text if len(text) <= length_max else text[:length_max] + "…"
+    return excerpt(ascii(value), length_max)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
+from holdfast.core.contract.user_texts import first_difference
+
 MIB: Final = 1_048_576
 
 ENDS: Final[dict[str, str]] = {
@@ -336,9 +338,7 @@ def difference(sent: str, back: object) -> str:
         return f"sent {escaped(sent, 24)}, nothing came back"
     if not isinstance(back, str):
         return f"sent {escaped(sent, 24)}, a {type(back).__name__} came back: {escaped(repr(back), 24)}"
-    at = next((n for n, (one, other) in enumerate(zip(sent, back, strict=False)) if one != other), None)
-    if at is None:
-        at = min(len(sent), len(back))
+    at = first_difference(sent, back)
     begin = max(0, at - 4)
     return (
         f"from character {at:,} on {escaped(sent[begin:], 16)} came back as {escaped(back[begin:], 16)}"

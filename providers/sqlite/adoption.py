@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import apsw
 
+from holdfast.providers.sqlite.table_check import columns_of
+
 IMPLICIT_SESSION_COLUMNS: Final = frozenset({"session_id", "worker_id", "locked_until", "last_activity_at"})
 """The table `sessions` of the other session feature, which has no instance (PV-27.1)."""
 
@@ -37,15 +39,9 @@ WHERE session_id IS NOT NULL AND (:session IS NULL OR session_id = :session) LIM
 """The copy that look-ups use; it is there even if the item cannot be decoded."""
 
 
-def columns(connection: apsw.Connection, table: str) -> set[str]:
-    """The names of a table's columns; none if there is no such table."""
-    rows = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
-    return {str(name) for (name,) in rows}
-
-
 def has_implicit_sessions(connection: apsw.Connection) -> bool:
     """Whether the table `sessions` has the shape of the other session feature."""
-    found = columns(connection, "sessions")
+    found = columns_of(connection, "sessions").keys()
     return found >= IMPLICIT_SESSION_COLUMNS and "instance_id" not in found
 
 
@@ -71,7 +67,7 @@ def drop_sessions(connection: apsw.Connection) -> None:
 def _naming(connection: apsw.Connection, session: object) -> tuple[Any, ...] | None:
     """An instance with an event or item that names the session, or any session for None, and its name."""
     queries = [_SESSION_OF_EVENT, _SESSION_OF_ITEM]
-    if columns(connection, "worker_queue") >= {"instance_id", "session_id"}:
+    if columns_of(connection, "worker_queue").keys() >= {"instance_id", "session_id"}:
         queries.append(_SESSION_OF_ROW)
     for query in queries:
         if (found := _first(connection, query, {"session": session})) is not None:

@@ -210,7 +210,7 @@ def _upgrade(connection: apsw.Connection, path: str) -> None:
             if adoption.has_implicit_sessions(connection):
                 adoption.drop_sessions(connection)
             for table, columns in ADDED_COLUMNS.items():
-                present = adoption.columns(connection, table)
+                present = table_check.columns_of(connection, table)
                 for column, declaration in columns.items():
                     if present and column not in present:
                         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")

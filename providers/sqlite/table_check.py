@@ -17,7 +17,7 @@ from holdfast.providers.sqlite.statements import script
 
 def missing_tables(connection: apsw.Connection, *, but: Collection[str] = ()) -> list[str]:
     """The tables that a database of this version has and this one lacks, in order."""
-    return [f"table {each}" for each in _expected() if each not in but and not _columns(connection, each)]
+    return [f"table {each}" for each in _expected() if each not in but and not columns_of(connection, each)]
 
 
 def missing_columns(connection: apsw.Connection) -> list[str]:
@@ -25,7 +25,7 @@ def missing_columns(connection: apsw.Connection) -> list[str]:
     return [
         f"column {table}.{column}"
         for table, columns in _expected().items()
-        if (present := _columns(connection, table))
+        if (present := columns_of(connection, table))
         for column in columns
         if column not in present
     ]
@@ -37,13 +37,13 @@ def _expected() -> Mapping[str, tuple[str, ...]]:
     connection.execute(script("schema"))
     rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid").fetchall()
     names = [str(name) for (name,) in rows if not str(name).startswith("sqlite_")]
-    tables = {name: tuple(_columns(connection, name)) for name in names}
+    tables = {name: tuple(columns_of(connection, name)) for name in names}
     connection.close()
     assert all(tables.values()), f"the schema has tables without columns: {tables}"
     return MappingProxyType(tables)
 
 
-def _columns(connection: apsw.Connection, table: str) -> dict[str, None]:
+def columns_of(connection: apsw.Connection, table: str) -> dict[str, None]:
     """The columns of a table in their order; none if there is no such table."""
     rows = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
     return {str(name): None for (name,) in rows}

@@ -21,6 +21,7 @@ from contextvars import Context
 from types import TracebackType
 from typing import Any, Final
 
+from holdfast.core.contract.user_texts import innermost, line_of
 from holdfast.core.hosting.log import FAILED_ASSERTION
 from holdfast.sim.errors import Fenced
 from holdfast.sim.loop.guards import RunningLoop
@@ -49,13 +50,8 @@ def shown(value: object) -> str:
 
 def place_of(traceback: TracebackType | None) -> str:
     """Where an exception was raised, in parentheses and after a space; empty if nothing is known."""
-    if traceback is None:
-        return ""
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    code = traceback.tb_frame.f_code
-    file = code.co_filename.rsplit("/", 1)[-1]
-    return f" ({file}:{traceback.tb_lineno} in {code.co_qualname})"
+    end = innermost(traceback)
+    return "" if end is None else f" ({line_of(end.tb_frame.f_code, end.tb_lineno)})"
 
 
 def text_of(context: Mapping[str, Any]) -> str:

@@ -37,6 +37,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn, Protocol, TypeVarTuple
 from weakref import ref
 
+from holdfast.core.contract.user_texts import line_of
 from holdfast.sim.errors import Fenced, ForeignLoop, NeverWaits
 from holdfast.sim.loop import guards
 from holdfast.sim.loop.asyncgens import AsyncGenerators
@@ -445,5 +446,4 @@ def _what_is_shared() -> tuple[str, str]:
         frame = frame.f_back
     if frame is None:
         return shared, ""
-    file = frame.f_code.co_filename.rsplit("/", 1)[-1]
-    return shared, f" ({file}:{frame.f_lineno} in {frame.f_code.co_qualname})"
+    return shared, f" ({line_of(frame.f_code, frame.f_lineno)})"

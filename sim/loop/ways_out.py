@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FrameType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
+from holdfast.core.contract.user_texts import line_of
+
 _TIME: Final = "use `await ctx.utc_now()` in an orchestration, the clock you were given elsewhere"
 _PAUSE: Final = (
     "use `await ctx.schedule_timer(...)` in an orchestration, `await asyncio.sleep(...)` elsewhere"
@@ -257,8 +259,7 @@ def place_of(depth: int) -> str:
         module = frame.f_globals.get("__name__", "")
         if module.partition(".")[0] not in sys.stdlib_module_names and module != _LOCKS_MODULE:
             break
-    code = frame.f_code
-    return f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno} in {code.co_qualname}"
+    return line_of(frame.f_code, frame.f_lineno)
 
 
 def _callers(depth: int) -> Iterator[FrameType]:
