@@ -30,7 +30,7 @@ class Handler:
     def __init__(
         self, attempt: Attempt, future: asyncio.Future[HandlerEnd], call: PlainCall | None = None
     ) -> None:
-        self.attempt = self._attempt = attempt
+        self.attempt = attempt
         self.call = call
         """The call that a thread runs, None for an async function."""
         self._future = future
@@ -46,7 +46,7 @@ class Handler:
     @property
     def error(self) -> BaseException | None:
         """What it raised. Only once it is done."""
-        assert self.done, f"{self._attempt.token} runs, and is asked what it raised"
+        assert self.done, f"{self.attempt.token} runs, and is asked what it raised"
         if self._future.cancelled():
             return asyncio.CancelledError("the activity cancelled itself")
         return self._future.exception() or self._future.result().error
@@ -54,12 +54,12 @@ class Handler:
     @property
     def result(self) -> object:
         """What it returned. Only once it is done without error."""
-        assert self.done, f"{self._attempt.token} runs, and is asked what it returned"
+        assert self.done, f"{self.attempt.token} runs, and is asked what it returned"
         return self._future.result().result
 
     async def end(self, signalled: bool) -> StopOutcome:
         """How it ended; one that still runs is aborted, and given a moment to unwind."""
-        assert self._outcome is None, f"{self._attempt.token} ends, and was {self._outcome} before"
+        assert self._outcome is None, f"{self.attempt.token} ends, and was {self._outcome} before"
         if self.done:
             outcome: StopOutcome = "failed" if self.error is not None else "completed"
             self._outcome = "discarded" if signalled else outcome
@@ -91,13 +91,13 @@ class Handler:
             self._future.exception()  # taken note of: nobody else may ask
         if self._outcome is not None:
             self._tell()  # the slot has given up on it
-        self._attempt.wake()
+        self.attempt.wake()
 
     def _tell(self) -> None:
-        assert self._outcome is not None, f"{self._attempt.token} has stopped without an outcome"
+        assert self._outcome is not None, f"{self.attempt.token} has stopped without an outcome"
         if not self._told:
             self._told = True
-            self._attempt.stopped(self._outcome)
+            self.attempt.stopped(self._outcome)
 
 
 class Handlers:

@@ -111,14 +111,14 @@ def _waits_for_thread(thread: threading.Thread, timeout: float | None = None) ->
 
 def _flock_waits(file: object, operation: int) -> bool:
     """Whether a lock on a file would make its caller wait. One that is free is taken, in passing."""
-    return not operation & (fcntl.LOCK_NB | fcntl.LOCK_UN) and not _is_had(_flock, file, operation)
+    return not operation & (fcntl.LOCK_NB | fcntl.LOCK_UN) and not _can_be_had(_flock, file, operation)
 
 
 def _lockf_waits(file: object, cmd: int, *range: int, **named: int) -> bool:
-    return not cmd & (fcntl.LOCK_NB | fcntl.LOCK_UN) and not _is_had(_lockf, file, cmd, *range, **named)
+    return not cmd & (fcntl.LOCK_NB | fcntl.LOCK_UN) and not _can_be_had(_lockf, file, cmd, *range, **named)
 
 
-def _is_had(lock: Callable[..., None], file: object, operation: int, *range: int, **named: int) -> bool:
+def _can_be_had(lock: Callable[..., None], file: object, operation: int, *range: int, **named: int) -> bool:
     assert not operation & fcntl.LOCK_NB, f"lock operation {operation} does not wait, and is tried first"
     try:
         lock(file, operation | fcntl.LOCK_NB, *range, **named)
