@@ -5,7 +5,8 @@ Make a `Factory` of your store and run `run_suite`, or one check at a time from 
 server: each check gets a fresh store and a clock that it steps itself.
 
 Reading order: `harness` (factory, clock, ids), `messages` (what travels), `fixture` (the steps), `expect`,
-`racing`, `registry`, then the checks, one module per guarantee, gathered in `catalogue`; `audit`, `runner`.
+`racing`, `registry`, then the checks, one module per guarantee, gathered in `catalogue` (what those of texts
+send is in `texts` and `carrying`); `audit`, `runner`.
 """
 
 from holdfast.providers.conformance.catalogue import CHECKS

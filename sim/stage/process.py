@@ -76,7 +76,7 @@ class Process:
         """Whether the world already lists this process's due timers as a step."""
         self.main: Task | None = None
         self.ending: Task | None = None
-        """What ends it in good order, once its boot function is over and something is left."""
+        """The task that ends it in good order, once its boot function is over and something is left."""
         self.blocking_ms: int | None = None
         """How long its blocking calls take, set by the scenario; None leaves it to the tape."""
         self.poll_timeout_max = 0
