@@ -48,7 +48,7 @@ class MemoryProvider(Provider):
         self._observer = observer
         self._long_polling = long_polling
         self._closed = False
-        self._management = MemoryManagement(calls, self._check_open)
+        self._management = MemoryManagement(calls, self._check_call)
 
     def name(self) -> str:
         """For diagnosis only."""
@@ -71,7 +71,7 @@ class MemoryProvider(Provider):
         self._closed = True
         self._calls.waiters.wake_all()
 
-    def _check_open(self, operation: str, *texts: str) -> None:
+    def _check_call(self, operation: str, *texts: str) -> None:
         """Refuse calls after `close`, and those with a text that a file could not hold (PV-2.15)."""
         if self._closed:
             raise ProviderError.permanent(operation, "the provider is closed")
@@ -86,12 +86,12 @@ class MemoryProvider(Provider):
         attempt: Callable[[], _T | None],
     ) -> _T | None:
         """Look; if there is nothing, wait for a change and look again, up to `poll_timeout` (PV-23)."""
-        self._check_open(operation)
+        self._check_call(operation)
         if poll_timeout == 0 or not self._long_polling:
             return attempt()
 
         async def look() -> tuple[_T | None, int]:
-            self._check_open(operation)
+            self._check_call(operation)
             found = attempt()
             return found, 0 if found is not None else self._calls.look(operation, next_change)
 
@@ -104,7 +104,7 @@ class MemoryProvider(Provider):
     async def enqueue_for_orchestrator(self, item: Message, *, delay: Millis | None = None) -> None:
         """Put one message in the orchestrator queue, visible from now + delay (PV-6)."""
         operation = "enqueue_for_orchestrator"
-        self._check_open(operation)
+        self._check_call(operation)
         arguments.messages(operation, [item])
         wait = arguments.duration(operation, "delay", delay)
         acknowledgement.refuse_unstorable(operation, (), (item,))
@@ -138,7 +138,7 @@ class MemoryProvider(Provider):
     ) -> None:
         """Commit one turn and release its instance (PV-8)."""
         operation = "ack_orchestration_item"
-        self._check_open(operation)
+        self._check_call(operation)
         arguments.number(operation, "execution_id", execution_id)
         arguments.events(operation, history_delta)
         arguments.activities(operation, worker_items)
@@ -160,14 +160,14 @@ class MemoryProvider(Provider):
     ) -> None:
         """Give a batch back unprocessed (PV-9.1 to PV-9.6)."""
         operation = "abandon_orchestration_item"
-        self._check_open(operation)
+        self._check_call(operation)
         wait = arguments.duration(operation, "delay", delay)
         self._calls.change(operation, turns.abandon, token, wait, ignore_attempt)
 
     async def renew_orchestration_item_lock(self, token: LockToken, *, extend_for: Millis) -> None:
         """Extend an instance lock that is still held to now + extend_for (PV-9.7)."""
         operation = "renew_orchestration_item_lock"
-        self._check_open(operation)
+        self._check_call(operation)
         self._calls.change(
             operation, turns.renew, token, arguments.duration(operation, "extend_for", extend_for)
         )
@@ -177,7 +177,7 @@ class MemoryProvider(Provider):
     async def enqueue_for_worker(self, item: ActivityExecute) -> None:
         """Put one activity in the worker queue, visible now (PV-10.1)."""
         operation = "enqueue_for_worker"
-        self._check_open(operation)
+        self._check_call(operation)
         arguments.activities(operation, [item])
         acknowledgement.refuse_unstorable(operation, (), (item,))
         self._calls.change(operation, work.enqueue, item)
@@ -212,7 +212,7 @@ class MemoryProvider(Provider):
 
     async def _fetch_work(self, operation: str, poll: Millis, query: WorkQuery) -> FetchedWork | None:
         if query.tag_filter.matches_nothing:
-            self._check_open(operation)
+            self._check_call(operation)
             return None
 
         def attempt() -> FetchedWork | None:
@@ -229,7 +229,7 @@ class MemoryProvider(Provider):
     async def ack_work_item(self, token: LockToken, completion: Message | None = None) -> None:
         """Finish an item: delete it and enqueue its completion, if any (PV-11.1 to PV-11.6)."""
         operation = "ack_work_item"
-        self._check_open(operation)
+        self._check_call(operation)
         arguments.completion(operation, completion)
         answer = cast("ActivityCompletedMessage | ActivityFailedMessage | None", completion)
         if answer is not None:
@@ -241,7 +241,7 @@ class MemoryProvider(Provider):
     ) -> None:
         """Extend an item lock and, if it is session-bound, its session: both or neither (PV-26.6)."""
         operation = "renew_work_item_lock"
-        self._check_open(operation)
+        self._check_call(operation)
         longer = arguments.duration(operation, "extend_for", extend_for)
         session = longer
         if extend_session_for is not None:
@@ -253,7 +253,7 @@ class MemoryProvider(Provider):
     ) -> None:
         """Give an item back at its old rank, visible from now + delay (PV-11.9 to PV-11.11)."""
         operation = "abandon_work_item"
-        self._check_open(operation)
+        self._check_call(operation)
         wait = arguments.duration(operation, "delay", delay)
         self._calls.change(operation, work.abandon, token, wait, ignore_attempt)
 
@@ -264,27 +264,27 @@ class MemoryProvider(Provider):
     ) -> None:
         """Extend a session that still names this worker, live or expired (PV-26.1 to PV-26.4)."""
         operation = "renew_session_lock"
-        self._check_open(operation, instance_id, session_id, worker_id)
+        self._check_call(operation, instance_id, session_id, worker_id)
         longer = arguments.duration(operation, "extend_for", extend_for)
         self._calls.look(operation, affinity.renew, instance_id, session_id, worker_id, longer)
 
     async def release_session_lock(self, instance_id: str, session_id: str, worker_id: str) -> None:
         """Release a session if it is this worker's; the record stays, unattached (PV-26.5)."""
         operation = "release_session_lock"
-        self._check_open(operation, instance_id, session_id, worker_id)
+        self._check_call(operation, instance_id, session_id, worker_id)
         self._calls.change(operation, affinity.release, instance_id, session_id, worker_id)
 
     # --- reads --------------------------------------------------------------------------------------------
 
     async def read(self, instance_id: str) -> list[StoredEvent]:
         """The history of the highest recorded execution (PV-5.14)."""
-        self._check_open("read", instance_id)
+        self._check_call("read", instance_id)
         return self._calls.read("read", reading.latest_history, "read", instance_id)
 
     async def read_with_execution(self, instance_id: str, execution_id: int) -> list[StoredEvent]:
         """The history of one execution (PV-5.13)."""
         operation = "read_with_execution"
-        self._check_open(operation, instance_id)
+        self._check_call(operation, instance_id)
         return self._calls.read(operation, reading.history, operation, instance_id, execution_id)
 
     async def append_with_execution(
@@ -292,7 +292,7 @@ class MemoryProvider(Provider):
     ) -> None:
         """Store events without a lock and without creating records (PV-5.16)."""
         operation = "append_with_execution"
-        self._check_open(operation, instance_id)
+        self._check_call(operation, instance_id)
         arguments.number(operation, "execution_id", execution_id)
         arguments.events(operation, events)
         acknowledgement.refuse_unstorable(operation, events, ())
@@ -300,17 +300,17 @@ class MemoryProvider(Provider):
 
     async def get_custom_status(self, instance_id: str, last_seen_version: int) -> CustomStatus | None:
         """The custom status if its version is higher than the one seen, else None (PV-16.5)."""
-        self._check_open("get_custom_status", instance_id)
+        self._check_call("get_custom_status", instance_id)
         return self._calls.read("get_custom_status", reading.custom_status, instance_id, last_seen_version)
 
     async def get_kv_value(self, instance_id: str, key: str) -> str | None:
         """One value as clients see it (PV-17.10)."""
-        self._check_open("get_kv_value", instance_id, key)
+        self._check_call("get_kv_value", instance_id, key)
         return self._calls.read("get_kv_value", key_values.value, instance_id, key)
 
     async def get_kv_all_values(self, instance_id: str) -> dict[str, str]:
         """All values as clients see them (PV-17.10)."""
-        self._check_open("get_kv_all_values", instance_id)
+        self._check_call("get_kv_all_values", instance_id)
         return self._calls.read("get_kv_all_values", key_values.all_values, instance_id)
 
 
