@@ -14,7 +14,7 @@ from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.ids import Micros
 from holdfast.core.contract.observe import Observer, ShutdownBegan, ShutdownReturned
 from holdfast.core.contract.provider import DispatcherCapabilityFilter, Provider
-from holdfast.core.contract.watchdog import Watchdog, Watching
+from holdfast.core.contract.watchdog import Watchdog, watching
 from holdfast.core.dispatching.batch_decision import DispatchPolicy
 from holdfast.core.dispatching.dispatcher import Dispatcher
 from holdfast.core.hosting.crew import Crew
@@ -24,7 +24,14 @@ from holdfast.core.hosting.idle_options import without_effect
 from holdfast.core.hosting.instrumented import InstrumentedProvider
 from holdfast.core.hosting.log import Log, takes_records, tee
 from holdfast.core.hosting.metrics import Metrics
-from holdfast.core.hosting.options import ObservabilityOptions, RuntimeOptions, Timing, in_micros, to_millis
+from holdfast.core.hosting.options import (
+    DEFAULTS,
+    ObservabilityOptions,
+    RuntimeOptions,
+    Timing,
+    in_micros,
+    to_millis,
+)
 from holdfast.core.hosting.standard_logging import set_up
 from holdfast.core.program.limits import TurnLimits
 from holdfast.core.program.registry import Registry
@@ -84,7 +91,7 @@ class Runtime:
         instance_of("registry", registry, Registry, OF_OPTIONS)
         able("clock", clock, "monotonic_us", "a clock, such as SystemClock()")
         able("ids", ids, "token", "a source of ids, such as SystemIds()")
-        self._options = options = RuntimeOptions() if options is None else options
+        self._options = options = DEFAULTS if options is None else options
         instance_of("options", options, RuntimeOptions, OF_OPTIONS)
         self._timing = timing = Timing.of(options)
         self._metrics = metrics
@@ -135,10 +142,10 @@ class Runtime:
         )
 
     def _watchdog(self) -> Watchdog | None:
-        limit = self._options.turn_cpu_limit
-        if limit is None or not isinstance(self._clock, Watching):
+        limit, clock = self._options.turn_cpu_limit, watching(self._clock)
+        if limit is None or clock is None:
             return None
-        return self._clock.watchdog(in_micros(to_millis(limit)), self._ends_process)
+        return clock.watchdog(in_micros(to_millis(limit)), self._ends_process)
 
     def _ends_process(self, why: str) -> None:
         """Called on another thread, as the last thing before the process is gone."""
@@ -229,7 +236,7 @@ class Runtime:
         if self._metrics is None and interval != ObservabilityOptions().gauge_poll_interval:
             idle.append(f"observability.gauge_poll_interval {interval!r}: this runtime has no metrics")
         limit = self._options.turn_cpu_limit
-        if limit != RuntimeOptions().turn_cpu_limit and not isinstance(self._clock, Watching):
+        if limit != DEFAULTS.turn_cpu_limit and watching(self._clock) is None:
             idle.append(f"turn_cpu_limit {limit!r}: this clock watches no CPU time, SystemClock does")
         if not takes_records(self._observer):
             try:

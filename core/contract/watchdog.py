@@ -8,7 +8,7 @@ debugger or a process that was stopped for a while never looks like code that ha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeVar, cast
 
 from holdfast.core.contract.ids import Micros
 
@@ -35,7 +35,6 @@ class Watchdog(Protocol):
         ...
 
 
-@runtime_checkable
 class Watching(Protocol):
     """A clock that can watch as well: it knows the CPU time of its process."""
 
@@ -43,3 +42,8 @@ class Watching(Protocol):
     def watchdog(self) -> Callable[[Micros, Callable[[str], None]], Watchdog | None]:
         """Makes a watchdog with a limit for each call; the function hears of a call that ends the process."""
         ...
+
+
+def watching(clock: object) -> Watching | None:
+    """The clock itself if it can watch."""
+    return cast(Watching, clock) if hasattr(clock, "watchdog") else None

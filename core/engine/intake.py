@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Final
 
 from holdfast.core.contract import events, work_items
@@ -19,6 +20,9 @@ from holdfast.core.engine.matching import (
     ActionKind,
     Completion,
 )
+
+_EVENT_ID: Final = attrgetter("event_id")
+_SOURCE: Final = attrgetter("source_event_id")
 
 LATE_COMPLETION_DROPPED: Final = "session.late_completion_dropped"
 """The record of SS-22.8, with instance, activity and session id; logged once per message that is dropped."""
@@ -52,15 +56,14 @@ class Intake:
             for scheduled in baseline.of(events.ActivityScheduled):
                 if scheduled.event_id in wanted:
                     self._ended[scheduled.event_id] = scheduled.session_id
-        self._schedules: dict[int, ActionKind] = {
-            event.event_id: kind
-            for recorded, kind in RECORDED_BY.items()
-            if kind.completions
-            for event in baseline.of(recorded)
-        }
-        self._answered = {
-            event.source_event_id for completion in COMPLETION_OF_EVENT for event in baseline.of(completion)
-        }
+        self._schedules: dict[int, ActionKind] = {}
+        self._answered: set[int] = set()
+        for kind, known in baseline.by_kind.items():
+            recorded = RECORDED_BY.get(kind)
+            if recorded is not None and recorded.completions:
+                self._schedules.update(dict.fromkeys(map(_EVENT_ID, known), recorded))
+            elif kind in COMPLETION_OF_EVENT:
+                self._answered.update(map(_SOURCE, known))
         self._may_cancel = not baseline.holds((*INSTANCE_ENDS, events.OrchestrationCancelRequested))
         unknown = wanted - self._ended.keys()
         assert not unknown, f"activities {sorted(unknown)} ended with their session, and were never scheduled"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from holdfast.core.contract.events import Event
 
@@ -13,11 +13,11 @@ E = TypeVar("E", bound=Event)
 class KnownEvents:
     """What is stored, and then what the turn adds: most questions are about few of a long history."""
 
-    __slots__ = ("_by_kind", "in_order")
+    __slots__ = ("by_kind", "in_order")
 
     def __init__(self, stored: Iterable[Event]) -> None:
         self.in_order: list[Event] = []
-        self._by_kind: dict[type[Event], list[Event]] = {}
+        self.by_kind: dict[type[Event], list[Any]] = {}
         self.read(stored)
 
     def __len__(self) -> int:
@@ -25,7 +25,7 @@ class KnownEvents:
 
     def read(self, further: Iterable[Event]) -> None:
         """Go on with further events."""
-        by_kind, before = self._by_kind, len(self.in_order)
+        by_kind, before = self.by_kind, len(self.in_order)
         self.in_order.extend(further)
         for event in self.in_order[before:] if before else self.in_order:
             kind = type(event)
@@ -36,12 +36,12 @@ class KnownEvents:
 
     def of(self, kind: type[E]) -> Sequence[E]:
         """The events of this kind, in order."""
-        return cast("Sequence[E]", self._by_kind.get(kind, ()))
+        return self.by_kind.get(kind, ())
 
     def holds(self, kinds: Iterable[type[Event]]) -> bool:
         """Whether there is an event of one of these kinds."""
-        return not self._by_kind.keys().isdisjoint(kinds)
+        return not self.by_kind.keys().isdisjoint(kinds)
 
     def count(self, kinds: Iterable[type[Event]]) -> int:
         """How many events are of one of these kinds, each named once."""
-        return sum(len(self._by_kind.get(kind, ())) for kind in kinds)
+        return sum(len(self.by_kind.get(kind, ())) for kind in kinds)

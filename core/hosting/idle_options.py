@@ -9,6 +9,7 @@ from typing import Final
 
 from holdfast.core.hosting.backoff import UNREGISTERED_GROWTH_MAX
 from holdfast.core.hosting.options import (
+    DEFAULTS,
     RENEWED_HALFWAY_BELOW,
     RuntimeOptions,
     UnregisteredBackoff,
@@ -40,6 +41,7 @@ _BOTH: Final = (
     "max_attempts",
     "worker_node_id",
 )
+_NAMES: Final = tuple(each.name for each in fields(RuntimeOptions))
 _SESSIONS: Final = ("session_lock_duration", "session_idle_timeout")
 
 for _name in (*_WORKER, *_DISPATCHER, *_BOTH, *_SESSIONS):
@@ -92,8 +94,8 @@ def without_effect(options: RuntimeOptions, *, supports_sessions: bool) -> Itera
 
 
 def _chosen(options: RuntimeOptions) -> dict[str, object]:
-    default = RuntimeOptions()
-    names = (each.name for each in fields(RuntimeOptions))
     return {
-        name: getattr(options, name) for name in names if getattr(options, name) != getattr(default, name)
+        name: value
+        for name in _NAMES
+        if (value := getattr(options, name)) is not (default := getattr(DEFAULTS, name)) and value != default
     }

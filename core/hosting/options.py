@@ -180,6 +180,9 @@ def _count(option: str, value: object, *, least: int = 0) -> None:
         raise ConfigurationError(f"{option} is {shown(value)}; it {bound}")
 
 
+DEFAULTS: Final = RuntimeOptions()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """The durations of an options object as the shells use them: `Millis` to pass on, `Micros` to wait."""

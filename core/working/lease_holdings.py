@@ -97,7 +97,8 @@ class LeaseHoldings:
 
     def next_due(self) -> Micros | None:
         """When `advance` has something to do if nothing else happens before."""
-        self._look_at_changed()
+        if self._changed:
+            self._look_at_changed()
         first = self._renewal_times.earliest()
         due = [] if first is None else [first]
         for kept in self._kept.values():
@@ -170,7 +171,8 @@ class LeaseHoldings:
         return sorted(self._idle_times.due(by), key=_number)
 
     def _first_idle_at(self) -> Micros | None:
-        self._look_at_changed()
+        if self._changed:
+            self._look_at_changed()
         return self._idle_times.earliest()
 
     def _answer_may_free(self) -> bool:

@@ -71,14 +71,15 @@ class MonitorSuite:
         if missing:
             watching = tuple(monitor for monitor in watching if not _lacks(monitor, missing))
             kinds = tuple(type(monitor) for monitor in watching)
-        self._listeners: dict[type, list[Listener]] = {
-            kind: [getattr(watching[index], name) for index, name in places]
-            for kind, places in _listening(kinds).items()
-        }
+        self._watching = watching
+        self._places = _listening(kinds)
+        self._listeners: dict[type, list[Listener]] = {}  # bound when there is first something to tell them
+        self._dismissed: set[Monitor] = set()
         self._timed = [monitor for monitor in watching if monitor.timed]
 
     def _dismiss(self, monitor: Monitor, error: Exception) -> None:
         monitor.unknown = f"the monitor failed: {type(error).__name__}: {error}"
+        self._dismissed.add(monitor)
         for kind, listeners in self._listeners.items():
             self._listeners[kind] = [
                 one for one in listeners if getattr(one, "__self__", None) is not monitor
@@ -110,8 +111,7 @@ class MonitorSuite:
         if local.time_us != self._time_us:
             self._pass_time(local.time_us)
         self.ledger.local(local)
-        if kind in self._listeners:
-            self._tell(kind, local)
+        self._tell(kind, local)
         self._recogniser.local(local)
 
     def on_fault(self, fault: Fault) -> None:
@@ -138,11 +138,18 @@ class MonitorSuite:
             self._tell(RunEnd, end)
 
     def _tell(self, kind: type, what: object) -> None:
-        for listener in self._listeners.get(kind, ()):
+        listeners = self._listeners.get(kind)
+        if listeners is None:
+            listeners = self._listeners[kind] = self._bound(kind)
+        for listener in listeners:
             try:
                 listener(what)
             except Exception as error:
                 self._dismiss(listener.__self__, error)  # type: ignore[attr-defined]
+
+    def _bound(self, kind: type) -> list[Listener]:
+        named = [(self._watching[index], name) for index, name in self._places.get(kind, ())]
+        return [getattr(monitor, name) for monitor, name in named if monitor not in self._dismissed]
 
     def _pass_time(self, time_us: int) -> None:
         self._time_us = time_us

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from holdfast.core.contract.errors import ConfigurationError
 from holdfast.core.contract.store import HookMissing
-from holdfast.sim.exploring.explorer import MakeWatchers, Reporting, Run, StoreView, no_watchers
+from holdfast.sim.exploring.explorer import MakeWatchers, Run, StoreView, failures_of, no_watchers
 from holdfast.sim.loop.event_loop import Loop
 from holdfast.sim.loop.virtual_time import VirtualTime
 from holdfast.sim.toolkit.bench import Bench, StoreFactory
@@ -41,8 +41,7 @@ def run_check(
         bench.close()
     run.commits, run.watchers = bench.record.commits, made
     for watcher in made:
-        if isinstance(watcher, Reporting):
-            run.failures += watcher.failures
+        run.failures += failures_of(watcher)
     if run.error is None:
         run.error = next(iter(bench.record.errors), None)
     return run

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from holdfast.core.contract.clock import ProviderClock
 from holdfast.core.contract.errors import ConfigurationError
@@ -62,14 +62,10 @@ class StoreView:
 MakeWatchers = Callable[[StoreView], Sequence[Watcher]]
 
 
-@runtime_checkable
-class Reporting(Protocol):
-    """A watcher that can say what it found broken."""
-
-    @property
-    def failures(self) -> Sequence[Failure]:
-        """What it found, in order."""
-        ...
+def failures_of(watcher: Watcher) -> Sequence[Failure]:
+    """What a watcher found broken, in order, if it is one that says so."""
+    found: Sequence[Failure] = getattr(watcher, "failures", ())
+    return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -388,8 +384,7 @@ class _Running:
             suspects=tuple(world.suspects),
         )
         for watcher in watchers:
-            if isinstance(watcher, Reporting):
-                run.failures += watcher.failures
+            run.failures += failures_of(watcher)
         run.failures += [
             Failure("process", message, len(run.commits), run.virtual_us) for message in engine.stage.broken
         ]

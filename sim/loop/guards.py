@@ -21,6 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final, Protocol, TypeVar
 
 from holdfast.sim.errors import OutsideSimulation, SimulationError
@@ -141,7 +142,9 @@ def _refuse_wait(shown: str) -> OutsideSimulation:
     return _leaving(shown, WAIT)
 
 
-def _guarded(guard: Guard, original: Callable[..., object]) -> Callable[..., object]:
+@cache  # a run that has no campaign around it installs all of them
+def _guarded(place: int, original: Callable[..., object]) -> Callable[..., object]:
+    guard = GUARDED[place]
     leaves, reads, excused = guard.leaves, guard.reads, guard.excused
     home = getattr(guard.owner, "__module__", guard.owner.__name__)  # `Random()` itself calls its `seed`
 
@@ -184,8 +187,8 @@ def installed() -> Iterator[None]:
     """Install the guards for this block. Blocks may nest: a campaign puts one around all its runs."""
     if _State.installed == 0:
         guards = [
-            _replace(guard.owner, guard.attribute, _guarded(guard, getattr(guard.owner, guard.attribute)))
-            for guard in GUARDED
+            _replace(guard.owner, guard.attribute, _guarded(place, getattr(guard.owner, guard.attribute)))
+            for place, guard in enumerate(GUARDED)
         ]
         guards += [_replace(*place, SimulatedLock) for place in _LOCKS if hasattr(*place)]
         guards.append(_replace(queue, "SimpleQueue", SimulatedSimpleQueue))
