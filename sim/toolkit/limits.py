@@ -25,7 +25,7 @@ class Limits:
     """
 
     max_steps: int = 20_000
-    max_steps_in_all: int = 200_000
+    max_steps_in_all: int = 50_000
     max_virtual_us: int = 100 * _YEAR_US
     max_pass_cpu_us: int = CPU_US
 

@@ -19,7 +19,7 @@ from holdfast.reports.kills import Catch, Kill, RowKill
 from holdfast.sim import Limits, Run, Strategy, make_strategy
 from holdfast.sim.strategies import Fifo, PlainFirst
 
-_LIMITS: Final = Limits(max_steps=5_000, max_steps_in_all=20_000)
+_LIMITS: Final = Limits(max_steps_in_all=5_000)
 """Under a defect a scenario may wait for what never comes; that is not a catch, and must not take long."""
 
 _TO_THE_END: Final = 5

@@ -23,10 +23,14 @@ from holdfast.sim.exploring.checks import run_check
 from holdfast.sim.exploring.explorer import Run, run_schedule
 from holdfast.sim.strategies import Fifo, RandomWalk
 from holdfast.sim.toolkit.bench import StoreFactory
+from holdfast.sim.toolkit.limits import Limits
 from holdfast.sim.toolkit.scenario import scenarios
 
 BOUND = 20
 """Schedules within which a defect is caught, the plain one first."""
+
+LIMITS = Limits(max_steps_in_all=5_000)
+"""As in a hunt: with a defect some runs have no end."""
 
 STORES = {"memory": memory_store, "sqlite": sqlite_store}
 
@@ -40,7 +44,7 @@ def schedules(scenario: str, factory: StoreFactory) -> Iterator[Run]:
     for number in range(BOUND):
         strategy = walk if number else Fifo()
         strategy.begin(max(number - 1, 0))
-        yield run_schedule(scenarios()[scenario], factory, strategy, watchers=watchers)
+        yield run_schedule(scenarios()[scenario], factory, strategy, watchers=watchers, limits=LIMITS)
 
 
 def attributes() -> dict[tuple[str, str], object]:
