@@ -247,6 +247,34 @@ def test_limits_are_arguments_and_a_cut_off_fails_with_who_waits() -> None:
     assert "process 'a', boot 1, waits in" in told and "HOLDFAST_TAPE=" in told
 
 
+def test_code_without_an_end_has_a_line_that_repeats_it() -> None:
+    """How long it took is measured by the machine's clock, and differs from run to run."""
+
+    def spinning() -> Registry:
+        made = Registry()
+
+        @made.orchestration("spins")
+        async def spins(ctx: Any, input: str) -> str:
+            return str(await ctx.schedule_activity("spin", input))
+
+        @made.activity("spin")
+        async def spin(ctx: Any, input: str) -> str:
+            while True:
+                pass
+
+        return made
+
+    @simulated(schedules=1, limits=Limits(max_pass_cpu_us=100_000))
+    async def test_it(world: World) -> None:
+        world.worker("a", spinning)
+        await world.client.start_orchestration("i", "spins")
+        await world.finished("i")
+
+    told = failing(test_it)
+    assert told.startswith("the run failed: NeverYields") and "test_testing.py" in told
+    assert "schedule 0, replay: HOLDFAST_TAPE=" in told and "not deterministic" not in told
+
+
 def test_a_library_that_reads_the_time_can_be_given_virtual_time() -> None:
     tenacity = pytest.importorskip("tenacity")
     tries: list[float] = []

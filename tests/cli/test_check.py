@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from click.testing import Result
 from holdfast.campaign.campaign import Campaign, Order
 from holdfast.campaign.providers import find_provider
 from holdfast.campaign.selection import select
+from holdfast.sim.toolkit.scenario import _SCENARIOS
 
 Holdfast = Callable[..., Result]
 OWN = ("--scenario", "own_scenarios", "--jobs", 1)
@@ -74,6 +76,25 @@ def test_a_worker_process_that_dies_is_a_finding_and_no_hang(holdfast: Holdfast)
     assert done.exit_code == 3
     assert "verdict: unknown" in done.output
     assert "its worker process died with exit code 9" in done.output
+
+
+FOR_EVER = """
+from holdfast.sim import scenario
+
+@scenario(covers=["1.1"])
+async def waits_for_ever(world):
+    await world.until(lambda: False)
+"""
+
+
+def test_nothing_that_counts_is_no_success(holdfast: Holdfast, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("for_ever.py").write_text(FOR_EVER)
+    monkeypatch.setattr("holdfast.sim.toolkit.scenario._SCENARIOS", dict(_SCENARIOS))
+    few = ("--scenario", "for_ever", "--schedules", 2, "--jobs", 1, "--provider", "memory")
+    done = holdfast("check", "waits_for_ever", *few)
+    sys.modules.pop("for_ever", None)
+    assert "verdict: unknown (no schedule counts" in done.output
+    assert done.exit_code == 3
 
 
 def test_json_is_the_coverage_and_nothing_else(holdfast: Holdfast) -> None:

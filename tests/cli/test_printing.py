@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.cli import main, show_command
+from holdfast.cli.terminal import console
 from holdfast.reports.escaping import printable, printable_json
+from holdfast.reports.shown_text import ShownText
 from holdfast.sim.toolkit.scenario import _SCENARIOS
 from holdfast.traces.file import safe_file_name
 
@@ -71,6 +74,17 @@ def forgotten() -> Iterator[None]:
     _SCENARIOS.clear()
     _SCENARIOS.update(before)
     sys.modules.pop("evil", None)
+
+
+def test_no_control_character_is_lost_on_the_way_to_the_terminal() -> None:
+    """Rich drops some of them: a name would be shown as another's."""
+    with click.Context(click.Command("show")):
+        shown = console()
+    with shown.capture() as captured:
+        shown.print("a\x07b\rc", markup=False)
+        shown.print(ShownText("d\x07e").append("f\rg"))
+        shown.print(ShownText.assemble(("h\x08i", "bold")))
+    assert captured.get() == "a\\x07b\\x0dc\nd\\x07ef\\x0dg\nh\\x08i\n"
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)

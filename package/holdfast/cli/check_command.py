@@ -159,4 +159,7 @@ def _exit_code(made: Coverage, outcome: CampaignResult) -> Exit:
         return Exit.VIOLATION
     if outcome.broken or any(run.error_count for run in outcome.evidence.runs):
         return Exit.HARNESS
+    totals = made.summary.providers.values()
+    if any(total.unknown for total in totals) and not any(total.schedules for total in totals):
+        return Exit.HARNESS  # nothing was checked, which is never success
     return Exit.NOTHING_FOUND

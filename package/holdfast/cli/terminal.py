@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
+from rich.text import Text
 
 from holdfast.reports.escaping import printable
 
@@ -34,6 +36,10 @@ def console(*, stderr: bool = False) -> Console:
 
 class _Escaping(Console):
     """A console that shows what a terminal would obey; only rich's own styles reach it."""
+
+    def render_str(self, text: str, **named: Any) -> Text:
+        """The text of a string, before rich drops control characters from it."""
+        return super().render_str(printable(text, self.encoding), **named)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of a renderable, with their texts escaped."""
