@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.reports.coverage import Coverage
-from holdfast.reports.shown_text import ShownText
+from holdfast.reports.shown import Shown
 from holdfast.reports.summary import BreachLine, Summary
 from holdfast.reports.timeline import duration
 from holdfast.reports.words import STATUSES, Status
@@ -43,7 +43,7 @@ def print_summary(console: Console, made: Coverage, *, trace_folder: str = "") -
         console.print(_violation(line))
         if line.trace is not None:
             replay = replay_line(line.trace, trace_folder, line.provider, made.summary.module)
-            console.print(ShownText(f"  {replay}"), soft_wrap=True)
+            console.print(Shown(f"  {replay}"), soft_wrap=True)
         console.print()
     console.print(_sections(made, console.width))
     console.print()
@@ -62,14 +62,14 @@ def replay_line(trace: str, folder: str = "", provider: str = "", module: str | 
 
 
 def _violation(line: BreachLine) -> RenderableType:
-    heading = ShownText.assemble(("violated ", "bold red"), (line.rule, "bold"), f"  {line.title}")
+    heading = Shown.assemble(("violated ", "bold red"), (line.rule, "bold"), f"  {line.title}")
     where = f"{line.scenario} on {line.provider}, schedule {line.schedule}"
     if line.runs > 1:
         where += f", and in {line.runs - 1} more"
     return Group(
         heading,
-        Padding(ShownText(line.message), (0, 0, 0, 2)),
-        Padding(ShownText(where, "dim"), (0, 0, 0, 2)),
+        Padding(Shown(line.message), (0, 0, 0, 2)),
+        Padding(Shown(where, "dim"), (0, 0, 0, 2)),
     )
 
 
@@ -93,20 +93,18 @@ def _sections(made: Coverage, width: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for section in made.summary.sections:
         nothing = section.rows["missing"] == sum(section.rows.values())
-        title = ShownText(section.title, style="dim" if nothing else "")
+        title = Shown(section.title, style="dim" if nothing else "")
         table.add_row(str(section.id), title, *_cells(section.rows, columns))
     for group, counts in groups:
-        table.add_row("", ShownText(group, style="bold"), *_cells(counts, columns))
+        table.add_row("", Shown(group, style="bold"), *_cells(counts, columns))
     return table
 
 
 def _cells(counts: Mapping[Status, int], columns: Sequence[Status]) -> list[Text]:
     return [
-        ShownText(str(sum(counts.values()))),
+        Shown(str(sum(counts.values()))),
         *(
-            ShownText(str(counts[status]), style=STYLES[status])
-            if counts[status]
-            else ShownText("·", style="dim")
+            Shown(str(counts[status]), style=STYLES[status]) if counts[status] else Shown("·", style="dim")
             for status in columns
         ),
     ]
@@ -117,7 +115,7 @@ def _totals(summary: Summary) -> list[Text]:
     for name, total in summary.providers.items():
         faults = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in total.faults.items())
         lines.append(
-            ShownText.assemble(
+            Shown.assemble(
                 (f"{'no provider' if name == '*' else name}: ", "bold"),
                 f"{total.schedules} distinct schedules of {total.runs} runs, {total.steps} steps, "
                 f"{duration(total.virtual_us)} of virtual time",
@@ -127,19 +125,17 @@ def _totals(summary: Summary) -> list[Text]:
     checks = summary.checks
     if any(checks.values()):
         told = ", ".join(f"{count} {outcome}" for outcome, count in checks.items() if count)
-        lines.append(ShownText.assemble(("conformance checks: ", "bold"), told))
+        lines.append(Shown.assemble(("conformance checks: ", "bold"), told))
     for reason in summary.unknown[:_UNKNOWN_SHOWN_MAX]:
-        lines.append(ShownText.assemble(("unknown ", "yellow"), reason))
+        lines.append(Shown.assemble(("unknown ", "yellow"), reason))
     if len(summary.unknown) > _UNKNOWN_SHOWN_MAX:
         lines.append(
-            ShownText(f"... and {len(summary.unknown) - _UNKNOWN_SHOWN_MAX} more unknown", style="yellow")
+            Shown(f"... and {len(summary.unknown) - _UNKNOWN_SHOWN_MAX} more unknown", style="yellow")
         )
     if summary.defect is not None:
-        lines.append(ShownText(f"with the planted defect {summary.defect}", style="yellow"))
+        lines.append(Shown(f"with the planted defect {summary.defect}", style="yellow"))
     if summary.interrupted:
-        lines.append(ShownText("interrupted: this is what was found by then", style="yellow"))
+        lines.append(Shown("interrupted: this is what was found by then", style="yellow"))
     broken = bool(summary.violations)
-    lines.append(
-        ShownText.assemble(("verdict: ", "bold"), (summary.verdict, "bold red" if broken else "bold"))
-    )
+    lines.append(Shown.assemble(("verdict: ", "bold"), (summary.verdict, "bold red" if broken else "bold")))
     return lines

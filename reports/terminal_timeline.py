@@ -19,7 +19,7 @@ from rich.text import Text
 
 from holdfast.properties.spec import clauses as spec_clauses
 from holdfast.properties.spec import rows as spec_rows
-from holdfast.reports.shown_text import ShownText
+from holdfast.reports.shown import Shown
 from holdfast.reports.timeline import Mark, Timeline, duration
 from holdfast.traces.file import Trace
 
@@ -33,12 +33,12 @@ def print_timeline(console: Console, trace: Trace, made: Timeline) -> None:
     console.print(_heading(trace, made))
     console.print(_table(made), end="")
     if made.hidden:
-        console.print(ShownText(f"{made.hidden} uneventful steps are left out", style="dim"))
+        console.print(Shown(f"{made.hidden} uneventful steps are left out", style="dim"))
     if made.rule:
         console.print()
         console.print(_verdict(trace, made))
     if made.replay:
-        console.print(ShownText(f"replay: {made.replay}"), soft_wrap=True)
+        console.print(Shown(f"replay: {made.replay}"), soft_wrap=True)
 
 
 def in_spec_language(rule: str) -> str:
@@ -51,23 +51,23 @@ def in_spec_language(rule: str) -> str:
 
 def _heading(trace: Trace, made: Timeline) -> RenderableType:
     header = trace.header
-    title = ShownText.assemble((header.scenario, "bold"), f" on {header.provider}")
+    title = Shown.assemble((header.scenario, "bold"), f" on {header.provider}")
     if header.defect:
         title.append(f", with the planted defect {header.defect}")
     origin = f"strategy {header.strategy}, seed {header.seed}, schedule {header.schedule}"
-    return Group(title, ShownText(f"{origin}, {len(trace.steps)} steps", style="dim"), ShownText())
+    return Group(title, Shown(f"{origin}, {len(trace.steps)} steps", style="dim"), Shown())
 
 
 def _verdict(trace: Trace, made: Timeline) -> RenderableType:
     lines: list[RenderableType] = [
-        ShownText.assemble(("violated ", "bold red"), (made.rule, "bold"), f": {made.why}")
+        Shown.assemble(("violated ", "bold red"), (made.rule, "bold"), f": {made.why}")
     ]
     if said := in_spec_language(made.rule):
-        lines.append(Padding(ShownText(f"The specification: {said}"), (0, 0, 0, 2)))
+        lines.append(Padding(Shown(f"The specification: {said}"), (0, 0, 0, 2)))
     witness = trace.header.violation.witness if trace.header.violation else None
     if isinstance(witness, dict):
         pairs = ", ".join(f"{name} = {_datum(value)}" for name, value in witness.items())
-        lines.append(Padding(ShownText(f"Witness: {pairs}"), (0, 0, 0, 2)))
+        lines.append(Padding(Shown(f"Witness: {pairs}"), (0, 0, 0, 2)))
     return Group(*lines)
 
 
@@ -79,7 +79,7 @@ def _table(made: Timeline) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("time", no_wrap=True, style="dim", min_width=7)
     for lane in made.lanes:
-        table.add_column(ShownText(lane.name[:_LANE_NAME_MAX]), no_wrap=True, justify="center")
+        table.add_column(Shown(lane.name[:_LANE_NAME_MAX]), no_wrap=True, justify="center")
     table.add_column("#", justify="right", no_wrap=True, style="dim")
     table.add_column("what happens", ratio=1, overflow="fold")
     down = {
@@ -98,23 +98,23 @@ def _table(made: Timeline) -> Table:
         cells: list[RenderableType] = [_when(mark)]
         for place in range(len(made.lanes)):
             if place == mark.lane:
-                cells.append(ShownText(_GLYPHS[mark.kind], style=_style(mark)))
+                cells.append(Shown(_GLYPHS[mark.kind], style=_style(mark)))
             elif (place, mark.line) in down:
-                cells.append(ShownText(" "))
+                cells.append(Shown(" "))
             else:
-                cells.append(ShownText("┃" if (place, mark.line) in held else "│", style="dim"))
+                cells.append(Shown("┃" if (place, mark.line) in held else "│", style="dim"))
         table.add_row(*cells, str(mark.n), _what(mark, made))
     return table
 
 
 def _when(mark: Mark) -> Text:
     if mark.line == 0:
-        return ShownText(duration(mark.t_us))
-    return ShownText(f"+{duration(mark.gap_us)}", style="yellow") if mark.gap_us else ShownText()
+        return Shown(duration(mark.t_us))
+    return Shown(f"+{duration(mark.gap_us)}", style="yellow") if mark.gap_us else Shown()
 
 
 def _what(mark: Mark, made: Timeline) -> Text:
-    said = ShownText(mark.label, style=_style(mark) if mark.cause else "dim")
+    said = Shown(mark.label, style=_style(mark) if mark.cause else "dim")
     if mark.detail:
         said.append(f" · {mark.detail}", style="" if mark.cause and mark.kind != "local" else "dim")
     if mark.violates:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from holdfast.cli import main, show_command
 from holdfast.cli.terminal import console
 from holdfast.reports.escaping import printable, printable_json
-from holdfast.reports.shown_text import ShownText
+from holdfast.reports.shown import Shown
 from holdfast.sim.toolkit.scenario import _SCENARIOS
 from holdfast.traces.file import safe_file_name
 
@@ -82,8 +82,8 @@ def test_no_control_character_is_lost_on_the_way_to_the_terminal() -> None:
         shown = console()
     with shown.capture() as captured:
         shown.print("a\x07b\rc", markup=False)
-        shown.print(ShownText("d\x07e").append("f\rg"))
-        shown.print(ShownText.assemble(("h\x08i", "bold")))
+        shown.print(Shown("d\x07e").append("f\rg"))
+        shown.print(Shown.assemble(("h\x08i", "bold")))
     assert captured.get() == "a\\x07b\\x0dc\nd\\x07ef\\x0dg\nh\\x08i\n"
 
 

@@ -1,4 +1,4 @@
-"""ShownText: rich's text, of which nothing is lost: rich drops some control characters before it prints."""
+"""Shown: rich's text, of which nothing is lost: rich drops some control characters before it prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.text import Text
 from holdfast.reports.escaping import printable
 
 
-class ShownText(Text):
+class Shown(Text):
     """A text whose control characters are escaped when they come in."""
 
     def __init__(self, text: str = "", *given: Any, **named: Any) -> None:
