@@ -23,6 +23,7 @@ from holdfast.cli.terminal import console, progress
 from holdfast.reports.coverage import Coverage, encode_coverage
 from holdfast.reports.escaping import printable_json
 from holdfast.reports.terminal import print_summary
+from holdfast.reports.words import is_covered
 from holdfast.sim.strategies import make_strategy, usages
 
 _SHOWN_MAX: Final = 10
@@ -159,7 +160,13 @@ def _exit_code(made: Coverage, outcome: CampaignResult) -> Exit:
         return Exit.VIOLATION
     if outcome.broken or any(run.error_count for run in outcome.evidence.runs):
         return Exit.HARNESS
-    totals = made.summary.providers.values()
-    if any(total.unknown for total in totals) and not any(total.schedules for total in totals):
+    summary = made.summary
+    totals = summary.providers.values()
+    covered = any(count for status, count in summary.rows.items() if is_covered(status))
+    if (
+        not covered
+        and any(total.unknown for total in totals)
+        and not any(total.schedules for total in totals)
+    ):
         return Exit.HARNESS  # nothing was checked, which is never success
     return Exit.NOTHING_FOUND
