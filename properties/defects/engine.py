@@ -82,6 +82,9 @@ class ExecutionsStartEmpty(SessionScan):
     def read(self, events: Iterable[Event]) -> None:
         super().read(event for event in events if not isinstance(event, OrchestrationStarted))
 
+    def read_known(self, known: KnownEvents) -> None:
+        self.read(known.in_order)
+
 
 @defect("engine", "8.3", "refused_turn_does_nothing", caught_by="INV-12")
 def unchecked_sessions() -> Changes:

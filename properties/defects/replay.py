@@ -74,8 +74,8 @@ def activities_fit_any_session() -> Changes:
 def cancel_notes_answer() -> Changes:
     """The note that an activity was cancelled resolves its future with a failure on replay."""
 
-    def apply_notes(apply: Original, this: Replay, event: Event, *, is_new: bool) -> None:
-        apply(this, event, is_new=is_new)
+    def apply_notes(apply: Original, this: Replay, event: Event, is_new: bool) -> None:
+        apply(this, event, is_new)
         if isinstance(event, ActivityCancelRequested) and event.source_event_id in this._open:
             this._complete(event, "activity", event.reason, is_error=True)
 
