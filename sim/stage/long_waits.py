@@ -86,6 +86,7 @@ class LongWaits:
             one
             for one in self._parking.waiting()
             if one.arguments["poll_timeout"] == one.process.poll_timeout_max
+            and not one.future.done()  # its process has given it up: nothing ends its wait any more
         ]
         if not polls or next_us is None:
             return
