@@ -19,11 +19,11 @@ evidence: $(STAMP)
 	$(BIN)/holdfast check --profile full
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The tests that try everything of what `make test` tries a sample of: crash points, drawn programs.
 test-full: lint
-	HOLDFAST_FULL=1 $(BIN)/python -m pytest -n 2
+	HOLDFAST_FULL=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check
